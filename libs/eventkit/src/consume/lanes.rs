@@ -1,0 +1,329 @@
+//! Which record may be handled next: one lane a key, one record of a lane at a time, offsets committed only for the
+//! contiguous finished prefix of a partition.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::transport::{ConsumedRecord, TopicPartition};
+
+/// The scheduler that a consumer's main loop fills and its workers empty.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    /// A lane became ready.
+    ready: Notify,
+    /// A record ended, or a lane came to rest.
+    pub(crate) progressed: Notify,
+    window_max: i64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    partitions: HashMap<TopicPartition, Partition>,
+    lanes: HashMap<LaneKey, Lane>,
+    ready: VecDeque<LaneKey>,
+    closed: bool,
+    next_epoch: u64,
+}
+
+/// A partition that is assigned to this member.
+#[derive(Debug)]
+struct Partition {
+    epoch: u64,
+    /// Offsets taken and not finished.
+    open: BTreeSet<i64>,
+    /// The offset after the last one taken; `None` before the first.
+    end: Option<i64>,
+    /// What the group has committed; before that, where this member began.
+    committed: Option<i64>,
+    paused: bool,
+}
+
+/// The epoch is in it so that a partition that is taken away and given back starts with new lanes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct LaneKey {
+    place: TopicPartition,
+    epoch: u64,
+    line: Line,
+}
+
+/// What has to stay in order: the records of one key; a record without a key is alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Line {
+    Key(Bytes),
+    Alone(i64),
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    queue: VecDeque<Job>,
+    phase: Phase,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Stands in `ready`.
+    #[default]
+    Ready,
+    /// A worker has its first record.
+    Busy,
+    /// Its first record failed and waits for its next attempt.
+    Resting,
+}
+
+/// A record on its way through a handler.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) record: ConsumedRecord,
+    /// Failed attempts that count.
+    pub(crate) failed: u32,
+    /// Failed attempts of any kind, for the back-off.
+    pub(crate) delays: u32,
+    pub(crate) first_failed_at_ms: Option<i64>,
+    lane: LaneKey,
+}
+
+/// A change of whether a partition is fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PauseChange {
+    pub(crate) place: TopicPartition,
+    pub(crate) paused: bool,
+}
+
+impl Lanes {
+    pub(crate) fn new(window_max: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            ready: Notify::new(),
+            progressed: Notify::new(),
+            window_max: i64::try_from(window_max).unwrap_or(i64::MAX),
+        }
+    }
+
+    pub(crate) fn assign(&self, places: Vec<TopicPartition>) {
+        let mut state = self.lock();
+        for place in places {
+            state.next_epoch += 1;
+            let epoch = state.next_epoch;
+            let partition = Partition { epoch, open: BTreeSet::new(), end: None, committed: None, paused: false };
+            state.partitions.insert(place, partition);
+        }
+    }
+
+    /// Takes records in; those of partitions that are not assigned (any more) are dropped.
+    pub(crate) fn push(&self, records: Vec<ConsumedRecord>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let mut woken = 0;
+        for record in records {
+            let place = record.topic_partition();
+            let Some(partition) = state.partitions.get_mut(&place) else { continue };
+            // Fetched again after a pause or a reset: it is in here already.
+            if partition.end.is_some_and(|end| record.offset < end) {
+                continue;
+            }
+            partition.open.insert(record.offset);
+            partition.end = Some(record.offset + 1);
+            partition.committed.get_or_insert(record.offset);
+            let line = record.record.key.clone().map_or(Line::Alone(record.offset), Line::Key);
+            let key = LaneKey { place, epoch: partition.epoch, line };
+            let job = Job { record, failed: 0, delays: 0, first_failed_at_ms: None, lane: key.clone() };
+            match state.lanes.entry(key.clone()) {
+                Entry::Occupied(lane) => lane.into_mut().queue.push_back(job),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Lane { queue: VecDeque::from([job]), phase: Phase::Ready });
+                    state.ready.push_back(key);
+                    woken += 1;
+                }
+            }
+        }
+        for _ in 0..woken {
+            self.ready.notify_one();
+        }
+    }
+
+    /// The next record to handle; `None` after [`Lanes::close`].
+    pub(crate) async fn take(&self) -> Option<Job> {
+        loop {
+            let woken = self.ready.notified();
+            {
+                let mut state = self.lock();
+                if state.closed {
+                    return None;
+                }
+                if let Some(job) = state.take() {
+                    // One notification may stand for many lanes: pass it on.
+                    if !state.ready.is_empty() {
+                        self.ready.notify_one();
+                    }
+                    return Some(job);
+                }
+            }
+            woken.await;
+        }
+    }
+
+    /// The record is through: its offset may be committed, its lane goes on.
+    pub(crate) fn finish(&self, job: Job) {
+        let mut state = self.lock();
+        if let Some(partition) = state.current(&job) {
+            partition.open.remove(&job.record.offset);
+        }
+        if state.go_on(&job.lane) {
+            self.ready.notify_one();
+        }
+        drop(state);
+        self.progressed.notify_one();
+    }
+
+    /// The record failed and is to be tried again after `delay`; until then its lane rests and others go on.
+    pub(crate) fn retry(self: &Arc<Self>, job: Job, delay: Duration) {
+        let key = job.lane.clone();
+        {
+            let mut state = self.lock();
+            match state.lanes.get_mut(&key) {
+                Some(lane) if lane.phase == Phase::Busy => {
+                    lane.phase = Phase::Resting;
+                    lane.queue.push_front(job);
+                }
+                _ => return,
+            }
+        }
+        self.progressed.notify_one();
+        let lanes = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if lanes.lock().go_on(&key) {
+                lanes.ready.notify_one();
+            }
+        });
+    }
+
+    /// Forgets partitions; what is queued for them is dropped, what is being handled ends on its own.
+    pub(crate) fn revoke(&self, places: &[TopicPartition]) {
+        let mut state = self.lock();
+        let gone: HashSet<&TopicPartition> = places.iter().collect();
+        state.lanes.retain(|key, lane| {
+            if gone.contains(&key.place) {
+                lane.queue.clear();
+            }
+            !gone.contains(&key.place) || lane.phase == Phase::Busy
+        });
+        state.ready.retain(|key| !gone.contains(&key.place));
+    }
+
+    /// Whether no record of these partitions is being handled.
+    pub(crate) fn is_idle(&self, places: &[TopicPartition]) -> bool {
+        let state = self.lock();
+        !state.lanes.iter().any(|(key, lane)| lane.phase == Phase::Busy && places.contains(&key.place))
+    }
+
+    /// Ends the ownership of partitions after what was in flight has ended.
+    pub(crate) fn forget(&self, places: &[TopicPartition]) {
+        let mut state = self.lock();
+        for place in places {
+            state.partitions.remove(place);
+        }
+        state.lanes.retain(|key, _| !places.contains(&key.place));
+    }
+
+    /// Partitions that are assigned.
+    pub(crate) fn assigned(&self) -> Vec<TopicPartition> {
+        self.lock().partitions.keys().cloned().collect()
+    }
+
+    /// What can be committed and was not yet: for each partition the offset after its finished prefix.
+    pub(crate) fn committable(&self) -> Vec<(TopicPartition, i64)> {
+        let state = self.lock();
+        let ends = state.partitions.iter().filter_map(|(place, partition)| {
+            let end = partition.open.first().copied().or(partition.end)?;
+            (partition.committed != Some(end)).then(|| (place.clone(), end))
+        });
+        ends.collect()
+    }
+
+    pub(crate) fn committed(&self, offsets: &[(TopicPartition, i64)]) {
+        let mut state = self.lock();
+        for (place, offset) in offsets {
+            if let Some(partition) = state.partitions.get_mut(place) {
+                partition.committed = Some(*offset);
+            }
+        }
+    }
+
+    /// Which partitions are to be paused or resumed now; the answer is taken as done.
+    pub(crate) fn pause_changes(&self) -> Vec<PauseChange> {
+        let mut state = self.lock();
+        let mut changes = Vec::new();
+        for (place, partition) in &mut state.partitions {
+            let span = match (partition.open.first(), partition.end) {
+                (Some(first), Some(end)) => end - first,
+                _ => 0,
+            };
+            let paused = if partition.paused { span > self.window_max / 2 } else { span >= self.window_max };
+            if paused != partition.paused {
+                partition.paused = paused;
+                changes.push(PauseChange { place: place.clone(), paused });
+            }
+        }
+        changes
+    }
+
+    /// Partitions that are paused, as `topic-partition`.
+    pub(crate) fn stalled(&self) -> Vec<String> {
+        let state = self.lock();
+        let paused = state.partitions.iter().filter(|(_, partition)| partition.paused);
+        paused.map(|(place, _)| place.to_string()).collect()
+    }
+
+    /// The number of records taken and not finished.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().partitions.values().map(|partition| partition.open.len()).sum()
+    }
+
+    /// Ends every worker after the record that it has.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.ready.notify_waiters();
+        self.ready.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<Job> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            if let Some(job) = lane.queue.pop_front() {
+                lane.phase = Phase::Busy;
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    /// The job's partition, if this member still holds it under the assignment in which the job was taken.
+    fn current(&mut self, job: &Job) -> Option<&mut Partition> {
+        self.partitions.get_mut(&job.lane.place).filter(|partition| partition.epoch == job.lane.epoch)
+    }
+
+    /// Lets a lane go on with its next record; true if it has one.
+    fn go_on(&mut self, key: &LaneKey) -> bool {
+        let Some(lane) = self.lanes.get_mut(key) else { return false };
+        if lane.queue.is_empty() {
+            self.lanes.remove(key);
+            return false;
+        }
+        lane.phase = Phase::Ready;
+        self.ready.push_back(key.clone());
+        true
+    }
+}

@@ -1,0 +1,147 @@
+//! Everything that can go wrong in eventkit, and whether trying again can help.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+/// A result with eventkit's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation of eventkit.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database under an outbox, an inbox or a unit of work failed.
+    #[error("database failed")]
+    Database(#[from] db::Error),
+    /// An event could not be written as JSON.
+    #[error("event {event_type} could not be written as json")]
+    Encode {
+        /// The event's type, for example `user.created`.
+        event_type: String,
+        /// What the JSON writer said.
+        source: serde_json::Error,
+    },
+    /// A record's value is not an envelope, or its data is not the event that its type names.
+    #[error("event {event_type} could not be read")]
+    Decode {
+        /// The event's type, or `envelope` when not even that could be read.
+        event_type: String,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
+    /// The event was written by a newer version of its contract than this reader knows.
+    #[error("event {event_type} has schema version {found}, this reader knows {known} and older")]
+    NewerSchema {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version in the envelope.
+        found: u32,
+        /// The newest version that this reader knows.
+        known: u32,
+    },
+    /// An older version of an event could not be brought up to the current one.
+    #[error("event {event_type} version {from} could not be upcast: {reason}")]
+    Upcast {
+        /// The event's type.
+        event_type: &'static str,
+        /// The version that the failing step starts from.
+        from: u32,
+        /// What the upcaster said.
+        reason: String,
+    },
+    /// A setting of eventkit or of its transport is wrong.
+    #[error("invalid configuration: {reason}")]
+    Config {
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The transport could not deliver records, or could not be reached.
+    #[error("transport could not {operation}")]
+    Transport {
+        /// What was tried, for example `publish to user-events`.
+        operation: String,
+        /// Whether the same call may succeed later.
+        transient: bool,
+        /// What the transport's client said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The event that is being handled has had its effect already; a handler passes this on.
+    #[error("event was handled before")]
+    AlreadyHandled,
+    /// The consumer or the transport has been stopped.
+    #[error("stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anything being mended.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_transient(),
+            Self::Transport { transient, .. } => *transient,
+            Self::Encode { .. }
+            | Self::Decode { .. }
+            | Self::NewerSchema { .. }
+            | Self::Upcast { .. }
+            | Self::Config { .. }
+            | Self::AlreadyHandled
+            | Self::Stopped => false,
+        }
+    }
+}
+
+/// What a handler answers when it could not handle an event: try again, or never.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// Trying again may help; after `delay` if one is given, else by the consumer's policy.
+    #[error("handler failed for now")]
+    Transient {
+        /// How long to wait at the least.
+        delay: Option<Duration>,
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Trying again cannot help: the event is a dead letter.
+    #[error("handler refused the event")]
+    Permanent {
+        /// The cause.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl HandlerError {
+    /// Trying again may help.
+    pub fn transient(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Transient { delay: None, source: source.into() }
+    }
+
+    /// Trying again cannot help.
+    pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Permanent { source: source.into() }
+    }
+}
+
+impl From<Error> for HandlerError {
+    fn from(error: Error) -> Self {
+        if error.is_transient() { Self::transient(error) } else { Self::permanent(error) }
+    }
+}
+
+impl From<db::Error> for HandlerError {
+    fn from(error: db::Error) -> Self {
+        Error::Database(error).into()
+    }
+}
+
+/// The whole chain of an error's causes in one line, for logs and dead-letter headers.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line.push_str(": ");
+        line.push_str(&source.to_string());
+        cause = source.source();
+    }
+    line
+}

@@ -1,0 +1,18 @@
+//! The names of every metric that this crate writes.
+
+/// Events published by a relay. Labels: `relay`.
+pub const PUBLISHED_TOTAL: &str = "eventkit_published_total";
+/// Failed attempts of a relay to publish a batch. Labels: `relay`.
+pub const PUBLISH_FAILURES_TOTAL: &str = "eventkit_publish_failures_total";
+/// The age of the oldest event that is stored but not published, in seconds. Labels: `relay`.
+pub const OLDEST_UNPUBLISHED_SECONDS: &str = "eventkit_oldest_unpublished_seconds";
+/// From an event's being stored to its being acknowledged by the broker, in seconds. Labels: `relay`.
+pub const PUBLISH_DELAY_SECONDS: &str = "eventkit_publish_delay_seconds";
+/// Events that a consumer is through with. Labels: `group`, `event_type`, `outcome` (`handled`, `duplicate`, `dead_letter`, `ignored`).
+pub const CONSUMED_TOTAL: &str = "eventkit_consumed_total";
+/// Failed attempts of handlers. Labels: `group`, `event_type`, `kind`.
+pub const HANDLER_FAILURES_TOTAL: &str = "eventkit_handler_failures_total";
+/// The time of a handler's attempt, its commit included, in seconds. Labels: `group`, `event_type`.
+pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
+/// Records taken from a partition whose handling has not ended. Labels: `group`.
+pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";

@@ -1,0 +1,301 @@
+//! The event store: an append-only table in the service's own database that the relay reads and nobody empties.
+//!
+//! Invariants: `(entity_key, sequence)` is unique and without holes; an event's row is written in the transaction
+//! of the state change that it tells of; a stream's row is locked before its event is appended, so that sequence
+//! order is commit order; `position` grows, but on PostgreSQL a lower position may commit later, which is why a
+//! reader stays below [`Horizon`].
+
+use bytes::Bytes;
+use db::{Db, Dialect, Migration, Row, Tx, params};
+use jiff::Timestamp;
+
+use crate::envelope::{EventFacts, cloud_events_headers};
+use crate::error::{Error, Result};
+use crate::transport::Record;
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") }];
+
+/// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
+///
+/// # Errors
+/// Those of [`Db::migrate`].
+pub async fn migrate(db: &Db) -> Result<()> {
+    Ok(db.migrate("eventkit", MIGRATIONS).await?)
+}
+
+/// An event that is about to be stored.
+#[derive(Debug)]
+pub(crate) struct NewEvent<'a> {
+    pub(crate) event_id: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) envelope: String,
+    pub(crate) occurred_at_ms: i64,
+    pub(crate) recorded_at_ms: i64,
+}
+
+/// An event as the store keeps it.
+#[derive(Debug, Clone)]
+pub struct StoredEvent {
+    /// Its place in the store, growing.
+    pub position: i64,
+    /// Its identity.
+    pub event_id: String,
+    /// The topic that it is for.
+    pub topic: String,
+    /// The entity that it is about: the record's key.
+    pub key: String,
+    /// Its number among its entity's events, from 1.
+    pub sequence: i64,
+    /// Its type, for example `user.created`.
+    pub event_type: String,
+    /// The service that tells it.
+    pub service: String,
+    /// The trace context of its cause.
+    pub traceparent: Option<String>,
+    /// When it happened, in milliseconds since 1970.
+    pub occurred_at_ms: i64,
+    /// When it was stored, in milliseconds since 1970.
+    pub recorded_at_ms: i64,
+    /// The envelope as JSON text.
+    pub envelope: String,
+}
+
+impl StoredEvent {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            position: row.get("position")?,
+            event_id: row.get("event_id")?,
+            topic: row.get("topic")?,
+            key: row.get("entity_key")?,
+            sequence: row.get("sequence")?,
+            event_type: row.get("event_type")?,
+            service: row.get("service")?,
+            traceparent: row.get("traceparent")?,
+            occurred_at_ms: row.get("occurred_at")?,
+            recorded_at_ms: row.get("recorded_at")?,
+            envelope: row.get("envelope")?,
+        })
+    }
+
+    /// The record that carries it on its topic.
+    pub fn into_record(self) -> Record {
+        let facts = EventFacts {
+            id: &self.event_id,
+            event_type: &self.event_type,
+            service: &self.service,
+            key: &self.key,
+            time: Timestamp::from_millisecond(self.occurred_at_ms).unwrap_or(Timestamp::UNIX_EPOCH),
+        };
+        let mut headers = cloud_events_headers(&facts);
+        if let Some(traceparent) = self.traceparent {
+            headers.push(("traceparent".to_owned(), Bytes::from(traceparent)));
+        }
+        Record {
+            topic: self.topic,
+            key: Some(Bytes::from(self.key)),
+            value: Some(Bytes::from(self.envelope)),
+            headers,
+            timestamp_ms: Some(self.occurred_at_ms),
+        }
+    }
+}
+
+/// Locks the stream of `key` until `tx` ends, making it if it is new; answers the sequence of its last event.
+pub(crate) async fn lock_stream(tx: &mut Tx, key: &str) -> Result<i64> {
+    let row = tx
+        .query_one(
+            "insert into event_streams (entity_key, sequence) values ($1, 0)
+             on conflict (entity_key) do update set sequence = event_streams.sequence
+             returning sequence",
+            &params![key],
+        )
+        .await?;
+    Ok(row.get("sequence")?)
+}
+
+/// Whether an event of this identity is stored already.
+pub(crate) async fn contains(tx: &mut Tx, event_id: &str) -> Result<bool> {
+    let found = tx
+        .query_opt("select 1 as found from event_store where event_id = $1", &params![event_id])
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Stores an event as the next of its stream.
+pub(crate) async fn append(tx: &mut Tx, event: NewEvent<'_>) -> Result<()> {
+    let row = tx
+        .query_one(
+            "insert into event_streams (entity_key, sequence) values ($1, 1)
+             on conflict (entity_key) do update set sequence = event_streams.sequence + 1
+             returning sequence",
+            &params![event.key],
+        )
+        .await?;
+    let sequence: i64 = row.get("sequence")?;
+    tx.execute(
+        "insert into event_store (event_id, topic, entity_key, sequence, event_type, service,
+             traceparent, occurred_at, recorded_at, envelope)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        &params![
+            event.event_id,
+            event.topic,
+            event.key,
+            sequence,
+            event.event_type,
+            event.service,
+            event.traceparent,
+            event.occurred_at_ms,
+            event.recorded_at_ms,
+            event.envelope,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Up to `limit` events after `position` and not above `horizon`, in order of position.
+///
+/// # Errors
+/// Those of the database.
+pub async fn read_after(db: &Db, position: i64, horizon: i64, limit: usize) -> Result<Vec<StoredEvent>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = db
+        .query(
+            "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
+                 occurred_at, recorded_at, envelope
+             from event_store where position > $1 and position <= $2 order by position limit $3",
+            &params![position, horizon, limit],
+        )
+        .await?;
+    rows.iter().map(StoredEvent::from_row).collect()
+}
+
+/// Knows up to which position every event that will ever exist is visible already.
+///
+/// On SQLite one writer commits in order of position, so that is everywhere. On PostgreSQL a transaction that is
+/// still open may hold a position below one that is visible: the horizon is the highest position that was handed
+/// out before the oldest transaction now running began to write. A long transaction holds it back; nothing behind
+/// it is ever skipped.
+#[derive(Debug, Default)]
+pub struct Horizon {
+    reached: i64,
+    probe: Option<Probe>,
+}
+
+/// A position that becomes the horizon once every transaction below `writers_end` has ended.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    position: i64,
+    writers_end: i64,
+}
+
+impl Horizon {
+    /// The horizon now.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn advance(&mut self, db: &Db) -> Result<i64> {
+        if db.dialect() == Dialect::Sqlite {
+            return Ok(i64::MAX);
+        }
+        // An old probe that passes says nothing of what was stored since: take a fresh one at once.
+        for _ in 0..2 {
+            let probe = match self.probe {
+                Some(probe) => probe,
+                None => take_probe(db).await?,
+            };
+            if oldest_writer(db).await? < probe.writers_end {
+                self.probe = Some(probe);
+                break;
+            }
+            self.reached = self.reached.max(probe.position);
+            self.probe = None;
+        }
+        Ok(self.reached)
+    }
+
+    /// Whether a transaction that is still open holds the horizon back, so that it is worth asking again soon.
+    pub fn is_held_back(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
+/// Two statements on purpose: the position must be read before the transactions that may hold a lower one are.
+async fn take_probe(db: &Db) -> Result<Probe> {
+    let handed_out = db
+        .query_one(
+            "select case when is_called then last_value else 0 end as position from event_store_position_seq",
+            &[],
+        )
+        .await?;
+    let writers = db
+        .query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as writers_end", &[])
+        .await?;
+    Ok(Probe { position: handed_out.get("position")?, writers_end: writers.get("writers_end")? })
+}
+
+async fn oldest_writer(db: &Db) -> Result<i64> {
+    let row =
+        db.query_one("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest", &[]).await?;
+    Ok(row.get("oldest")?)
+}
+
+/// Where a relay stands, held under a lease so that one owner publishes at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease<'a> {
+    pub(crate) relay: &'a str,
+    pub(crate) owner: &'a str,
+    pub(crate) lasts_ms: i64,
+}
+
+impl Lease<'_> {
+    /// Takes or renews the lease; answers the position up to which everything is published, `None` if another owner holds it.
+    pub(crate) async fn acquire(&self, db: &Db, now_ms: i64) -> Result<Option<i64>> {
+        let mut tx = db.begin().await?;
+        let row = tx
+            .query_opt(
+                "insert into relay_cursors (relay, owner, expires_at, position) values ($1, $2, $3, 0)
+                 on conflict (relay) do update set owner = excluded.owner, expires_at = excluded.expires_at
+                 where relay_cursors.owner = excluded.owner or relay_cursors.expires_at < $4
+                 returning position",
+                &params![self.relay, self.owner, now_ms + self.lasts_ms, now_ms],
+            )
+            .await?;
+        tx.commit().await?;
+        row.map(|row| row.get("position").map_err(Error::from)).transpose()
+    }
+
+    /// Records that everything up to `position` is published; false if the lease went to another owner meanwhile.
+    pub(crate) async fn advance(&self, db: &Db, position: i64, now_ms: i64) -> Result<bool> {
+        let mut tx = db.begin().await?;
+        let rows = tx
+            .execute(
+                "update relay_cursors set position = $1, expires_at = $2 where relay = $3 and owner = $4",
+                &params![position, now_ms + self.lasts_ms, self.relay, self.owner],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(rows == 1)
+    }
+}
+
+/// The number of events that are stored but not published yet, and the oldest one's age in milliseconds.
+///
+/// # Errors
+/// Those of the database.
+pub async fn backlog(db: &Db, relay: &str, now_ms: i64) -> Result<(i64, i64)> {
+    let row = db
+        .query_one(
+            "select count(*) as events, coalesce(min(recorded_at), $1) as oldest from event_store
+             where position > coalesce((select position from relay_cursors where relay = $2), 0)",
+            &params![now_ms, relay],
+        )
+        .await?;
+    let oldest: i64 = row.get("oldest")?;
+    Ok((row.get("events")?, (now_ms - oldest).max(0)))
+}

@@ -1,0 +1,205 @@
+//! Moves events from the outbox to the transport: at least once, each key's in order.
+//!
+//! A relay holds a lease, so that one owner publishes at a time; an owner that comes back under the same name goes on
+//! at once. It publishes a batch, waits for every acknowledgement, then moves its cursor: dying in between means
+//! publishing that batch again, so duplicates may follow, but first occurrences stay in order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result, chain};
+use crate::metrics;
+use crate::outbox::{self, Horizon, Lease, StoredEvent};
+use crate::publish::EventPublisher;
+use crate::retry::RetryPolicy;
+use crate::transport::Transport;
+
+/// How soon to look again while an open transaction of another writer holds the horizon back.
+const HELD_BACK_POLL: Duration = Duration::from_millis(5);
+
+/// How a relay works.
+#[derive(Debug, Clone)]
+pub struct RelayConfig {
+    /// The relay's name: its cursor's key in the database.
+    pub name: String,
+    /// Who runs it; the same after a restart of the same instance, another for each copy.
+    pub owner: String,
+    /// How many events one batch holds at the most.
+    pub batch_max: usize,
+    /// How often it looks for events that another process stored.
+    pub poll_interval: Duration,
+    /// How long the lease lasts without being renewed.
+    pub lease: Duration,
+    /// Delays between failed attempts; its number of attempts is not used, since a relay never gives up.
+    pub backoff: RetryPolicy,
+}
+
+impl RelayConfig {
+    /// The usual settings for the service called `name`, run by `owner`.
+    pub fn new(name: &str, owner: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+            batch_max: 1_000,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(10),
+            backoff: RetryPolicy::default(),
+        }
+    }
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct RelayHandle {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl RelayHandle {
+    /// Publishes what is stored by now (as far as the transport lets it, within `drain_max`), then stops.
+    pub async fn stop(self, drain_max: Duration) {
+        self.stop.send_replace(true);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(drain_max, self.task).await.is_err() {
+            tracing::warn!("relay stopped with events unpublished; they follow after the next start");
+            abort.abort();
+        }
+    }
+}
+
+/// Starts a relay for the publisher's outbox.
+pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
+    let (stop, stopping) = watch::channel(false);
+    let relay = Relay { config, publisher, transport, horizon: Horizon::default(), leased_until: None };
+    RelayHandle { stop, task: tokio::spawn(relay.run(stopping)) }
+}
+
+#[derive(Debug)]
+struct Relay {
+    config: RelayConfig,
+    publisher: EventPublisher,
+    transport: Arc<dyn Transport>,
+    horizon: Horizon,
+    leased_until: Option<Instant>,
+}
+
+/// What one round came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    Published,
+    Idle,
+    /// Somebody else has the lease.
+    Elsewhere,
+}
+
+impl Relay {
+    async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let mut failures = 0;
+        let mut position = 0;
+        loop {
+            let wait = match self.round(&mut position).await {
+                Ok(Round::Published) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
+                Ok(Round::Idle | Round::Elsewhere) => {
+                    failures = 0;
+                    self.config.poll_interval
+                }
+                Err(error) => {
+                    failures += 1;
+                    self.report(&error, failures).await;
+                    self.config.backoff.delay(failures)
+                }
+            };
+            if *stopping.borrow() {
+                return;
+            }
+            tokio::select! {
+                () = self.publisher.appended().notified(), if failures == 0 => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = stopping.changed() => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, position: &mut i64) -> Result<Round> {
+        if self.leased_until.is_none_or(|until| Instant::now() >= until) {
+            match self.lease().acquire(self.publisher.db(), self.now_ms()).await? {
+                None => return Ok(Round::Elsewhere),
+                Some(published) => *position = published,
+            }
+            self.renewed();
+        }
+        let horizon = self.horizon.advance(self.publisher.db()).await?;
+        let events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
+        let Some(last) = events.last().map(|event| event.position) else {
+            self.gauge_oldest(0);
+            return Ok(Round::Idle);
+        };
+        self.publish(events).await?;
+        if !self.lease().advance(self.publisher.db(), last, self.now_ms()).await? {
+            self.leased_until = None;
+            return Ok(Round::Elsewhere);
+        }
+        self.renewed();
+        *position = last;
+        Ok(Round::Published)
+    }
+
+    async fn publish(&self, events: Vec<StoredEvent>) -> Result<()> {
+        let stored_at: Vec<i64> = events.iter().map(|event| event.recorded_at_ms).collect();
+        self.gauge_oldest(stored_at.first().map_or(0, |oldest| self.now_ms() - oldest));
+        self.transport.publish(events.into_iter().map(StoredEvent::into_record).collect()).await?;
+        let now_ms = self.now_ms();
+        let delay = ::metrics::histogram!(metrics::PUBLISH_DELAY_SECONDS, "relay" => self.config.name.clone());
+        for at_ms in &stored_at {
+            delay.record(seconds(now_ms - at_ms));
+        }
+        let published = u64::try_from(stored_at.len()).unwrap_or(u64::MAX);
+        ::metrics::counter!(metrics::PUBLISHED_TOTAL, "relay" => self.config.name.clone()).increment(published);
+        Ok(())
+    }
+
+    async fn report(&self, error: &Error, failures: u32) {
+        ::metrics::counter!(metrics::PUBLISH_FAILURES_TOTAL, "relay" => self.config.name.clone()).increment(1);
+        let relay = &self.config.name;
+        let error_chain = chain(error);
+        if error.is_transient() {
+            tracing::warn!(relay, failures, error = error_chain, "events wait: publishing failed and will be tried again");
+        } else {
+            tracing::error!(relay, failures, error = error_chain, "events are stuck: publishing is refused");
+        }
+        if let Ok((_, oldest_ms)) = outbox::backlog(self.publisher.db(), relay, self.now_ms()).await {
+            self.gauge_oldest(oldest_ms);
+        }
+    }
+
+    fn gauge_oldest(&self, age_ms: i64) {
+        ::metrics::gauge!(metrics::OLDEST_UNPUBLISHED_SECONDS, "relay" => self.config.name.clone())
+            .set(seconds(age_ms));
+    }
+
+    fn lease(&self) -> Lease<'_> {
+        let lasts_ms = i64::try_from(self.config.lease.as_millis()).unwrap_or(i64::MAX);
+        Lease { relay: &self.config.name, owner: &self.config.owner, lasts_ms }
+    }
+
+    /// Renewing at half time leaves the other half for a slow database.
+    fn renewed(&mut self) {
+        self.leased_until = Some(Instant::now() + self.config.lease / 2);
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.publisher.clock().now_ms()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of an age fit a float's 52 bits for ages")]
+fn seconds(ms: i64) -> f64 {
+    ms.max(0) as f64 / 1_000.0
+}

@@ -1,0 +1,27 @@
+//! The contract of a transport as a suite that every implementation runs, and helpers for tests of handlers.
+
+mod transport_suite;
+
+use std::future::Future;
+use std::time::Duration;
+
+pub use transport_suite::transport_suite;
+
+/// How long [`eventually`] waits before it gives up.
+pub const EVENTUALLY_MAX: Duration = Duration::from_secs(20);
+
+/// Asks `state` again and again until it answers `Some`.
+///
+/// # Panics
+/// After [`EVENTUALLY_MAX`], naming `what` was waited for.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut state: impl FnMut() -> F) -> T {
+    let reached = tokio::time::timeout(EVENTUALLY_MAX, async {
+        loop {
+            if let Some(reached) = state().await {
+                return reached;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    reached.await.unwrap_or_else(|_| panic!("not within {EVENTUALLY_MAX:?}: {what}"))
+}

@@ -1,0 +1,195 @@
+//! What every transport must do, as tests over the trait alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::transport::{ConsumedRecord, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const KEYS: usize = 5;
+const RECORDS_PER_KEY: usize = 20;
+
+/// Runs the whole contract against one transport; topics and groups are new ones.
+///
+/// The broker behind it must create topics that do not exist.
+///
+/// # Panics
+/// When the transport breaks the contract, saying how.
+pub async fn transport_suite(transport: Arc<dyn Transport>) {
+    records_arrive_as_they_were_sent(&transport).await;
+    records_of_a_key_arrive_in_order(&transport).await;
+    every_group_gets_every_record(&transport).await;
+    a_new_member_goes_on_where_the_group_committed(&transport).await;
+    members_of_a_group_share_the_partitions(&transport).await;
+    a_paused_partition_delivers_nothing_until_it_is_resumed(&transport).await;
+}
+
+async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>) {
+    let topic = unique("arrive");
+    let sent = Record {
+        headers: vec![("ce_id".to_owned(), Bytes::from_static(b"1")), ("empty".to_owned(), Bytes::new())],
+        ..record(&topic, "user-1", "{\"a\":1}")
+    };
+    let tombstone = Record { value: None, ..sent.clone() };
+    transport.publish(vec![sent.clone(), tombstone.clone()]).await.expect("publish");
+    let mut member = Member::join(transport, &unique("group"), &topic).await;
+    let received = member.receive(2).await;
+    let received: Vec<Record> = received.into_iter().map(|consumed| consumed.record).collect();
+    assert_eq!(received, [sent, tombstone]);
+    member.subscription.close().await;
+}
+
+async fn records_of_a_key_arrive_in_order(transport: &Arc<dyn Transport>) {
+    let topic = unique("order");
+    publish_numbers(transport, &topic).await;
+    let mut member = Member::join(transport, &unique("group"), &topic).await;
+    assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
+    member.subscription.close().await;
+}
+
+async fn every_group_gets_every_record(transport: &Arc<dyn Transport>) {
+    let topic = unique("groups");
+    publish_numbers(transport, &topic).await;
+    for _ in 0..2 {
+        let mut member = Member::join(transport, &unique("group"), &topic).await;
+        assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
+        member.subscription.close().await;
+    }
+}
+
+async fn a_new_member_goes_on_where_the_group_committed(transport: &Arc<dyn Transport>) {
+    let (topic, group) = (unique("resume"), unique("group"));
+    publish_numbers(transport, &topic).await;
+    let mut first = Member::join(transport, &group, &topic).await;
+    let received = first.receive(KEYS * RECORDS_PER_KEY).await;
+    let ends = ends(&received);
+    first.subscription.commit(&ends).await.expect("commit");
+    first.subscription.close().await;
+    transport.publish(vec![record(&topic, "key-0", "after")]).await.expect("publish");
+    let mut second = Member::join(transport, &group, &topic).await;
+    let received = second.receive(1).await;
+    assert_eq!(received[0].record.value.as_deref(), Some(b"after".as_slice()));
+    second.subscription.close().await;
+}
+
+async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>) {
+    let (topic, group) = (unique("share"), unique("group"));
+    publish_numbers(transport, &topic).await;
+    let mut first = Member::join(transport, &group, &topic).await;
+    first.receive(KEYS * RECORDS_PER_KEY).await;
+    let mut second = Member::join(transport, &group, &topic).await;
+    let balanced = async {
+        while second.assigned.is_empty() || first.assigned.iter().any(|place| second.assigned.contains(place)) {
+            tokio::select! {
+                incoming = first.subscription.next() => first.note(incoming.expect("incoming")),
+                incoming = second.subscription.next() => second.note(incoming.expect("incoming")),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, balanced).await.expect("two members share a topic's partitions");
+    assert!(!first.assigned.is_empty(), "the first member keeps some partitions");
+    first.subscription.close().await;
+    second.subscription.close().await;
+}
+
+async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc<dyn Transport>) {
+    let topic = unique("pause");
+    let mut member = Member::join(transport, &unique("group"), &topic).await;
+    transport.publish(vec![record(&topic, "key", "first")]).await.expect("publish");
+    let place = member.receive(1).await[0].topic_partition();
+    member.subscription.set_paused(&place, true);
+    transport.publish(vec![record(&topic, "key", "second")]).await.expect("publish");
+    let early = tokio::time::timeout(Duration::from_millis(300), member.receive(1)).await;
+    assert!(early.is_err(), "a paused partition delivered a record");
+    member.subscription.set_paused(&place, false);
+    let received = member.receive(1).await;
+    assert_eq!(received[0].record.value.as_deref(), Some(b"second".as_slice()));
+    member.subscription.close().await;
+}
+
+/// A member of a group, and what it holds.
+struct Member {
+    subscription: Box<dyn Subscription>,
+    assigned: Vec<TopicPartition>,
+    received: Vec<ConsumedRecord>,
+}
+
+impl Member {
+    async fn join(transport: &Arc<dyn Transport>, group: &str, topic: &str) -> Self {
+        let interest = Interest {
+            group: group.to_owned(),
+            topics: vec![topic.to_owned()],
+            instance: None,
+            drain_max: Duration::from_secs(1),
+        };
+        let subscription = transport.subscribe(interest).await.expect("subscribe");
+        Self { subscription, assigned: Vec::new(), received: Vec::new() }
+    }
+
+    fn note(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Records(records) => self.received.extend(records),
+            Incoming::Assigned(places) => self.assigned.extend(places),
+            Incoming::Revoked { partitions, .. } => self.assigned.retain(|place| !partitions.contains(place)),
+        }
+    }
+
+    async fn receive(&mut self, records: usize) -> Vec<ConsumedRecord> {
+        let gather = async {
+            while self.received.len() < records {
+                let incoming = self.subscription.next().await.expect("incoming");
+                self.note(incoming);
+            }
+        };
+        // Bounded by the caller where less is fine.
+        tokio::time::timeout(PATIENCE, gather).await.expect("records arrive");
+        std::mem::take(&mut self.received)
+    }
+}
+
+fn unique(name: &str) -> String {
+    format!("suite-{name}-{}", Uuid::now_v7())
+}
+
+fn record(topic: &str, key: &str, value: &str) -> Record {
+    Record {
+        topic: topic.to_owned(),
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        headers: Vec::new(),
+        timestamp_ms: Some(1_795_485_927_123),
+    }
+}
+
+async fn publish_numbers(transport: &Arc<dyn Transport>, topic: &str) {
+    let records = (0..RECORDS_PER_KEY).flat_map(|number| {
+        (0..KEYS).map(move |key| (format!("key-{key}"), number.to_string()))
+    });
+    let records = records.map(|(key, number)| record(topic, &key, &number)).collect();
+    transport.publish(records).await.expect("publish");
+}
+
+fn assert_in_order(received: &[ConsumedRecord]) {
+    let mut numbers: HashMap<Bytes, Vec<usize>> = HashMap::new();
+    for consumed in received {
+        let number = std::str::from_utf8(consumed.record.value.as_deref().expect("a value")).expect("text");
+        let of_key = numbers.entry(consumed.record.key.clone().expect("a key")).or_default();
+        of_key.push(number.parse().expect("a number"));
+    }
+    assert_eq!(numbers.len(), KEYS);
+    for (key, numbers) in numbers {
+        assert_eq!(numbers, (0..RECORDS_PER_KEY).collect::<Vec<_>>(), "order of {key:?}");
+    }
+}
+
+fn ends(received: &[ConsumedRecord]) -> Vec<(TopicPartition, i64)> {
+    let mut ends = HashMap::new();
+    for consumed in received {
+        ends.insert(consumed.topic_partition(), consumed.offset + 1);
+    }
+    ends.into_iter().collect()
+}

@@ -1,0 +1,201 @@
+//! What carries records between processes: one trait for publishing, one for a consumer's subscription.
+
+pub mod kafka;
+pub mod memory;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::Result;
+
+/// A record to publish: key, value and headers as they go on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The topic's name.
+    pub topic: String,
+    /// The key, which decides the partition; records without one go anywhere.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// The headers in order; names may repeat.
+    pub headers: Vec<(String, Bytes)>,
+    /// Milliseconds since 1970; the transport's own time if `None`.
+    pub timestamp_ms: Option<i64>,
+}
+
+impl Record {
+    /// The first header of this name as text, if there is one and it is UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// One partition of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number, from 0.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// A record as it was received.
+#[derive(Debug, Clone)]
+pub struct ConsumedRecord {
+    /// The record.
+    pub record: Record,
+    /// The partition's number.
+    pub partition: i32,
+    /// Its offset in the partition.
+    pub offset: i64,
+}
+
+impl ConsumedRecord {
+    /// The partition that it came from.
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition { topic: self.record.topic.clone(), partition: self.partition }
+    }
+}
+
+/// What a subscription tells its consumer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Records, in order per partition.
+    Records(Vec<ConsumedRecord>),
+    /// These partitions are now this member's.
+    Assigned(Vec<TopicPartition>),
+    /// These partitions go to another member as soon as `done` is dropped: finish and commit what is in flight first.
+    Revoked {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+        /// Dropped by the consumer when it has let go of them.
+        done: RevocationGuard,
+    },
+}
+
+/// Keeps a rebalance waiting while it lives (up to the transport's own limit).
+#[derive(Debug)]
+pub struct RevocationGuard(#[allow(dead_code, reason = "its drop is the message")] Option<std::sync::mpsc::SyncSender<()>>);
+
+impl RevocationGuard {
+    /// A guard whose drop closes `channel`.
+    pub(crate) fn closing(channel: std::sync::mpsc::SyncSender<()>) -> Self {
+        Self(Some(channel))
+    }
+
+    /// A guard that nobody waits for.
+    pub(crate) fn detached() -> Self {
+        Self(None)
+    }
+}
+
+/// What a consumer asks of a subscription.
+#[derive(Debug, Clone)]
+pub struct Interest {
+    /// The consumer group.
+    pub group: String,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// The member's own name in the group, the same after a restart: it then takes its partitions back at once instead
+    /// of waiting for its former self to be given up. No two members of a group may share one.
+    pub instance: Option<String>,
+    /// How long a revocation waits for records in flight.
+    pub drain_max: Duration,
+}
+
+/// Publishes records and subscribes to topics.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Publishes records so that those of one key arrive in the order given; done when all are acknowledged by all
+    /// replicas.
+    ///
+    /// # Errors
+    /// [`crate::Error::Transport`] when at least one was not acknowledged; any of the others may have been.
+    async fn publish(&self, records: Vec<Record>) -> Result<()>;
+
+    /// Joins a consumer group.
+    ///
+    /// # Errors
+    /// [`crate::Error::Transport`] when the client cannot be made; being unable to reach the broker is none.
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>>;
+}
+
+/// A membership in a consumer group.
+#[async_trait]
+pub trait Subscription: fmt::Debug + Send + Sync {
+    /// What comes next; waits for it. Safe to drop while it waits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Stopped`] after the end; [`crate::Error::Transport`] for faults that the client does not mend itself.
+    async fn next(&mut self) -> Result<Incoming>;
+
+    /// Commits, for each partition, the offset of the next record to handle.
+    ///
+    /// # Errors
+    /// [`crate::Error::Transport`] when the commit was refused, for example because the partition was taken away.
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()>;
+
+    /// Stops or goes on fetching a partition.
+    fn set_paused(&self, partition: &TopicPartition, paused: bool);
+
+    /// Leaves the group; offsets are not committed by it.
+    async fn close(self: Box<Self>);
+}
+
+/// The partition that Kafka's Java client puts a key in: murmur2 over the key's bytes.
+pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
+    let positive = i64::from(murmur2(key) & 0x7fff_ffff);
+    i32::try_from(positive % i64::from(partitions.max(1))).expect("a remainder of an i32 is an i32")
+}
+
+/// MurmurHash2 in the 32-bit form and with the seed that Kafka's clients share.
+fn murmur2(data: &[u8]) -> u32 {
+    const MULTIPLIER: u32 = 0x5bd1_e995;
+    const SEED: u32 = 0x9747_b28c;
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let mut hash = SEED ^ length;
+    let mut chunks = data.chunks_exact(4);
+    for chunk in &mut chunks {
+        let mut word = u32::from_le_bytes(chunk.try_into().expect("chunks of four bytes"));
+        word = word.wrapping_mul(MULTIPLIER);
+        word ^= word >> 24;
+        word = word.wrapping_mul(MULTIPLIER);
+        hash = hash.wrapping_mul(MULTIPLIER) ^ word;
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        for (index, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * index);
+        }
+        hash = hash.wrapping_mul(MULTIPLIER);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(MULTIPLIER);
+    hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::murmur2;
+
+    /// Values that Kafka's own client gives (its unit tests list them).
+    #[test]
+    fn murmur2_answers_as_the_java_client_does() {
+        let known: [(&[u8], i32); 5] =
+            [(b"21", -973_932_308), (b"foobar", -790_332_482), (b"a-little-bit-long-string", -985_981_536),
+             (b"a-little-bit-longer-string", -1_486_304_829), (b"abc", 479_470_107)];
+        for (key, hash) in known {
+            assert_eq!(murmur2(key).cast_signed(), hash);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Apache Kafka's protocol through librdkafka: the only file that knows its types.
+
+mod admin;
+mod reader;
+mod subscription;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
+use serde::Deserialize;
+
+use super::{Interest, Record, Subscription, Transport};
+use crate::error::{Error, Result};
+
+pub use admin::{TopicSpec, ensure_topics};
+pub use reader::{KafkaReader, Start};
+
+/// How long a stopping producer waits for records in flight.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// How soon to try again when librdkafka's queue is full of other callers' records.
+const QUEUE_FULL_POLL: Duration = Duration::from_millis(10);
+
+/// How to reach a Kafka cluster. Empty strings mean "not set".
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaConfig {
+    /// Bootstrap servers, `host:port` separated by commas.
+    pub brokers: String,
+    /// The name that the broker's logs and quotas know this client by.
+    pub client_id: String,
+    /// The group of a consumer that is not given one.
+    pub group_id: String,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
+    pub security_protocol: String,
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub sasl_mechanism: String,
+    /// The SASL user.
+    pub sasl_username: String,
+    /// The SASL password.
+    pub sasl_password: Password,
+    /// A file with the certificate authority's certificates.
+    pub ssl_ca: String,
+    /// How long the producer gathers records before it sends them, in milliseconds.
+    pub linger_ms: u64,
+    /// How long a record may wait for its acknowledgement before publishing fails, in milliseconds.
+    pub delivery_timeout_ms: u64,
+    /// After how long without a heartbeat the group gives a member's partitions away, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// How much a consumer fetches ahead, in KiB.
+    pub prefetch_kib: u32,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            brokers: "127.0.0.1:9092".to_owned(),
+            client_id: String::new(),
+            group_id: String::new(),
+            security_protocol: String::new(),
+            sasl_mechanism: String::new(),
+            sasl_username: String::new(),
+            sasl_password: Password::default(),
+            ssl_ca: String::new(),
+            linger_ms: 1,
+            delivery_timeout_ms: 30_000,
+            session_timeout_ms: 10_000,
+            prefetch_kib: 4_096,
+        }
+    }
+}
+
+/// A password, which is never printed.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Password(String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "unset" } else { "***" })
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// A [`Transport`] over a Kafka cluster.
+pub struct KafkaTransport {
+    config: KafkaConfig,
+    producer: FutureProducer<LogContext>,
+}
+
+impl std::fmt::Debug for KafkaTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaTransport").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl KafkaTransport {
+    /// A client for the cluster; connecting happens in the background and is retried for ever.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when librdkafka refuses a setting.
+    pub fn new(config: KafkaConfig) -> Result<Self> {
+        let mut settings = client_settings(&config);
+        settings
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", config.linger_ms.to_string())
+            .set("message.timeout.ms", config.delivery_timeout_ms.to_string());
+        let producer = settings.create_with_context(LogContext).map_err(refused_setting)?;
+        Ok(Self { config, producer })
+    }
+
+    /// Hands a record to librdkafka; `None` while its queue is full.
+    fn send(&self, record: &Record) -> Result<Option<DeliveryFuture>> {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header { key, value: Some(value.as_ref()) });
+        }
+        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+        if let Some(key) = &record.key {
+            out = out.key(key.as_ref());
+        }
+        if let Some(value) = &record.value {
+            out = out.payload(value.as_ref());
+        }
+        if let Some(timestamp_ms) = record.timestamp_ms {
+            out = out.timestamp(timestamp_ms);
+        }
+        match self.producer.send_result(out) {
+            Ok(delivery) => Ok(Some(delivery)),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),
+            Err((error, _)) => Err(failed(&format!("publish to {}", record.topic), error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for KafkaTransport {
+    async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        let mut in_flight = std::collections::VecDeque::with_capacity(records.len());
+        let mut outcome = Ok(());
+        for record in &records {
+            let delivery = loop {
+                if let Some(delivery) = self.send(record)? {
+                    break delivery;
+                }
+                // Room comes when a record that was sent before is answered.
+                match in_flight.pop_front() {
+                    Some((topic, delivery)) => outcome = outcome.and(settle(topic, delivery).await),
+                    None => tokio::time::sleep(QUEUE_FULL_POLL).await,
+                }
+            };
+            in_flight.push_back((record.topic.as_str(), delivery));
+        }
+        for (topic, delivery) in in_flight {
+            outcome = outcome.and(settle(topic, delivery).await);
+        }
+        outcome
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        Ok(Box::new(subscription::KafkaSubscription::join(&self.config, interest)?))
+    }
+}
+
+impl Drop for KafkaTransport {
+    fn drop(&mut self) {
+        if let Err(error) = self.producer.flush(FLUSH_MAX) {
+            tracing::warn!(%error, "records in flight at the end of a producer");
+        }
+    }
+}
+
+async fn settle(topic: &str, delivery: DeliveryFuture) -> Result<()> {
+    match delivery.await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((error, _))) => Err(failed(&format!("publish to {topic}"), error)),
+        Err(_) => Err(Error::Stopped),
+    }
+}
+
+/// Logs what librdkafka has to say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogContext;
+
+impl ClientContext for LogContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka client error");
+    }
+}
+
+impl ConsumerContext for LogContext {}
+
+/// librdkafka says at "error" what it will mend by itself; nothing of it is an error of ours.
+fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(facility, message, "kafka client");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "kafka client"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, message, "kafka client"),
+        RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "kafka client"),
+    }
+}
+
+fn client_settings(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", &config.brokers)
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.fast.interval.ms", "100")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    let optional = [
+        ("client.id", config.client_id.as_str()),
+        ("security.protocol", &config.security_protocol),
+        ("sasl.mechanism", &config.sasl_mechanism),
+        ("sasl.username", &config.sasl_username),
+        ("sasl.password", &config.sasl_password.0),
+        ("ssl.ca.location", &config.ssl_ca),
+    ];
+    for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
+        settings.set(name, value);
+    }
+    settings
+}
+
+fn refused_setting(error: KafkaError) -> Error {
+    Error::Config { reason: format!("kafka client: {error}") }
+}
+
+/// Wraps a client error; those that only a person can mend are permanent.
+fn failed(operation: &str, error: KafkaError) -> Error {
+    let permanent = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::InvalidMessageSize
+                | RDKafkaErrorCode::InvalidRecord
+                | RDKafkaErrorCode::InvalidTopic
+                | RDKafkaErrorCode::UnsupportedForMessageFormat
+        )
+    );
+    Error::Transport { operation: operation.to_owned(), transient: !permanent, source: Box::new(error) }
+}

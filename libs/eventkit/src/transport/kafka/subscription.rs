@@ -1,0 +1,248 @@
+//! A membership in a consumer group: librdkafka polled on a thread of its own, so that a rebalance can wait for
+//! records in flight without holding up the runtime.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::{KafkaConfig, client_settings, failed, log, refused_setting};
+use crate::error::{Error, Result};
+use crate::transport::{
+    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
+};
+
+const BATCH_RECORDS_MAX: usize = 512;
+const BATCHES_QUEUED_MAX: usize = 8;
+/// Bounds how late a stop is noticed by an idle consumer.
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+type GroupConsumer = BaseConsumer<GroupContext>;
+
+#[derive(Debug)]
+pub(crate) struct KafkaSubscription {
+    consumer: Arc<ConsumerHandle>,
+    incoming: mpsc::Receiver<Result<Incoming>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The consumer under a name that can be debug-printed.
+struct ConsumerHandle(GroupConsumer);
+
+impl std::fmt::Debug for ConsumerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BaseConsumer")
+    }
+}
+
+impl KafkaSubscription {
+    pub(crate) fn join(config: &KafkaConfig, interest: Interest) -> Result<Self> {
+        let (outgoing, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
+        let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max };
+        let mut settings = client_settings(config);
+        if let Some(instance) = &interest.instance {
+            settings.set("group.instance.id", instance);
+        }
+        let consumer: GroupConsumer = settings
+            .set("group.id", &interest.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", config.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", (config.session_timeout_ms / 4).to_string())
+            .set("queued.max.messages.kbytes", config.prefetch_kib.to_string())
+            .create_with_context(context)
+            .map_err(refused_setting)?;
+        let topics: Vec<&str> = interest.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(|error| failed("subscribe", error))?;
+        let consumer = Arc::new(ConsumerHandle(consumer));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new()
+            .name(format!("kafka-{}", interest.group))
+            .spawn({
+                let (consumer, stop) = (consumer.clone(), stop.clone());
+                move || poll_until(&stop, &consumer.0)
+            })
+            .map_err(|error| Error::Transport {
+                operation: "start a consumer thread".to_owned(),
+                transient: true,
+                source: Box::new(error),
+            })?;
+        Ok(Self { consumer, incoming, stop, thread: Some(thread) })
+    }
+}
+
+#[async_trait]
+impl Subscription for KafkaSubscription {
+    async fn next(&mut self) -> Result<Incoming> {
+        self.incoming.recv().await.unwrap_or(Err(Error::Stopped))
+    }
+
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (place, offset) in offsets {
+            list.add_partition_offset(&place.topic, place.partition, Offset::Offset(*offset))
+                .map_err(|error| failed("commit offsets", error))?;
+        }
+        let consumer = self.consumer.clone();
+        tokio::task::spawn_blocking(move || consumer.0.commit(&list, CommitMode::Sync))
+            .await
+            .map_err(|_| Error::Stopped)?
+            .map_err(|error| failed("commit offsets", error))
+    }
+
+    fn set_paused(&self, partition: &TopicPartition, paused: bool) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.partition);
+        let outcome = match paused {
+            true => self.consumer.0.pause(&list),
+            false => self.consumer.0.resume(&list),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%partition, paused, %error, "partition could not be paused or resumed");
+        }
+    }
+
+    async fn close(mut self: Box<Self>) {
+        self.stop.store(true, Ordering::SeqCst);
+        // The thread may be waiting to hand something over.
+        self.incoming.close();
+        if let Some(thread) = self.thread.take() {
+            let Self { consumer, .. } = *self;
+            let leave = move || {
+                if thread.join().is_err() {
+                    tracing::error!("the consumer's thread panicked");
+                }
+                // Dropping the consumer leaves the group, which takes a round trip.
+                drop(consumer);
+            };
+            if tokio::task::spawn_blocking(leave).await.is_err() {
+                tracing::error!("leaving the consumer group panicked");
+            }
+        }
+    }
+}
+
+fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
+    let context = consumer.context();
+    while !stop.load(Ordering::SeqCst) && !context.outgoing.is_closed() {
+        let mut wait = POLL_MAX;
+        for _ in 0..BATCH_RECORDS_MAX {
+            match consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => context.gathered().push(consumed(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) => tracing::warn!(%error, "consumer could not poll"),
+            }
+            wait = Duration::ZERO;
+        }
+        context.hand_over();
+    }
+}
+
+pub(crate) fn consumed(message: &BorrowedMessage<'_>) -> ConsumedRecord {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers
+            .iter()
+            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
+            .collect()
+    });
+    ConsumedRecord {
+        record: Record {
+            topic: message.topic().to_owned(),
+            key: message.key().map(Bytes::copy_from_slice),
+            value: message.payload().map(Bytes::copy_from_slice),
+            headers,
+            timestamp_ms: message.timestamp().to_millis(),
+        },
+        partition: message.partition(),
+        offset: message.offset(),
+    }
+}
+
+/// Hands records over and tells the consumer of rebalances, and lets a revocation wait until it has let go.
+#[derive(Debug)]
+struct GroupContext {
+    outgoing: mpsc::Sender<Result<Incoming>>,
+    /// Records polled but not handed over yet: a rebalance must not overtake them.
+    gathered: Mutex<Vec<ConsumedRecord>>,
+    drain_max: Duration,
+}
+
+impl GroupContext {
+    fn gathered(&self) -> MutexGuard<'_, Vec<ConsumedRecord>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hand_over(&self) {
+        let records = std::mem::take(&mut *self.gathered());
+        if !records.is_empty() {
+            self.send(Incoming::Records(records));
+        }
+    }
+
+    /// False when the subscription is closing and nobody listens any more.
+    fn send(&self, incoming: Incoming) -> bool {
+        self.outgoing.blocking_send(Ok(incoming)).is_ok()
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka client error");
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(list) = rebalance {
+            let partitions = places(list);
+            if partitions.is_empty() {
+                return;
+            }
+            let (guard, released) = sync_channel::<()>(0);
+            let done = RevocationGuard::closing(guard);
+            self.hand_over();
+            if self.send(Incoming::Revoked { partitions, done }) {
+                // Ends by the guard's drop; nothing is ever sent.
+                if released.recv_timeout(self.drain_max) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    tracing::warn!("records in flight did not finish before a rebalance went on");
+                }
+            }
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance {
+            let partitions = places(list);
+            if !partitions.is_empty() {
+                self.send(Incoming::Assigned(partitions));
+            }
+        }
+    }
+}
+
+fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    list.elements()
+        .iter()
+        .map(|element| TopicPartition { topic: element.topic().to_owned(), partition: element.partition() })
+        .collect()
+}

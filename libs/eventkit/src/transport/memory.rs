@@ -1,0 +1,241 @@
+//! Topics in memory, for tests of code that publishes and consumes: partitions, groups and offsets as on Kafka.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{
+    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport,
+    partition_of,
+};
+use crate::error::{Error, Result};
+
+const PARTITIONS: i32 = 3;
+const BATCH_RECORDS_MAX: usize = 256;
+
+/// A broker in memory; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryTransport {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    logs: BTreeMap<TopicPartition, Vec<Record>>,
+    groups: HashMap<String, Group>,
+    next_member: u64,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    committed: HashMap<TopicPartition, i64>,
+    members: BTreeMap<u64, Member>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    topics: Vec<String>,
+    /// The next offset to hand out, for each partition that is assigned.
+    positions: BTreeMap<TopicPartition, i64>,
+    paused: Vec<TopicPartition>,
+    events: Vec<(bool, Vec<TopicPartition>)>,
+}
+
+impl MemoryTransport {
+    /// A broker without topics; a topic is made by its first use, with three partitions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every record of a topic, in order per partition.
+    pub fn records(&self, topic: &str) -> Vec<ConsumedRecord> {
+        let state = self.shared.lock();
+        let of_topic = state.logs.iter().filter(|(partition, _)| partition.topic == topic);
+        of_topic
+            .flat_map(|(place, log)| {
+                log.iter().zip(0..).map(|(record, offset)| ConsumedRecord {
+                    record: record.clone(),
+                    partition: place.partition,
+                    offset,
+                })
+            })
+            .collect()
+    }
+
+    /// The offset that a group has committed for a partition.
+    pub fn committed(&self, group: &str, partition: &TopicPartition) -> Option<i64> {
+        self.shared.lock().groups.get(group)?.committed.get(partition).copied()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+impl State {
+    fn append(&mut self, record: Record) {
+        let partition = match &record.key {
+            Some(key) => partition_of(key, PARTITIONS),
+            None => 0,
+        };
+        let place = TopicPartition { topic: record.topic.clone(), partition };
+        self.logs.entry(place).or_default().push(record);
+    }
+
+    /// Deals a group's partitions out anew and notes for each member what it gained and lost.
+    fn rebalance(&mut self, group: &str) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        let mut topics: Vec<String> = group.members.values().flat_map(|member| member.topics.clone()).collect();
+        topics.sort();
+        topics.dedup();
+        let mut dealt: HashMap<u64, Vec<TopicPartition>> = HashMap::new();
+        for topic in topics {
+            let interested: Vec<u64> = group
+                .members
+                .iter()
+                .filter(|(_, member)| member.topics.contains(&topic))
+                .map(|(id, _)| *id)
+                .collect();
+            for partition in 0..PARTITIONS {
+                let turn = usize::try_from(partition).expect("partitions are not negative");
+                let id = interested[turn % interested.len()];
+                dealt.entry(id).or_default().push(TopicPartition { topic: topic.clone(), partition });
+            }
+        }
+        for (id, member) in &mut group.members {
+            let now = dealt.remove(id).unwrap_or_default();
+            let lost: Vec<_> = member.positions.keys().filter(|held| !now.contains(held)).cloned().collect();
+            let gained: Vec<_> = now.into_iter().filter(|new| !member.positions.contains_key(new)).collect();
+            for partition in &lost {
+                member.positions.remove(partition);
+            }
+            for partition in &gained {
+                let start = group.committed.get(partition).copied().unwrap_or(0);
+                member.positions.insert(partition.clone(), start);
+            }
+            member.events.push((false, lost));
+            member.events.push((true, gained));
+        }
+    }
+
+    fn next(&mut self, group: &str, id: u64) -> Option<Incoming> {
+        let Self { logs, groups, .. } = self;
+        let member = groups.get_mut(group)?.members.get_mut(&id)?;
+        while !member.events.is_empty() {
+            let (gained, partitions) = member.events.remove(0);
+            if partitions.is_empty() {
+                continue;
+            }
+            return Some(match gained {
+                true => Incoming::Assigned(partitions),
+                false => Incoming::Revoked { partitions, done: RevocationGuard::detached() },
+            });
+        }
+        let mut records = Vec::new();
+        for (place, position) in &mut member.positions {
+            let Some(log) = logs.get(place) else { continue };
+            if member.paused.contains(place) {
+                continue;
+            }
+            let start = usize::try_from(*position).unwrap_or(0).min(log.len());
+            for record in log[start..].iter().take(BATCH_RECORDS_MAX - records.len()) {
+                let (partition, offset) = (place.partition, *position);
+                records.push(ConsumedRecord { record: record.clone(), partition, offset });
+                *position += 1;
+            }
+        }
+        (!records.is_empty()).then_some(Incoming::Records(records))
+    }
+}
+
+#[async_trait]
+impl Transport for MemoryTransport {
+    async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        let mut state = self.shared.lock();
+        records.into_iter().for_each(|record| state.append(record));
+        drop(state);
+        self.shared.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        let mut state = self.shared.lock();
+        state.next_member += 1;
+        let id = state.next_member;
+        let member = Member { topics: interest.topics, ..Member::default() };
+        state.groups.entry(interest.group.clone()).or_default().members.insert(id, member);
+        state.rebalance(&interest.group);
+        drop(state);
+        self.shared.changed.notify_waiters();
+        Ok(Box::new(MemorySubscription { shared: self.shared.clone(), group: interest.group, id }))
+    }
+}
+
+#[derive(Debug)]
+struct MemorySubscription {
+    shared: Arc<Shared>,
+    group: String,
+    id: u64,
+}
+
+#[async_trait]
+impl Subscription for MemorySubscription {
+    async fn next(&mut self) -> Result<Incoming> {
+        let shared = self.shared.clone();
+        loop {
+            let changed = shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(incoming) = shared.lock().next(&self.group, self.id) {
+                return Ok(incoming);
+            }
+            changed.await;
+        }
+    }
+
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+        let mut state = self.shared.lock();
+        let group = state.groups.get_mut(&self.group).ok_or(Error::Stopped)?;
+        for (partition, offset) in offsets {
+            group.committed.insert(partition.clone(), *offset);
+        }
+        Ok(())
+    }
+
+    fn set_paused(&self, partition: &TopicPartition, paused: bool) {
+        let mut state = self.shared.lock();
+        let Some(member) = state.groups.get_mut(&self.group).and_then(|group| group.members.get_mut(&self.id)) else {
+            return;
+        };
+        member.paused.retain(|other| other != partition);
+        if paused {
+            member.paused.push(partition.clone());
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+impl Drop for MemorySubscription {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if let Some(group) = state.groups.get_mut(&self.group) {
+            group.members.remove(&self.id);
+        }
+        state.rebalance(&self.group);
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+}

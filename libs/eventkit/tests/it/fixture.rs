@@ -1,0 +1,75 @@
+//! A database, a transport and an event to play with.
+
+use std::sync::Arc;
+
+use db::{Config, Db, Migration, params};
+use eventkit::relay::{self, RelayConfig, RelayHandle};
+use eventkit::transport::memory::MemoryTransport;
+use eventkit::{Clock, Event, EventPublisher, Origin};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+pub(crate) const ACCOUNTS: &str = "accounts";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[serde(rename_all = "camelCase")]
+#[event(type = "account.opened", topic = ACCOUNTS, key = "account-{account_id}")]
+pub(crate) struct AccountOpened {
+    pub(crate) account_id: i64,
+    pub(crate) owner: String,
+}
+
+pub(crate) struct Fixture {
+    pub(crate) db: Db,
+    pub(crate) publisher: EventPublisher,
+    pub(crate) transport: Arc<MemoryTransport>,
+    _folder: TempDir,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "accounts",
+    sql: "create table accounts (account_id bigint primary key, effects bigint not null);",
+}];
+
+impl Fixture {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("test.db").display());
+        let db = Db::open(&Config { url, ..Config::default() }).await.unwrap();
+        eventkit::outbox::migrate(&db).await.unwrap();
+        db.migrate("fixture", MIGRATIONS).await.unwrap();
+        let publisher = EventPublisher::new(db.clone(), "bank", Clock::system());
+        Self { db, publisher, transport: Arc::new(MemoryTransport::new()), _folder: folder }
+    }
+
+    pub(crate) fn start_relay(&self) -> RelayHandle {
+        relay::start(RelayConfig::new("bank", "copy-1"), self.publisher.clone(), self.transport.clone())
+    }
+
+    /// Opens an account: its row and its event.
+    pub(crate) async fn open(&self, account_id: i64) -> String {
+        let mut work = self.publisher.begin(Origin::default());
+        work.execute("insert into accounts (account_id, effects) values ($1, 0)", &params![account_id])
+            .await
+            .unwrap();
+        let event_id = work.publish(&opened(account_id)).await.unwrap();
+        work.commit().await.unwrap();
+        event_id
+    }
+
+    /// How often the account's event has had its effect.
+    pub(crate) async fn effects(&self, account_id: i64) -> i64 {
+        let sql = "select effects from accounts where account_id = $1";
+        self.db.query_one(sql, &params![account_id]).await.unwrap().get("effects").unwrap()
+    }
+
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let row = self.db.query_one(&format!("select count(*) as n from {table}"), &[]).await.unwrap();
+        row.get("n").unwrap()
+    }
+}
+
+pub(crate) fn opened(account_id: i64) -> AccountOpened {
+    AccountOpened { account_id, owner: format!("owner {account_id}") }
+}

@@ -1,0 +1,138 @@
+//! The relay publishes everything once stored, in order, whatever the transport does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eventkit::relay::{self, RelayConfig};
+use eventkit::testing::eventually;
+use eventkit::transport::memory::MemoryTransport;
+use eventkit::transport::{Interest, Record, Subscription, Transport};
+use eventkit::{Error, Origin, Result, RetryPolicy};
+
+use crate::fixture::{ACCOUNTS, Fixture, opened};
+
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn a_commit_wakes_the_relay() {
+    let fixture = Fixture::new().await;
+    let config = RelayConfig { poll_interval: Duration::from_secs(3_600), ..RelayConfig::new("bank", "copy-1") };
+    let relay = relay::start(config, fixture.publisher.clone(), fixture.transport.clone());
+    for account_id in 1..=3 {
+        fixture.open(account_id).await;
+        eventually("the event is published", async || {
+            (i64::try_from(fixture.transport.records(ACCOUNTS).len()) == Ok(account_id)).then_some(())
+        })
+        .await;
+    }
+    relay.stop(DRAIN).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_starts_again_goes_on_where_it_was() {
+    let fixture = Fixture::new().await;
+    for account_id in 1..=5 {
+        fixture.open(account_id).await;
+    }
+    fixture.start_relay().stop(DRAIN).await;
+    assert_eq!(fixture.transport.records(ACCOUNTS).len(), 5);
+    fixture.open(6).await;
+    fixture.start_relay().stop(DRAIN).await;
+    assert_eq!(fixture.transport.records(ACCOUNTS).len(), 6, "nothing is published twice after a clean stop");
+}
+
+#[tokio::test]
+async fn another_owner_waits_for_the_lease_to_run_out() {
+    let fixture = Fixture::new().await;
+    fixture.start_relay().stop(DRAIN).await;
+    fixture.open(1).await;
+    let short = |owner: &str| RelayConfig {
+        lease: Duration::from_millis(200),
+        poll_interval: Duration::from_millis(20),
+        ..RelayConfig::new("bank", owner)
+    };
+    // The first owner's lease lasts ten seconds: the second may not publish yet.
+    relay::start(short("copy-2"), fixture.publisher.clone(), fixture.transport.clone()).stop(DRAIN).await;
+    assert!(fixture.transport.records(ACCOUNTS).is_empty());
+    // Its owner takes it back at once, for a shorter time, and then the second gets it.
+    relay::start(short("copy-1"), fixture.publisher.clone(), fixture.transport.clone()).stop(DRAIN).await;
+    fixture.open(2).await;
+    let second = relay::start(short("copy-2"), fixture.publisher.clone(), fixture.transport.clone());
+    eventually("the second owner publishes", async || (fixture.transport.records(ACCOUNTS).len() == 2).then_some(()))
+        .await;
+    second.stop(DRAIN).await;
+}
+
+/// Fails every publish whose number the pattern names, half of them after the records were taken.
+#[derive(Debug)]
+struct Unreliable {
+    inner: MemoryTransport,
+    calls: AtomicUsize,
+}
+
+#[async_trait]
+impl Transport for Unreliable {
+    async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let failure = Error::Transport {
+            operation: "publish".to_owned(),
+            transient: true,
+            source: "planted fault".into(),
+        };
+        match call % 4 {
+            0 => Err(failure),
+            1 => {
+                let half = records.len() / 2;
+                self.inner.publish(records.into_iter().take(half).collect()).await?;
+                Err(failure)
+            }
+            2 => {
+                self.inner.publish(records).await?;
+                Err(failure)
+            }
+            _ => self.inner.publish(records).await,
+        }
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        self.inner.subscribe(interest).await
+    }
+}
+
+#[tokio::test]
+async fn first_occurrences_stay_complete_and_in_order_when_publishing_fails_and_lies() {
+    let fixture = Fixture::new().await;
+    for round in 0..10 {
+        for account_id in 0..5 {
+            let mut work = fixture.publisher.begin(Origin::default());
+            let event = crate::fixture::AccountOpened { owner: round.to_string(), ..opened(account_id) };
+            work.publish(&event).await.unwrap();
+            work.commit().await.unwrap();
+        }
+    }
+    let transport = Arc::new(Unreliable { inner: MemoryTransport::new(), calls: AtomicUsize::new(0) });
+    let backoff = RetryPolicy { initial: Duration::from_millis(1), ..RetryPolicy::default() };
+    let config = RelayConfig { batch_max: 7, backoff, ..RelayConfig::new("bank", "copy-1") };
+    let relay = relay::start(config, fixture.publisher.clone(), transport.clone());
+    let seen = eventually("every event is on the topic", async || {
+        let mut seen: HashMap<Bytes, Vec<String>> = HashMap::new();
+        for consumed in transport.inner.records(ACCOUNTS) {
+            let value: serde_json::Value = serde_json::from_slice(&consumed.record.value.unwrap()).unwrap();
+            let rounds = seen.entry(consumed.record.key.unwrap()).or_default();
+            let round = value["data"]["owner"].as_str().unwrap().to_owned();
+            if !rounds.contains(&round) {
+                rounds.push(round);
+            }
+        }
+        (seen.len() == 5 && seen.values().all(|rounds| rounds.len() == 10)).then_some(seen)
+    })
+    .await;
+    relay.stop(DRAIN).await;
+    for rounds in seen.values() {
+        assert_eq!(*rounds, (0..10).map(|round| round.to_string()).collect::<Vec<_>>());
+    }
+}
