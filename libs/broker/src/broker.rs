@@ -1,0 +1,180 @@
+//! Starting and stopping a broker, and the few things its owner does without a socket.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::producer_ids::ProducerIds;
+use crate::catalog::{Catalog, TopicError};
+use crate::config::Config;
+use crate::error::Error;
+use crate::groups::coordinator::Coordinator;
+use crate::log::LogEnv;
+use crate::num::i32_of;
+use crate::server::{Shared, keeper, listener};
+
+/// How long a stop waits for connections to finish what they have begun.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running broker; dropping it stops it without the care that [`Broker::shutdown`] takes.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    tasks: TaskTracker,
+    lock: File,
+    _stop_on_drop: DropGuard,
+}
+
+/// A topic as its owner wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has at least.
+    pub partitions: i32,
+    /// What is set, by Kafka's key (`retention.ms`, …); everything else is default.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// What [`Broker::ensure_topic`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// The topic was not there.
+    Created,
+    /// The topic was there; partitions and configuration are now as asked.
+    Existing,
+}
+
+impl Broker {
+    /// Locks the data directory, recovers what is in it and serves it on the caller's runtime.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a key that cannot work, [`Error::Locked`] if another broker has the directory,
+    /// [`Error::Storage`] and [`Error::Metadata`] if it cannot be read, [`Error::Listen`] if the port is taken.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let listening = |source| Error::Listen { address: config.listen, source };
+        let tcp = TcpListener::bind(config.listen).await.map_err(listening)?;
+        Self::start_on(tcp, config).await
+    }
+
+    /// As [`Broker::start`], on a port that is bound already; `config.listen` is not looked at.
+    ///
+    /// # Errors
+    /// Those of [`Broker::start`].
+    pub async fn start_on(tcp: TcpListener, config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let config = Arc::new(config);
+        let opened = {
+            let config = Arc::clone(&config);
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || open(&config, runtime))
+        };
+        let (lock, catalog, producer_ids) = opened.await.map_err(|_| Error::Worker { operation: "recovery" })??;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let groups = Coordinator::start(Arc::clone(&config), Arc::clone(&catalog), stop.clone(), tasks.clone()).await?;
+        let address = tcp.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+        let shared = Arc::new(Shared {
+            catalog: Arc::clone(&catalog),
+            producer_ids: Arc::new(producer_ids),
+            groups,
+            stop: stop.clone(),
+            request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
+            fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
+            config: Arc::clone(&config),
+        });
+        let checkpoint_every = Duration::from_millis(config.checkpoint_interval_ms);
+        let retention_every = Duration::from_millis(config.retention_check_interval_ms);
+        tasks.spawn(keeper::run(catalog, checkpoint_every, retention_every, stop.clone()));
+        tasks.spawn(listener::run(tcp, Arc::clone(&shared), tasks.clone()));
+        tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");
+        Ok(Self { shared, address, tasks, lock, _stop_on_drop: stop.drop_guard() })
+    }
+
+    /// Where it listens, with the port it really has.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets connections finish what they have begun, syncs everything and frees the data directory.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the final checkpoint could not be written; nothing acknowledged is lost then either.
+    pub async fn shutdown(self) -> Result<(), Error> {
+        self.shared.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!("connections did not finish in time");
+        }
+        let catalog = Arc::clone(&self.shared.catalog);
+        let flushing = Arc::clone(&catalog);
+        let flushed = tokio::task::spawn_blocking(move || {
+            for partition in flushing.partitions() {
+                partition.flush();
+            }
+        });
+        flushed.await.map_err(|_| Error::Worker { operation: "the final sync" })?;
+        let saved = keeper::save_checkpoint(&catalog, true).await;
+        let path = &self.shared.config.data_dir;
+        self.lock.unlock().map_err(Error::storage("unlocking", path))?;
+        if !saved {
+            let source = std::io::Error::other("the checkpoint could not be written");
+            return Err(Error::Storage { operation: "writing the final checkpoint in", path: path.clone(), source });
+        }
+        tracing::info!("broker stopped");
+        Ok(())
+    }
+
+    /// Makes a topic, or brings one that exists to what the spec says: missing partitions are added and configuration
+    /// that differs is mended; what the spec does not name goes back to its default.
+    ///
+    /// # Errors
+    /// [`Error::Topic`] if the name, partition count or configuration cannot be, or it could not be written down.
+    pub async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Ensured, Error> {
+        let catalog = &self.shared.catalog;
+        let failed = |error: TopicError| Error::Topic { topic: spec.name.clone(), reason: crate::server::api::chain(&error).to_string() };
+        match catalog.create(&spec.name, spec.partitions, spec.configs.clone()).await {
+            Ok(_) => return Ok(Ensured::Created),
+            Err(TopicError::Exists) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let existing = catalog.get(&spec.name).map_or(0, |topic| i32_of(topic.partitions.len()));
+        if existing < spec.partitions {
+            catalog.add_partitions(&spec.name, spec.partitions, false).await.map_err(failed)?;
+        }
+        let wanted = spec.configs.clone();
+        let mend = move |configs: &mut BTreeMap<String, String>| {
+            *configs = wanted;
+            Ok(())
+        };
+        catalog.configure(&spec.name, false, mend).await.map_err(failed)?;
+        Ok(Ensured::Existing)
+    }
+}
+
+/// Locks and reads the data directory; blocking.
+fn open(config: &Arc<Config>, runtime: Handle) -> Result<(File, Arc<Catalog>, ProducerIds), Error> {
+    let dir = &config.data_dir;
+    fs::create_dir_all(dir).map_err(Error::storage("creating", dir))?;
+    let path = dir.join("lock");
+    let lock = File::create(&path).map_err(Error::storage("creating", &path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: dir.clone() }),
+        Err(TryLockError::Error(source)) => return Err(Error::storage("locking", &path)(source)),
+    }
+    let env = Arc::new(LogEnv::new(config, runtime));
+    let catalog = Arc::new(Catalog::open(env, Arc::clone(config))?);
+    let producer_ids = ProducerIds::open(dir)?;
+    Ok((lock, catalog, producer_ids))
+}

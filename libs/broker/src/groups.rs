@@ -1,0 +1,11 @@
+//! Consumer groups (the classic protocol) and their committed offsets.
+//!
+//! `group` is the state machine, without I/O; `store` puts what must survive into `__consumer_offsets`, in Kafka's own
+//! record formats (`records`); `coordinator` is what the APIs call; `offsets` is commit and fetch.
+
+pub(crate) mod coordinator;
+pub(crate) mod group;
+pub(crate) mod membership;
+pub(crate) mod offsets;
+pub(crate) mod records;
+pub(crate) mod store;

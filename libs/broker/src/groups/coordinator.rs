@@ -1,0 +1,376 @@
+//! The coordinator of all groups: finds them, tends their deadlines, stores what must survive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::{Catalog, OFFSETS_TOPIC, Topic, TopicError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Error;
+use crate::groups::group::{Group, Joined, Phase, Synced};
+use crate::groups::membership::{GroupLimits, Join, Pending, Sync, SyncStep};
+use crate::groups::records::{Committed, Key, Snapshot};
+use crate::groups::store::{Entry, MESSAGE_BYTES_MAX, Store, replay};
+use crate::sync::lock;
+
+/// How often expired offsets and vacant groups are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// All groups.
+#[derive(Debug)]
+pub(crate) struct Coordinator {
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    groups: Mutex<HashMap<Arc<str>, Arc<Mutex<Group>>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Coordinator {
+    /// Reads the log of group states and begins to tend what is in it.
+    pub(crate) async fn start(config: Arc<Config>, catalog: Arc<Catalog>, stop: CancellationToken, tasks: TaskTracker) -> Result<Arc<Self>, Error> {
+        let topic = offsets_topic(&catalog).await?;
+        let failed = || Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
+        let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
+        let groups = tokio::task::spawn_blocking(move || restore(&topic)).await.map_err(|_| Error::Worker { operation: "replaying groups" })??;
+        let clock = Arc::clone(&config.clock);
+        let coordinator = Arc::new(Self { config, clock, store, groups: Mutex::new(groups), stop, tasks });
+        let state = Arc::downgrade(&coordinator);
+        coordinator.tasks.spawn(writer_until(coordinator.stop.clone(), async move {
+            writer.run(move || state.upgrade().map(|coordinator| coordinator.entries()).unwrap_or_default()).await;
+        }));
+        let sweeper = Arc::clone(&coordinator);
+        coordinator.tasks.spawn(async move { sweeper.sweep_until_stop().await });
+        for group in coordinator.list() {
+            coordinator.ensure_tended(&group);
+        }
+        Ok(coordinator)
+    }
+
+    /// The group, if there is one.
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Mutex<Group>>> {
+        lock(&self.groups).get(id).cloned()
+    }
+
+    /// The group, made if there is none.
+    pub(crate) fn get_or_create(&self, id: &str) -> Result<Arc<Mutex<Group>>, ResponseError> {
+        let mut groups = lock(&self.groups);
+        if let Some(group) = groups.get(id) {
+            return Ok(Arc::clone(group));
+        }
+        if groups.len() >= self.config.groups_max {
+            return Err(ResponseError::PolicyViolation);
+        }
+        let id: Arc<str> = Arc::from(id);
+        let group = Arc::new(Mutex::new(Group::new(Arc::clone(&id))));
+        groups.insert(id, Arc::clone(&group));
+        Ok(group)
+    }
+
+    /// All groups.
+    pub(crate) fn list(&self) -> Vec<Arc<Mutex<Group>>> {
+        lock(&self.groups).values().cloned().collect()
+    }
+
+    /// A member wants in; returns when the generation begins.
+    pub(crate) async fn join(self: &Arc<Self>, group_id: &str, join: Join) -> Joined {
+        let member_id = join.member_id.clone();
+        if group_id.is_empty() {
+            return Joined::refused(&ResponseError::InvalidGroupId, &member_id);
+        }
+        let session = i32::try_from(join.session_timeout.as_millis()).unwrap_or(i32::MAX);
+        if !(self.config.group_session_timeout_min_ms..=self.config.group_session_timeout_max_ms).contains(&session) {
+            return Joined::refused(&ResponseError::InvalidSessionTimeout, &member_id);
+        }
+        let found = match self.get(group_id) {
+            Some(group) => Ok(group),
+            None if join.member_id.is_empty() => self.get_or_create(group_id),
+            None => Err(ResponseError::UnknownMemberId),
+        };
+        let group = match found {
+            Ok(group) => group,
+            Err(error) => return Joined::refused(&error, &member_id),
+        };
+        let limits = GroupLimits {
+            members_max: self.config.group_members_max,
+            initial_delay: Duration::from_millis(self.config.group_initial_rebalance_delay_ms),
+        };
+        let pending = {
+            let mut group = lock(&group);
+            if group.dead {
+                return Joined::refused(&ResponseError::CoordinatorNotAvailable, &member_id);
+            }
+            group.join(join, limits, Instant::now())
+        };
+        self.ensure_tended(&group);
+        match pending {
+            Pending::Now(joined) => joined,
+            Pending::Later(joined) => self.until_stop(joined).await.unwrap_or_else(|| Joined::refused(&ResponseError::NotCoordinator, &member_id)),
+        }
+    }
+
+    /// A member asks for its assignment; returns when the leader has assigned and that is on stable storage.
+    pub(crate) async fn sync(self: &Arc<Self>, group_id: &str, sync: Sync) -> Synced {
+        let Some(group) = self.get(group_id) else { return Synced::refused(&ResponseError::UnknownMemberId) };
+        let answer = {
+            let mut locked = lock(&group);
+            match locked.sync(sync, Instant::now()) {
+                SyncStep::Answer(answer) => answer,
+                SyncStep::Store { generation, answer } => {
+                    if !self.store_assignment(&group, &mut locked, generation) {
+                        locked.assigned(generation, false, Instant::now());
+                    }
+                    Pending::Later(answer)
+                }
+            }
+        };
+        match answer {
+            Pending::Now(synced) => synced,
+            Pending::Later(synced) => self.until_stop(synced).await.unwrap_or_else(|| Synced::refused(&ResponseError::RebalanceInProgress)),
+        }
+    }
+
+    fn store_assignment(&self, group: &Arc<Mutex<Group>>, locked: &mut Group, generation: i32) -> bool {
+        let snapshot = locked.snapshot(self.clock.now_ms());
+        let key = Key::Group { group: locked.id.to_string() };
+        let target = Arc::clone(group);
+        self.store.put(vec![(key.encode(), Some(snapshot.encode()))], move |stored| {
+            let mut group = lock(&target);
+            if stored {
+                group.stored = Some(snapshot);
+            }
+            group.assigned(generation, stored, Instant::now());
+        })
+    }
+
+    /// A member is alive.
+    pub(crate) fn heartbeat(&self, group_id: &str, member_id: &str, instance: Option<&str>, generation: i32) -> Result<(), ResponseError> {
+        let group = self.get(group_id).ok_or(ResponseError::UnknownMemberId)?;
+        lock(&group).heartbeat(member_id, instance, generation, Instant::now())
+    }
+
+    /// A member leaves.
+    pub(crate) fn leave(&self, group_id: &str, member_id: &str, instance: Option<&str>) -> Result<(), ResponseError> {
+        let group = self.get(group_id).ok_or(ResponseError::UnknownMemberId)?;
+        let mut locked = lock(&group);
+        let result = locked.leave(member_id, instance, Instant::now());
+        self.store_if_emptied(&group, &mut locked);
+        result
+    }
+
+    /// Removes a group without members, its offsets too; returns when that is on stable storage.
+    pub(crate) async fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
+        let group = self.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
+        let done = {
+            let mut groups = lock(&self.groups);
+            let mut locked = lock(&group);
+            if locked.dead {
+                return Err(ResponseError::GroupIdNotFound);
+            }
+            if !locked.members.is_empty() || !locked.pending.is_empty() {
+                return Err(ResponseError::NonEmptyGroup);
+            }
+            let (tell, done) = oneshot::channel();
+            let queued = self.store.put(tombstones(&locked), move |stored| {
+                let _ = tell.send(stored);
+            });
+            if !queued {
+                return Err(ResponseError::CoordinatorNotAvailable);
+            }
+            locked.dead = true;
+            groups.remove(group_id);
+            done
+        };
+        match done.await {
+            Ok(true) => Ok(()),
+            _ => Err(ResponseError::CoordinatorNotAvailable),
+        }
+    }
+
+    /// Forgets what groups committed for a topic that is gone.
+    pub(crate) async fn forget_topic(&self, name: &str) {
+        for group in self.list() {
+            if let Err(error) = self.remove_offsets(&group, |topic, _| topic == name).await {
+                tracing::warn!(topic = name, code = error.code(), "offsets of a deleted topic are left");
+            }
+        }
+    }
+
+    /// Starts a task that tends the group's deadlines, unless one does or there are none.
+    fn ensure_tended(self: &Arc<Self>, group: &Arc<Mutex<Group>>) {
+        {
+            let mut locked = lock(group);
+            if locked.tended || (locked.members.is_empty() && locked.pending.is_empty()) {
+                return;
+            }
+            locked.tended = true;
+        }
+        let this = Arc::clone(self);
+        let group = Arc::clone(group);
+        self.tasks.spawn(async move { this.tend(&group).await });
+    }
+
+    async fn tend(&self, group: &Arc<Mutex<Group>>) {
+        loop {
+            let (next, changed) = {
+                let mut locked = lock(group);
+                let next = locked.tend(Instant::now());
+                self.store_if_emptied(group, &mut locked);
+                let Some(next) = next else {
+                    locked.tended = false;
+                    return;
+                };
+                (next, Arc::clone(&locked.changed))
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep_until(next) => {}
+                () = changed.notified() => {}
+            }
+        }
+    }
+
+    fn store_if_emptied(&self, group: &Arc<Mutex<Group>>, locked: &mut Group) {
+        if !std::mem::take(&mut locked.emptied) || locked.phase != Phase::Empty {
+            return;
+        }
+        let snapshot = locked.snapshot(self.clock.now_ms());
+        let key = Key::Group { group: locked.id.to_string() };
+        let target = Arc::clone(group);
+        // Unless it is stored the members come back after a restart, and their sessions end then.
+        let _ = self.store.put(vec![(key.encode(), Some(snapshot.encode()))], move |stored| {
+            if stored {
+                lock(&target).stored = Some(snapshot);
+            }
+        });
+    }
+
+    async fn sweep_until_stop(&self) {
+        let mut every = tokio::time::interval(SWEEP_EVERY);
+        every.tick().await;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = every.tick() => self.sweep().await,
+            }
+        }
+    }
+
+    /// Removes offsets that nobody used for too long, and groups of which nothing is left.
+    pub(crate) async fn sweep(&self) {
+        let before = self.clock.now_ms().saturating_sub(self.config.offsets_retention_ms);
+        for group in self.list() {
+            let (id, expired, vacant) = {
+                let locked = lock(&group);
+                let since = locked.stored.as_ref().map_or(i64::MIN, |stored| stored.since_ms);
+                let idle = locked.phase == Phase::Empty && locked.pending.is_empty() && since < before;
+                let old = |committed: &Committed| committed.committed_ms < before;
+                let expired: Vec<_> = locked.offsets.iter().filter(|(_, committed)| idle && old(committed)).map(|(key, _)| key.clone()).collect();
+                (Arc::clone(&locked.id), expired, idle && locked.is_vacant())
+            };
+            if !expired.is_empty() {
+                let _ = self.remove_offsets(&group, |topic, partition| expired.iter().any(|(t, p)| t == topic && *p == partition)).await;
+            } else if vacant {
+                let _ = self.delete(&id).await;
+            }
+        }
+    }
+
+    /// Everything there is, as records.
+    fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for group in self.list() {
+            let locked = lock(&group);
+            if let Some(stored) = &locked.stored {
+                entries.push((Key::Group { group: locked.id.to_string() }.encode(), Some(stored.encode())));
+            }
+            for ((topic, partition), committed) in &locked.offsets {
+                let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
+                entries.push((key.encode(), Some(committed.encode())));
+            }
+        }
+        entries
+    }
+
+    async fn until_stop<T>(&self, answer: oneshot::Receiver<T>) -> Option<T> {
+        tokio::select! {
+            answer = answer => answer.ok(),
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+/// Runs the writer a little longer than the broker, so that what connections have begun is stored.
+async fn writer_until(stop: CancellationToken, writer: impl Future<Output = ()>) {
+    const LINGER: Duration = Duration::from_secs(1);
+    tokio::select! {
+        () = writer => {}
+        () = async { stop.cancelled().await; tokio::time::sleep(LINGER).await } => {}
+    }
+}
+
+fn tombstones(group: &Group) -> Vec<Entry> {
+    let id = group.id.to_string();
+    let offset = |(topic, partition): &(String, i32)| Key::Offset { group: id.clone(), topic: topic.clone(), partition: *partition };
+    let mut entries: Vec<Entry> = group.offsets.keys().map(|key| (offset(key).encode(), None)).collect();
+    entries.push((Key::Group { group: id.clone() }.encode(), None));
+    entries
+}
+
+async fn offsets_topic(catalog: &Catalog) -> Result<Arc<Topic>, Error> {
+    if let Some(topic) = catalog.get(OFFSETS_TOPIC) {
+        return Ok(topic);
+    }
+    let configs = [("cleanup.policy", "compact".to_owned()), ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()), ("segment.bytes", (32 * 1024 * 1024).to_string())];
+    let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    catalog.create(OFFSETS_TOPIC, 1, configs).await.map_err(|error: TopicError| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })
+}
+
+/// The groups as the log tells them; blocking.
+fn restore(topic: &Topic) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error> {
+    let mut offsets: HashMap<String, HashMap<(String, i32), Committed>> = HashMap::new();
+    let mut snapshots: HashMap<String, Snapshot> = HashMap::new();
+    let Some(partition) = topic.partition(0) else { return Ok(HashMap::new()) };
+    let replayed = replay(partition, |key, value| match (key, value) {
+        (Key::Offset { group, topic, partition }, Some(value)) => {
+            if let Some(committed) = Committed::decode(value) {
+                offsets.entry(group).or_default().insert((topic, partition), committed);
+            }
+        }
+        (Key::Offset { group, topic, partition }, None) => {
+            if let Some(offsets) = offsets.get_mut(&group) {
+                offsets.remove(&(topic, partition));
+            }
+        }
+        (Key::Group { group }, Some(value)) => {
+            if let Some(snapshot) = Snapshot::decode(value) {
+                snapshots.insert(group, snapshot);
+            }
+        }
+        (Key::Group { group }, None) => {
+            snapshots.remove(&group);
+        }
+    });
+    let replayed = replayed.map_err(|error| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })?;
+    let now = Instant::now();
+    let mut groups: HashMap<Arc<str>, Arc<Mutex<Group>>> = HashMap::new();
+    let ids: std::collections::BTreeSet<String> = offsets.iter().filter(|(_, offsets)| !offsets.is_empty()).map(|(id, _)| id.clone()).chain(snapshots.keys().cloned()).collect();
+    for id in ids {
+        let mut group = Group::new(Arc::from(id.as_str()));
+        if let Some(snapshot) = snapshots.remove(&id) {
+            group.restore(snapshot, now);
+        }
+        group.offsets = offsets.remove(&id).unwrap_or_default().into_iter().collect();
+        groups.insert(Arc::clone(&group.id), Arc::new(Mutex::new(group)));
+    }
+    tracing::debug!(records = replayed, groups = groups.len(), "groups restored");
+    Ok(groups)
+}

@@ -1,0 +1,134 @@
+//! Committing and fetching offsets.
+
+use std::sync::Arc;
+
+use kafka_protocol::ResponseError;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::groups::coordinator::Coordinator;
+use crate::groups::group::{Group, Phase};
+use crate::groups::records::{Committed, Key};
+use crate::sync::lock;
+
+/// Who commits; a committer outside any membership has no id and generation -1.
+#[derive(Debug, Clone)]
+pub(crate) struct Committer {
+    pub(crate) member_id: String,
+    pub(crate) instance: Option<String>,
+    pub(crate) generation: i32,
+}
+
+/// An offset to commit.
+#[derive(Debug, Clone)]
+pub(crate) struct NewOffset {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) committed: Committed,
+}
+
+impl Coordinator {
+    /// Commits; returns when it is on stable storage.
+    ///
+    /// # Errors
+    /// Kafka's: an unknown or fenced member, a stale generation, a rebalance, a log that takes nothing.
+    pub(crate) async fn commit(self: &Arc<Self>, group_id: &str, committer: Committer, offsets: Vec<NewOffset>) -> Result<(), ResponseError> {
+        if group_id.is_empty() && committer.generation >= 0 {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        let done = {
+            let group = self.group_for_commit(group_id, committer.generation)?;
+            let mut locked = lock(&group);
+            if locked.dead {
+                return Err(ResponseError::CoordinatorNotAvailable);
+            }
+            check_committer(&mut locked, &committer)?;
+            let entries = offsets.iter().map(|new| {
+                let key = Key::Offset { group: group_id.to_owned(), topic: new.topic.clone(), partition: new.partition };
+                (key.encode(), Some(new.committed.encode()))
+            });
+            let entries = entries.collect();
+            let (tell, done) = oneshot::channel();
+            let target = Arc::clone(&group);
+            let queued = self.store.put(entries, move |stored| {
+                if stored {
+                    let mut group = lock(&target);
+                    for new in offsets {
+                        group.offsets.insert((new.topic, new.partition), new.committed);
+                    }
+                }
+                let _ = tell.send(stored);
+            });
+            if !queued {
+                return Err(ResponseError::CoordinatorNotAvailable);
+            }
+            done
+        };
+        match done.await {
+            Ok(true) => Ok(()),
+            _ => Err(ResponseError::CoordinatorNotAvailable),
+        }
+    }
+
+    /// The group, made if a committer without membership names a new one.
+    fn group_for_commit(self: &Arc<Self>, group_id: &str, generation: i32) -> Result<Arc<std::sync::Mutex<Group>>, ResponseError> {
+        match self.get(group_id) {
+            Some(group) => Ok(group),
+            None if generation < 0 => self.get_or_create(group_id),
+            None => Err(ResponseError::IllegalGeneration),
+        }
+    }
+
+    /// Removes offsets of partitions for which `doomed` holds; returns when that is on stable storage.
+    pub(crate) async fn remove_offsets(&self, group: &Arc<std::sync::Mutex<Group>>, doomed: impl Fn(&str, i32) -> bool) -> Result<(), ResponseError> {
+        let done = {
+            let locked = lock(group);
+            let gone: Vec<_> = locked.offsets.keys().filter(|(topic, partition)| doomed(topic, *partition)).cloned().collect();
+            if gone.is_empty() {
+                return Ok(());
+            }
+            let key = |(topic, partition): &(String, i32)| {
+                let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
+                (key.encode(), None)
+            };
+            let entries = gone.iter().map(key).collect();
+            let (tell, done) = oneshot::channel();
+            let target = Arc::clone(group);
+            let queued = self.store.put(entries, move |stored| {
+                if stored {
+                    let mut group = lock(&target);
+                    for key in &gone {
+                        group.offsets.remove(key);
+                    }
+                }
+                let _ = tell.send(stored);
+            });
+            if !queued {
+                return Err(ResponseError::CoordinatorNotAvailable);
+            }
+            done
+        };
+        match done.await {
+            Ok(true) => Ok(()),
+            _ => Err(ResponseError::CoordinatorNotAvailable),
+        }
+    }
+}
+
+/// Whether this committer may commit now.
+fn check_committer(group: &mut Group, committer: &Committer) -> Result<(), ResponseError> {
+    let outside = committer.generation < 0 && committer.member_id.is_empty();
+    if outside {
+        // With members in the group, only they commit.
+        return if group.phase == Phase::Empty { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+    }
+    group.check_member(&committer.member_id, committer.instance.as_deref(), committer.generation)?;
+    if let Some(member) = group.members.get_mut(&committer.member_id) {
+        member.touch(Instant::now());
+    }
+    match group.phase {
+        Phase::Empty => Err(ResponseError::UnknownMemberId),
+        Phase::Completing => Err(ResponseError::RebalanceInProgress),
+        Phase::Preparing | Phase::Stable => Ok(()),
+    }
+}

@@ -1,0 +1,46 @@
+//! An embedded, single-node Kafka-protocol broker: any Kafka client works with it unchanged.
+//!
+//! ```
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let data_dir = dir.path().to_path_buf();
+//! let config = broker::Config { listen: "127.0.0.1:0".parse()?, data_dir, ..Default::default() };
+//! let broker = broker::Broker::start(config).await?;
+//! let spec = broker::TopicSpec { name: "events".to_owned(), partitions: 3, configs: Default::default() };
+//! assert_eq!(broker.ensure_topic(&spec).await?, broker::Ensured::Created);
+//! let _bootstrap_servers = broker.address().to_string();
+//! broker.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Modules: `wire` (frames, headers, what requests look like), `server` (listener, connections, one file per API),
+//! `catalog` (topics and their configuration), `log` (partitions, segments, recovery, retention), `groups` (consumer
+//! groups and their offsets).
+//!
+//! Invariants:
+//! - What is acknowledged is on stable storage, and nothing is visible to a consumer before it is.
+//! - The high watermark of a partition never falls, over restarts and over retention too.
+//! - Batches are stored and served as they were sent; only what a broker must decide is patched.
+//! - Nothing a stranger sends takes memory before it has arrived, or ends more than its own connection.
+//! - An idle broker has no task per partition and no open segment files.
+
+mod broker;
+mod catalog;
+mod clock;
+mod config;
+mod error;
+mod groups;
+mod log;
+pub mod metrics;
+mod num;
+mod server;
+mod sync;
+mod wire;
+
+pub use broker::{Broker, Ensured, TopicSpec};
+pub use clock::{Clock, SystemClock};
+pub use config::Config;
+pub use error::Error;
+pub use log::disk::{Disk, SystemDisk};

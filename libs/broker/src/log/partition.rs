@@ -1,0 +1,521 @@
+//! One partition: appending, group commit, and the numbers others may see.
+//!
+//! Invariants: the high watermark is the synced end, so nothing is visible or acknowledged that a crash could take
+//! back; appends are in offset order under one lock; at most one sync of a partition runs, and everything appended
+//! while it runs shares the next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Instant;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::log::batch::{self, Header};
+use crate::log::checkpoint::Known;
+use crate::log::disk::{FileKey, FileKind, create_dirs};
+use crate::log::index::{ENTRY_BYTES, offset_fits};
+use crate::log::point::Point;
+use crate::log::producers::{Producers, Verdict};
+use crate::log::segment::{Segment, SegmentIndex, create_files, index_path, log_path};
+use crate::log::waiters::Waiters;
+use crate::log::{LogConfig, LogEnv};
+use crate::metrics as names;
+use crate::sync::{lock, read, write};
+
+/// Bytes appended after which the next checkpoint also writes a recovery point.
+const POINT_EVERY_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The epoch of the only leader there is.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// A partition of a topic.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) topic_id: Uuid,
+    pub(crate) topic: Arc<str>,
+    pub(crate) index: i32,
+    pub(crate) dir: PathBuf,
+    pub(crate) env: Arc<LogEnv>,
+    pub(crate) waiters: Waiters,
+    serial: u64,
+    config: RwLock<Arc<LogConfig>>,
+    state: Mutex<State>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What a partition knows of itself.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Rising by base offset; the last is written to. Empty until the first append.
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) log_start: i64,
+    /// Offset of the next record.
+    pub(crate) end: i64,
+    /// Everything below is on stable storage: the high watermark.
+    pub(crate) synced: i64,
+    /// Bytes of the last segment below `synced`.
+    pub(crate) synced_size: u64,
+    pub(crate) producers: Producers,
+    /// A sync failed: what is on stable storage is unknown, nothing more is taken.
+    pub(crate) failed: bool,
+    pub(crate) deleted: bool,
+    syncing: bool,
+    bytes_since_point: u64,
+    unnoted: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    synced: i64,
+    stopped: bool,
+}
+
+/// First readable offset and high watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    pub(crate) log_start: i64,
+    pub(crate) high_watermark: i64,
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Appended {
+    pub(crate) base_offset: i64,
+    /// Offset after the last record: durable once the partition is synced up to here.
+    pub(crate) end: i64,
+    /// The broker's time under LogAppendTime, else -1.
+    pub(crate) append_time: i64,
+    pub(crate) log_start: i64,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppendError {
+    #[error("batch is larger than the topic allows")]
+    TooLarge,
+    #[error("sequence number is out of order")]
+    OutOfOrder,
+    #[error("producer epoch is stale")]
+    StaleEpoch,
+    #[error("partition was deleted")]
+    Deleted,
+    #[error("partition is read-only since a sync failed")]
+    ReadOnly,
+    #[error("storage failed")]
+    Storage(#[source] io::Error),
+}
+
+impl State {
+    /// The state of a partition whose log begins at `start` and is empty.
+    pub(crate) fn empty(start: i64) -> Self {
+        Self::recovered(Vec::new(), start, start, Producers::default())
+    }
+
+    /// The state recovery found; everything below `end` is on stable storage.
+    pub(crate) fn recovered(segments: Vec<Segment>, log_start: i64, end: i64, producers: Producers) -> Self {
+        let synced_size = segments.last().map_or(0, |segment| segment.size);
+        Self {
+            segments,
+            log_start,
+            end,
+            synced: end,
+            synced_size,
+            producers,
+            failed: false,
+            deleted: false,
+            syncing: false,
+            bytes_since_point: 0,
+            unnoted: false,
+        }
+    }
+
+    /// Has the next checkpoint note this partition.
+    pub(crate) fn note_changed(&mut self) {
+        self.unnoted = true;
+    }
+}
+
+impl Partition {
+    pub(crate) fn new(env: Arc<LogEnv>, topic: Arc<str>, topic_id: Uuid, index: i32, config: Arc<LogConfig>, state: State) -> Arc<Self> {
+        let dir = partition_dir(&env.data_dir, topic_id, index);
+        let progress = watch::Sender::new(Progress { synced: state.synced, stopped: false });
+        Arc::new(Self {
+            topic_id,
+            topic,
+            index,
+            dir,
+            serial: env.next_serial(),
+            env,
+            waiters: Waiters::default(),
+            config: RwLock::new(config),
+            state: Mutex::new(state),
+            progress,
+        })
+    }
+
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&read(&self.config))
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<LogConfig>) {
+        *write(&self.config) = config;
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// What clients may see.
+    pub(crate) fn offsets(&self) -> Offsets {
+        let state = self.state();
+        Offsets { log_start: state.log_start, high_watermark: state.synced }
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.state().segments.iter().map(|segment| segment.size).sum()
+    }
+
+    pub(crate) fn log_file(&self, base: i64) -> io::Result<Arc<std::fs::File>> {
+        self.env.files.get(self.key(base, FileKind::Log), &log_path(&self.dir, base))
+    }
+
+    pub(crate) fn index_file(&self, base: i64) -> io::Result<Arc<std::fs::File>> {
+        self.env.files.get(self.key(base, FileKind::Index), &index_path(&self.dir, base))
+    }
+
+    pub(crate) fn key(&self, base: i64, kind: FileKind) -> FileKey {
+        FileKey { partition: self.serial, base, kind }
+    }
+
+    /// Appends one checked batch and sees to its sync; blocking, but only on the page cache unless a segment is full.
+    ///
+    /// The batch is durable when [`Self::wait_synced`] returns for its end.
+    pub(crate) fn append(self: &Arc<Self>, header: &Header, bytes: &[u8]) -> Result<Appended, AppendError> {
+        let config = self.config();
+        if header.total_bytes() > config.message_bytes_max {
+            return Err(AppendError::TooLarge);
+        }
+        let now = self.env.clock.now_ms();
+        let mut state = self.state();
+        if state.deleted {
+            return Err(AppendError::Deleted);
+        }
+        if state.failed {
+            return Err(AppendError::ReadOnly);
+        }
+        match state.producers.judge(header) {
+            Verdict::Append => {}
+            Verdict::OutOfOrder => return Err(AppendError::OutOfOrder),
+            Verdict::StaleEpoch => return Err(AppendError::StaleEpoch),
+            Verdict::Duplicate(seen) => {
+                let append_time = if config.log_append_time { seen.timestamp } else { -1 };
+                let log_start = state.log_start;
+                return Ok(Appended { base_offset: seen.base_offset, end: seen.last_offset + 1, append_time, log_start });
+            }
+        }
+        self.make_room(&mut state, header, &config, now)?;
+        let base_offset = state.end;
+        let append_time = config.log_append_time.then_some(now);
+        let mut patched = bytes.to_vec();
+        batch::patch(&mut patched, base_offset, LEADER_EPOCH, append_time);
+        self.write(&mut state, &patched)?;
+        let header = Header { base_offset, max_timestamp: append_time.unwrap_or(header.max_timestamp), ..*header };
+        if let Some(active) = state.segments.last_mut() {
+            active.note(&header, now);
+        }
+        state.producers.note(&header, now, self.env.producers_max);
+        state.end = header.next_offset();
+        state.bytes_since_point += header.total_bytes();
+        metrics::counter!(names::APPENDED_BYTES).increment(header.total_bytes());
+        metrics::counter!(names::APPENDED_RECORDS).increment(u64::from(header.count.unsigned_abs()));
+        self.start_sync(&mut state);
+        Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
+    }
+
+    fn write(&self, state: &mut State, bytes: &[u8]) -> Result<(), AppendError> {
+        let Some((base, position)) = state.segments.last().map(|active| (active.base, active.size)) else {
+            return Err(AppendError::Storage(io::Error::from(io::ErrorKind::NotFound)));
+        };
+        let file = self.log_file(base).map_err(AppendError::Storage)?;
+        let Err(error) = self.env.disk.write_at(&file, bytes, position) else { return Ok(()) };
+        metrics::counter!(names::STORAGE_FAILURES).increment(1);
+        tracing::error!(topic = %self.topic, partition = self.index, %error, "append failed, cutting the file back");
+        if let Err(error) = file.set_len(position) {
+            tracing::error!(topic = %self.topic, partition = self.index, %error, "cutting the file back failed");
+            self.fail(state);
+        }
+        Err(AppendError::Storage(error))
+    }
+
+    /// Sees to it that the last segment exists and has room for the batch.
+    fn make_room(&self, state: &mut State, header: &Header, config: &LogConfig, now: i64) -> Result<(), AppendError> {
+        let end = state.end;
+        let Some(active) = state.segments.last() else {
+            create_dirs(&self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
+            create_files(&self.dir, end).map_err(AppendError::Storage)?;
+            state.segments.push(Segment::empty(end));
+            state.synced_size = 0;
+            return Ok(());
+        };
+        let full = active.size > 0 && active.size + header.total_bytes() > config.segment_bytes;
+        let old = active.first_append_ms >= 0 && now.saturating_sub(active.first_append_ms) > config.segment_ms;
+        let last_offset = end.saturating_add(i64::from(header.last_offset_delta));
+        if full || (old && active.size > 0) || !offset_fits(active.base, last_offset) {
+            self.roll(state)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the last segment (synced, index complete, recovery point) and begins one at the end.
+    pub(crate) fn roll(&self, state: &mut State) -> Result<(), AppendError> {
+        let end = state.end;
+        let Some(base) = state.segments.last().map(|active| active.base) else { return Ok(()) };
+        let file = self.log_file(base).map_err(AppendError::Storage)?;
+        create_files(&self.dir, end).map_err(AppendError::Storage)?;
+        if let Err(error) = self.timed_sync(&file) {
+            self.fail(state);
+            return Err(AppendError::Storage(error));
+        }
+        let closed = match self.close_index(state) {
+            Ok(closed) => closed,
+            Err(error) => return Err(AppendError::Storage(error)),
+        };
+        if let Some(active) = state.segments.last_mut() {
+            active.index = SegmentIndex::Closed { entries: closed };
+        }
+        state.segments.push(Segment::empty(end));
+        state.synced_size = 0;
+        self.advance(state, end);
+        let point = Point {
+            offset: end,
+            segment: end,
+            position: 0,
+            index_entries: 0,
+            max_timestamp: -1,
+            max_timestamp_offset: -1,
+            producers: state.producers.clone(),
+        };
+        state.bytes_since_point = 0;
+        // Without the point the next recovery scans more; nothing is lost.
+        if let Err(error) = point.save(&self.dir) {
+            tracing::warn!(topic = %self.topic, partition = self.index, %error, "recovery point not written");
+        }
+        Ok(())
+    }
+
+    /// Completes the index file of the last segment; returns its entries.
+    fn close_index(&self, state: &State) -> io::Result<u32> {
+        let Some(active) = state.segments.last() else { return Ok(0) };
+        let SegmentIndex::Active { index, persisted } = &active.index else { return Ok(active.summary().entries) };
+        let file = self.index_file(active.base)?;
+        let mut bytes = index.encode_from(*persisted, active.base);
+        let summary = active.summary();
+        bytes.extend(summary.encode());
+        let position = *persisted as u64 * ENTRY_BYTES;
+        self.env.disk.write_at(&file, &bytes, position)?;
+        file.set_len(position + bytes.len() as u64)?;
+        self.env.disk.sync(&file)?;
+        Ok(summary.entries)
+    }
+
+    /// Makes a running sync loop take the new end, or starts one.
+    fn start_sync(self: &Arc<Self>, state: &mut State) {
+        if state.syncing {
+            return;
+        }
+        state.syncing = true;
+        let this = Arc::clone(self);
+        self.env.runtime.spawn(async move {
+            loop {
+                let Ok(slot) = Arc::clone(&this.env.sync_slots).acquire_owned().await else { return };
+                let worker = Arc::clone(&this);
+                let more = tokio::task::spawn_blocking(move || {
+                    let more = worker.sync_once();
+                    drop(slot);
+                    more
+                });
+                match more.await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(_) => {
+                        let mut state = this.state();
+                        this.fail(&mut state);
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// One sync for everything appended so far; `true` if more came meanwhile.
+    fn sync_once(&self) -> bool {
+        let (target, base, size) = {
+            let mut state = self.state();
+            let Some((base, size)) = state.segments.last().map(|active| (active.base, active.size)) else {
+                state.syncing = false;
+                return false;
+            };
+            if state.synced >= state.end || state.failed || state.deleted {
+                state.syncing = false;
+                return false;
+            }
+            (state.end, base, size)
+        };
+        let result = self.log_file(base).and_then(|file| self.timed_sync(&file));
+        let mut state = self.state();
+        match result {
+            Ok(()) => {
+                // A roll meanwhile has synced more than this.
+                if state.segments.last().is_some_and(|active| active.base == base) {
+                    state.synced_size = state.synced_size.max(size);
+                }
+                self.advance(&mut state, target);
+            }
+            Err(error) if !state.deleted => {
+                tracing::error!(topic = %self.topic, partition = self.index, %error, "sync failed, the partition is read-only until restart");
+                self.fail(&mut state);
+            }
+            Err(_) => {}
+        }
+        let more = state.synced < state.end && !state.failed && !state.deleted;
+        state.syncing = more;
+        more
+    }
+
+    fn timed_sync(&self, file: &std::fs::File) -> io::Result<()> {
+        let started = Instant::now();
+        let result = self.env.disk.sync(file);
+        metrics::histogram!(names::SYNC_SECONDS).record(started.elapsed());
+        if result.is_err() {
+            metrics::counter!(names::STORAGE_FAILURES).increment(1);
+        }
+        result
+    }
+
+    fn advance(&self, state: &mut State, synced: i64) {
+        if synced <= state.synced {
+            return;
+        }
+        state.synced = synced;
+        state.unnoted = true;
+        self.progress.send_replace(Progress { synced, stopped: false });
+        self.env.changed.notify_one();
+        self.waiters.wake();
+    }
+
+    fn fail(&self, state: &mut State) {
+        if !state.failed {
+            state.failed = true;
+            metrics::gauge!(names::FAILED_PARTITIONS).increment(1);
+        }
+        self.progress.send_modify(|progress| progress.stopped = true);
+        self.waiters.wake();
+    }
+
+    /// Returns when everything below `end` is on stable storage.
+    ///
+    /// # Errors
+    /// [`AppendError::ReadOnly`] when that can no longer be said.
+    pub(crate) async fn wait_synced(&self, end: i64) -> Result<(), AppendError> {
+        let mut progress = self.progress.subscribe();
+        match progress.wait_for(|progress| progress.synced >= end || progress.stopped).await {
+            Ok(progress) if progress.synced >= end => Ok(()),
+            _ => Err(AppendError::ReadOnly),
+        }
+    }
+
+    /// Syncs what is not synced yet, in the caller's thread.
+    pub(crate) fn flush(&self) {
+        while self.sync_once() {}
+    }
+
+    /// What the checkpoint is to say, and a recovery point where enough was written since the last; blocking.
+    /// `None` if nothing changed since it was last asked.
+    pub(crate) fn checkpoint(&self, all: bool) -> Option<Known> {
+        let (known, candidate) = {
+            let mut state = self.state();
+            if !state.unnoted && !(all && state.bytes_since_point > 0) {
+                return None;
+            }
+            state.unnoted = false;
+            let due = state.bytes_since_point >= if all { 1 } else { POINT_EVERY_BYTES };
+            let candidate = (due && !state.failed && !state.deleted).then(|| candidate_point(&state)).flatten();
+            if candidate.is_some() {
+                state.bytes_since_point = 0;
+            }
+            (known_of(&state), candidate)
+        };
+        if let Some((point, entries)) = candidate
+            && let Err(error) = self.save_point(&point, &entries)
+        {
+            tracing::warn!(topic = %self.topic, partition = self.index, %error, "recovery point not written");
+        }
+        Some(known)
+    }
+
+    /// The checkpoint's entry, changed or not.
+    pub(crate) fn known(&self) -> Known {
+        known_of(&self.state())
+    }
+
+    fn save_point(&self, point: &Point, entries: &[u8]) -> io::Result<()> {
+        let log = self.log_file(point.segment)?;
+        self.timed_sync(&log)?;
+        let index = self.index_file(point.segment)?;
+        let from = point.index_entries * ENTRY_BYTES - entries.len() as u64;
+        {
+            // The segment may have been closed meanwhile: then its index is complete already.
+            let mut state = self.state();
+            let Some(active) = state.segments.last_mut().filter(|active| active.base == point.segment) else { return Ok(()) };
+            let SegmentIndex::Active { persisted, .. } = &mut active.index else { return Ok(()) };
+            self.env.disk.write_at(&index, entries, from)?;
+            *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));
+        }
+        self.env.disk.sync(&index)?;
+        point.save(&self.dir)
+    }
+
+    /// Takes the partition away: waiters are told, its files go.
+    pub(crate) fn delete(&self) -> io::Result<()> {
+        {
+            let mut state = self.state();
+            state.deleted = true;
+            self.progress.send_modify(|progress| progress.stopped = true);
+        }
+        self.waiters.wake();
+        self.env.files.forget_partition(self.serial);
+        match std::fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a partition's files are.
+pub(crate) fn partition_dir(data_dir: &Path, topic_id: Uuid, index: i32) -> PathBuf {
+    data_dir.join("topics").join(topic_id.simple().to_string()).join(index.to_string())
+}
+
+fn known_of(state: &State) -> Known {
+    let segment = state.segments.last().map_or(state.synced, |active| active.base);
+    Known { log_start: state.log_start, synced: state.synced, segment, position: state.synced_size }
+}
+
+/// The state as a recovery point, to be written once the log is synced that far, and the index entries it needs.
+fn candidate_point(state: &State) -> Option<(Point, Vec<u8>)> {
+    let active = state.segments.last()?;
+    let SegmentIndex::Active { index, persisted } = &active.index else { return None };
+    let point = Point {
+        offset: state.end,
+        segment: active.base,
+        position: active.size,
+        index_entries: index.len() as u64,
+        max_timestamp: active.max_timestamp,
+        max_timestamp_offset: active.max_timestamp_offset,
+        producers: state.producers.clone(),
+    };
+    Some((point, index.encode_from(*persisted, active.base)))
+}

@@ -1,0 +1,149 @@
+//! Reading record batches below the high watermark; every batch is checked before it leaves.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::log::batch::{Header, checksum_holds};
+use crate::log::partition::{Offsets, Partition, State};
+use crate::log::walk::{Step, Walker};
+use crate::metrics as names;
+use crate::num::usize_of;
+
+/// Why nothing can be read at an offset.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("offset is outside the log")]
+    OutOfRange,
+    #[error("batch is damaged")]
+    Damaged,
+    #[error("partition was deleted")]
+    Deleted,
+    #[error("storage failed")]
+    Storage(#[from] io::Error),
+}
+
+/// Where in which file to look.
+pub(crate) struct Place {
+    pub(crate) base: i64,
+    pub(crate) file: Arc<std::fs::File>,
+    pub(crate) position: u64,
+    /// Offset of the batch at `position`.
+    pub(crate) offset: i64,
+    /// Bytes of the file below the high watermark.
+    pub(crate) limit: u64,
+}
+
+impl Partition {
+    /// Whole batches from the one that holds `offset` on: at most `bytes_max`, but if `at_least_one` the first in any case.
+    ///
+    /// Blocking. Empty at the high watermark.
+    pub(crate) fn read(&self, offset: i64, bytes_max: usize, at_least_one: bool) -> Result<(Offsets, Bytes), ReadError> {
+        let (offsets, place) = {
+            let state = self.state();
+            if state.deleted {
+                return Err(ReadError::Deleted);
+            }
+            let offsets = Offsets { log_start: state.log_start, high_watermark: state.synced };
+            if offset < state.log_start || offset > state.synced {
+                return Err(ReadError::OutOfRange);
+            }
+            if offset == state.synced {
+                return Ok((offsets, Bytes::new()));
+            }
+            (offsets, self.place(&state, offset))
+        };
+        let place = match place {
+            Ok(place) => place,
+            // Retention took the segment between the look and the open.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ReadError::OutOfRange),
+            Err(error) => return Err(error.into()),
+        };
+        let Some((position, header)) = self.find_batch(&place, offset)? else { return Err(ReadError::Damaged) };
+        let records = self.take_batches(&place, position, &header, bytes_max, at_least_one)?;
+        metrics::counter!(names::FETCHED_BYTES).increment(records.len() as u64);
+        Ok((offsets, records))
+    }
+
+    /// More than what a reader at `offset` could get now, without touching a file.
+    pub(crate) fn readable_bytes_at_most(&self, offset: i64) -> u64 {
+        let state = self.state();
+        if offset >= state.synced {
+            return 0;
+        }
+        let from = segment_of(&state, offset);
+        let closed: u64 = state.segments.iter().skip(from).rev().skip(1).map(|segment| segment.size).sum();
+        closed + state.synced_size
+    }
+
+    /// Where to begin looking for `offset`, which lies in the log.
+    pub(crate) fn place(&self, state: &State, offset: i64) -> io::Result<Place> {
+        let at = segment_of(state, offset);
+        let segment = state.segments.get(at).ok_or(io::ErrorKind::NotFound)?;
+        let limit = if at + 1 == state.segments.len() { state.synced_size } else { segment.size };
+        let base = segment.base;
+        let (position, first) = segment.locate(|| self.index_file(base), offset)?;
+        Ok(Place { base, file: self.log_file(base)?, position, offset: first, limit })
+    }
+
+    /// The batch that holds `offset`, or `None` if that one is damaged.
+    fn find_batch(&self, place: &Place, offset: i64) -> Result<Option<(u64, Header)>, ReadError> {
+        let mut walker = Walker::new(&place.file, place.position, place.offset, place.limit, false);
+        let mut from_start = place.position == 0;
+        loop {
+            match walker.step()? {
+                Step::Batch { position, header } if header.last_offset() >= offset => return Ok(Some((position, header))),
+                Step::Batch { .. } => {}
+                Step::Damaged { position, .. } if !from_start && position == place.position => {
+                    // Not the log but the index may be wrong: walk the whole segment before saying so.
+                    walker = Walker::new(&place.file, 0, place.base, place.limit, false);
+                    from_start = true;
+                }
+                Step::Damaged { resumes: Some((_, next)), .. } if next <= offset => self.report_damage(),
+                Step::Damaged { .. } | Step::End => {
+                    self.report_damage();
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn take_batches(&self, place: &Place, position: u64, first: &Header, bytes_max: usize, at_least_one: bool) -> Result<Bytes, ReadError> {
+        let first_bytes = usize_of(first.total_bytes());
+        if first_bytes > bytes_max && !at_least_one {
+            return Ok(Bytes::new());
+        }
+        let wanted = bytes_max.max(first_bytes).min(usize_of(place.limit - position));
+        let mut bytes = vec![0; wanted];
+        place.file.read_exact_at(&mut bytes, position)?;
+        let mut taken = 0;
+        let mut expected = first.base_offset;
+        while let Some(header) = Header::parse(&bytes[taken..]) {
+            let total = usize_of(header.total_bytes());
+            let fits = header.is_plausible() && header.base_offset == expected && total <= bytes.len() - taken;
+            if !fits || !checksum_holds(&bytes[taken..taken + total], &header) {
+                break;
+            }
+            taken += total;
+            expected = header.next_offset();
+        }
+        if taken == 0 {
+            self.report_damage();
+            return Err(ReadError::Damaged);
+        }
+        bytes.truncate(taken);
+        Ok(bytes.into())
+    }
+
+    fn report_damage(&self) {
+        metrics::counter!(names::DAMAGED_BATCHES).increment(1);
+        tracing::debug!(topic = %self.topic, partition = self.index, "damaged batch met while reading");
+    }
+}
+
+/// Number of the segment that holds `offset`.
+fn segment_of(state: &State, offset: i64) -> usize {
+    state.segments.partition_point(|segment| segment.base <= offset).saturating_sub(1)
+}

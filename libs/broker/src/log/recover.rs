@@ -1,0 +1,228 @@
+//! Finding a partition's state on disk after a stop of any kind.
+//!
+//! The scan begins at the newest recovery point. A damaged end is cut back to the last whole batch, but never below
+//! the checkpoint: what was synced is kept, and a damaged batch there is reported and later refused to readers.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+
+use crate::log::checkpoint::Known;
+use crate::log::disk::{Disk, sync_dir};
+use crate::log::index::{Index, Summary};
+use crate::log::partition::State;
+use crate::log::point::Point;
+use crate::log::producers::Producers;
+use crate::log::segment::{self, Segment, SegmentIndex, create_files, index_path, log_path};
+use crate::log::walk::{Step, Walker};
+use crate::metrics as names;
+
+/// What recovery needs besides the directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recovery<'a> {
+    pub(crate) dir: &'a Path,
+    pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) known: Option<Known>,
+    pub(crate) producers_max: usize,
+    pub(crate) now_ms: i64,
+    pub(crate) disk: &'a dyn Disk,
+}
+
+/// Where the scan of the log has come.
+struct Progress {
+    segments: Vec<Segment>,
+    producers: Producers,
+    end: i64,
+}
+
+impl Recovery<'_> {
+    /// The partition's state, with everything below its end on stable storage.
+    pub(crate) fn run(self) -> io::Result<State> {
+        let bases = segment::list(self.dir)?;
+        let synced = self.known.map_or(0, |known| known.synced);
+        if bases.is_empty() {
+            if let Some(known) = self.known.filter(|known| known.synced > known.log_start) {
+                self.report_loss(known.log_start, known.synced);
+            }
+            return Ok(State::empty(synced));
+        }
+        let point = Point::load(self.dir, |point| bases.contains(&point.segment) && self.holds(point))?;
+        let mut progress = Progress { segments: Vec::new(), producers: Producers::default(), end: bases[0] };
+        for (at, base) in bases.iter().enumerate() {
+            let last = at + 1 == bases.len();
+            let before_point = point.as_ref().is_some_and(|point| *base < point.segment);
+            if before_point && let Some(closed) = self.closed(*base)? {
+                progress.segments.push(closed);
+                continue;
+            }
+            let from = point.as_ref().filter(|point| point.segment == *base);
+            if !self.scan(*base, from, before_point, last, &mut progress)? {
+                // What follows a cut is not connected to the log any more.
+                for rest in &bases[at + 1..] {
+                    self.remove_segment(*rest)?;
+                }
+                break;
+            }
+        }
+        self.finish(progress)
+    }
+
+    /// Whether the log file still reaches as far as the point says.
+    fn holds(&self, point: &Point) -> bool {
+        std::fs::metadata(log_path(self.dir, point.segment)).is_ok_and(|file| file.len() >= point.position)
+    }
+
+    /// A closed segment, told by its index file alone; `None` if that is not whole.
+    fn closed(&self, base: i64) -> io::Result<Option<Segment>> {
+        let file = match std::fs::File::open(index_path(self.dir, base)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes = std::fs::metadata(log_path(self.dir, base))?.len();
+        let summary = Summary::load(&file)?.filter(|summary| summary.log_bytes == bytes);
+        Ok(summary.map(|summary| Segment::closed(base, summary)))
+    }
+
+    /// Reads a segment's batches; `false` if it was cut, so that nothing after it belongs to the log.
+    fn scan(&self, base: i64, from: Option<&Point>, below_point: bool, last: bool, progress: &mut Progress) -> io::Result<bool> {
+        let file = OpenOptions::new().read(true).write(true).open(log_path(self.dir, base))?;
+        let length = file.metadata()?.len();
+        let floor = self.floor(base, length, below_point);
+        let mut segment = Segment::empty(base);
+        progress.end = progress.end.max(base);
+        let mut at = (0, base);
+        if let Some(point) = from {
+            segment = self.from_point(point)?;
+            progress.producers = point.producers.clone();
+            progress.end = point.offset;
+            at = (point.position, point.offset);
+        }
+        let mut walker = Walker::new(&file, at.0, at.1, length, true);
+        let mut whole = true;
+        loop {
+            match walker.step()? {
+                Step::Batch { position, header } => {
+                    segment.size = position;
+                    let time = if header.max_timestamp >= 0 { header.max_timestamp.min(self.now_ms) } else { self.now_ms };
+                    segment.note(&header, time);
+                    progress.producers.note(&header, self.now_ms, self.producers_max);
+                    progress.end = header.next_offset();
+                }
+                Step::Damaged { position, from_offset, resumes } if position < floor => {
+                    self.report_damage(base, position, from_offset);
+                    let (next, offset) = match resumes {
+                        Some((next, offset)) if next <= floor => (next, offset),
+                        // Nothing whole up to the floor, which is itself the place of a batch.
+                        _ => (floor, self.floor_offset(base).unwrap_or(progress.end)),
+                    };
+                    segment.size = next;
+                    progress.end = progress.end.max(offset);
+                    walker = Walker::new(&file, next, offset, length, true);
+                }
+                Step::Damaged { position, .. } => {
+                    tracing::warn!(topic = self.topic, partition = self.partition, segment = base, position, cut = length - position, "torn end cut back");
+                    file.set_len(position)?;
+                    whole = false;
+                    break;
+                }
+                Step::End => break,
+            }
+        }
+        if !whole || self.known.is_none_or(|known| progress.end > known.synced) {
+            self.disk.sync(&file)?;
+        }
+        if !last && whole {
+            self.close(&mut segment)?;
+        }
+        progress.segments.push(segment);
+        Ok(whole || last)
+    }
+
+    /// Bytes of the segment that were known to be synced.
+    fn floor(&self, base: i64, length: u64, below_point: bool) -> u64 {
+        match self.known {
+            _ if below_point => length,
+            Some(known) if base < known.segment => length,
+            Some(known) if base == known.segment => known.position.min(length),
+            _ => 0,
+        }
+    }
+
+    /// Offset of the batch at the floor, where the checkpoint says it.
+    fn floor_offset(&self, base: i64) -> Option<i64> {
+        self.known.filter(|known| known.segment == base).map(|known| known.synced)
+    }
+
+    fn from_point(&self, point: &Point) -> io::Result<Segment> {
+        let mut segment = Segment::empty(point.segment);
+        let index = match std::fs::File::open(index_path(self.dir, point.segment)) {
+            Ok(file) => Index::load(&file, point.segment, point.index_entries, point.position).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Index::default(),
+            Err(error) => return Err(error),
+        };
+        // Entries read back are on disk as they are in memory, all of them.
+        let persisted = index.len();
+        segment.index = SegmentIndex::Active { index, persisted };
+        segment.size = point.position;
+        segment.max_timestamp = point.max_timestamp;
+        segment.max_timestamp_offset = point.max_timestamp_offset;
+        segment.first_append_ms = if point.position > 0 { point.max_timestamp.clamp(0, self.now_ms) } else { -1 };
+        Ok(segment)
+    }
+
+    /// Writes the index of a segment that is not the last but was never closed.
+    fn close(&self, segment: &mut Segment) -> io::Result<()> {
+        let summary = segment.summary();
+        let SegmentIndex::Active { index, .. } = &segment.index else { return Ok(()) };
+        let mut bytes = index.encode_from(0, segment.base);
+        bytes.extend(summary.encode());
+        crate::log::disk::replace_file(&index_path(self.dir, segment.base), &bytes)?;
+        segment.index = SegmentIndex::Closed { entries: summary.entries };
+        Ok(())
+    }
+
+    /// Sees to it that the log ends no lower than it was known to and has a last segment with both files.
+    fn finish(&self, mut progress: Progress) -> io::Result<State> {
+        let known_end = self.known.map_or(0, |known| known.synced);
+        let first = progress.segments.first().map_or(0, |segment| segment.base);
+        if progress.end < known_end {
+            self.report_loss(progress.end, known_end);
+            if let Some(last) = progress.segments.last_mut() {
+                self.close(last)?;
+            }
+            create_files(self.dir, known_end)?;
+            progress.segments.push(Segment::empty(known_end));
+            progress.end = known_end;
+        }
+        if let Some(last) = progress.segments.last() {
+            let index = index_path(self.dir, last.base);
+            if !index.exists() {
+                std::fs::File::create(&index)?;
+                sync_dir(self.dir)?;
+            }
+        }
+        let log_start = self.known.map_or(0, |known| known.log_start).max(first).min(progress.end);
+        Ok(State::recovered(progress.segments, log_start, progress.end, progress.producers))
+    }
+
+    fn remove_segment(&self, base: i64) -> io::Result<()> {
+        tracing::warn!(topic = self.topic, partition = self.partition, segment = base, "segment after a torn end removed");
+        std::fs::remove_file(log_path(self.dir, base))?;
+        match std::fs::remove_file(index_path(self.dir, base)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_dir(self.dir),
+        }
+    }
+
+    fn report_damage(&self, segment: i64, position: u64, offset: i64) {
+        metrics::counter!(names::DAMAGED_BATCHES).increment(1);
+        tracing::error!(topic = self.topic, partition = self.partition, segment, position, offset, "batch below the synced end is damaged and will be refused");
+    }
+
+    fn report_loss(&self, from: i64, to: i64) {
+        metrics::counter!(names::DAMAGED_BATCHES).increment(1);
+        tracing::error!(topic = self.topic, partition = self.partition, from, to, "synced records are missing from the data directory");
+    }
+}

@@ -1,0 +1,110 @@
+//! Letting go of old segments, by age, by size, and on request; offsets never go back.
+
+use std::fs;
+use std::io;
+
+use crate::log::disk::FileKind;
+use crate::log::partition::{AppendError, Offsets, Partition, State};
+use crate::log::read::ReadError;
+use crate::log::segment::{Segment, index_path, log_path};
+use crate::num::u64_of;
+
+impl Partition {
+    /// Deletes the segments that the topic's configuration no longer wants; blocking. Returns how many went.
+    pub(crate) fn apply_retention(&self) -> Result<usize, AppendError> {
+        let config = self.config();
+        let now = self.env.clock.now_ms();
+        let mut state = self.state();
+        if state.deleted || state.failed {
+            return Ok(0);
+        }
+        let mut doomed = wholly_below(&state.segments, state.log_start);
+        if config.deletes {
+            if config.retention_ms >= 0 {
+                let expired = |segment: &&Segment| segment.size > 0 && now.saturating_sub(time_of(segment)) > config.retention_ms;
+                let by_age = state.segments.iter().take_while(expired).count();
+                if by_age == state.segments.len() && by_age > 0 {
+                    // Also the last one is expired: an empty one takes its place and keeps the end.
+                    self.roll(&mut state)?;
+                }
+                doomed = doomed.max(by_age);
+            }
+            if config.retention_bytes >= 0 {
+                doomed = doomed.max(oversize(&state.segments, u64_of(config.retention_bytes)));
+            }
+        }
+        if doomed == 0 {
+            return Ok(0);
+        }
+        self.drop_segments(&mut state, doomed).map_err(AppendError::Storage)?;
+        Ok(doomed)
+    }
+
+    /// Makes everything below `before` unreadable (-1: below the high watermark); returns the new log start.
+    ///
+    /// The caller notes it in the checkpoint before answering.
+    pub(crate) fn delete_before(&self, before: i64) -> Result<Offsets, ReadError> {
+        let mut state = self.state();
+        if state.deleted {
+            return Err(ReadError::Deleted);
+        }
+        let before = if before == -1 { state.synced } else { before };
+        if before < 0 || before > state.synced {
+            return Err(ReadError::OutOfRange);
+        }
+        if before > state.log_start {
+            state.log_start = before;
+            state.note_changed();
+        }
+        Ok(Offsets { log_start: state.log_start, high_watermark: state.synced })
+    }
+
+    /// Removes the first `count` segments, oldest first, so that a crash leaves a gapless rest.
+    fn drop_segments(&self, state: &mut State, count: usize) -> io::Result<()> {
+        let count = count.min(state.segments.len().saturating_sub(1));
+        for _ in 0..count {
+            let base = state.segments[0].base;
+            remove(&log_path(&self.dir, base))?;
+            remove(&index_path(&self.dir, base))?;
+            self.env.files.forget(self.key(base, FileKind::Log));
+            self.env.files.forget(self.key(base, FileKind::Index));
+            state.segments.remove(0);
+            state.log_start = state.log_start.max(state.segments[0].base);
+            state.note_changed();
+            tracing::info!(topic = %self.topic, partition = self.index, segment = base, log_start = state.log_start, "segment deleted");
+        }
+        self.env.changed.notify_one();
+        Ok(())
+    }
+}
+
+fn remove(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Leading segments of which nothing is readable any more.
+fn wholly_below(segments: &[Segment], log_start: i64) -> usize {
+    segments.windows(2).take_while(|pair| pair[1].base <= log_start).count()
+}
+
+/// Leading segments without which the rest is still at least `retention_bytes`.
+fn oversize(segments: &[Segment], retention_bytes: u64) -> usize {
+    let mut total: u64 = segments.iter().map(|segment| segment.size).sum();
+    let mut count = 0;
+    for segment in segments.iter().take(segments.len().saturating_sub(1)) {
+        if total - segment.size < retention_bytes {
+            break;
+        }
+        total -= segment.size;
+        count += 1;
+    }
+    count
+}
+
+/// When a segment's last record was, as far as its records say.
+fn time_of(segment: &Segment) -> i64 {
+    if segment.max_timestamp >= 0 { segment.max_timestamp } else { segment.first_append_ms.max(0) }
+}

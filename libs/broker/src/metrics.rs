@@ -1,0 +1,24 @@
+//! Names of every metric the broker records, in one place, so that dashboards and code cannot drift apart.
+
+/// Counter, label `api`: requests answered.
+pub const REQUESTS: &str = "broker_requests_total";
+/// Gauge: open client connections.
+pub const CONNECTIONS: &str = "broker_connections";
+/// Counter: connections closed because of bytes that are no request.
+pub const REFUSED_CONNECTIONS: &str = "broker_refused_connections_total";
+/// Counter: bytes of record batches appended.
+pub const APPENDED_BYTES: &str = "broker_appended_bytes_total";
+/// Counter: records appended.
+pub const APPENDED_RECORDS: &str = "broker_appended_records_total";
+/// Counter: bytes of record batches handed to consumers.
+pub const FETCHED_BYTES: &str = "broker_fetched_bytes_total";
+/// Histogram, seconds: one sync of a segment file.
+pub const SYNC_SECONDS: &str = "broker_sync_seconds";
+/// Counter: syncs or writes that failed.
+pub const STORAGE_FAILURES: &str = "broker_storage_failures_total";
+/// Counter: batches found damaged, at recovery or while reading.
+pub const DAMAGED_BATCHES: &str = "broker_damaged_batches_total";
+/// Gauge: partitions that are read-only since a sync failed.
+pub const FAILED_PARTITIONS: &str = "broker_failed_partitions";
+/// Counter: group rebalances completed.
+pub const REBALANCES: &str = "broker_group_rebalances_total";

@@ -1,0 +1,215 @@
+//! The table of APIs: one file and one row each. What is not in the table is not advertised and not answered.
+
+pub(crate) mod api_versions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_groups;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_configs;
+pub(crate) mod describe_groups;
+pub(crate) mod fetch;
+pub(crate) mod find_coordinator;
+pub(crate) mod heartbeat;
+pub(crate) mod init_producer_id;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
+pub(crate) mod list_offsets;
+pub(crate) mod metadata;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_fetch;
+pub(crate) mod produce;
+pub(crate) mod sync_group;
+
+use std::ops::RangeInclusive;
+
+use futures::future::BoxFuture;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::StrBytes;
+
+use crate::catalog::TopicError;
+use crate::log::partition::AppendError;
+use crate::log::read::ReadError;
+use crate::server::connection::{Call, Outcome};
+use crate::wire::header::Refusal;
+use crate::wire::shape::Shape;
+
+/// One API of the protocol.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) key: ApiKey,
+    /// Name in metrics.
+    pub(crate) name: &'static str,
+    /// Versions that are answered.
+    pub(crate) versions: RangeInclusive<i16>,
+    pub(crate) shape: Shape,
+    pub(crate) handle: Handle,
+}
+
+/// Runs when the answers before it are out.
+pub(crate) type Ordered = fn(Call) -> BoxFuture<'static, Outcome>;
+/// Runs up to what must be done in order as soon as the request is read; the rest is the answer.
+pub(crate) type Eager = fn(Call) -> BoxFuture<'static, Result<BoxFuture<'static, Outcome>, Refusal>>;
+
+/// When a handler runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Handle {
+    Ordered(Ordered),
+    Eager(Eager),
+}
+
+/// Every API that is offered, by key.
+pub(crate) static APIS: &[&Api] = &[
+    &produce::API,
+    &fetch::API,
+    &list_offsets::API,
+    &metadata::API,
+    &offset_commit::API,
+    &offset_fetch::API,
+    &find_coordinator::API,
+    &join_group::API,
+    &heartbeat::API,
+    &leave_group::API,
+    &sync_group::API,
+    &describe_groups::API,
+    &list_groups::API,
+    &api_versions::API,
+    &create_topics::API,
+    &delete_topics::API,
+    &init_producer_id::API,
+    &describe_configs::API,
+    &delete_groups::API,
+];
+
+/// The row of a key.
+pub(crate) fn find(key: ApiKey) -> Option<&'static Api> {
+    APIS.iter().copied().find(|api| api.key == key)
+}
+
+/// No error.
+pub(crate) const NONE: i16 = 0;
+/// What authorized-operations fields say when nobody asked, or nothing is restricted.
+pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+/// All operations on a topic, as a bit field: read, write, create, delete, alter, describe, describe and alter configs.
+pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
+/// All operations on the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.
+pub(crate) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
+/// All operations on a group: read, delete, describe.
+pub(crate) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8]);
+
+const fn bits(codes: &[u8]) -> i32 {
+    let mut value = 0;
+    let mut at = 0;
+    while at < codes.len() {
+        value |= 1 << codes[at];
+        at += 1;
+    }
+    value
+}
+
+/// A message for a client.
+pub(crate) fn text(message: impl Into<String>) -> StrBytes {
+    StrBytes::from_string(message.into())
+}
+
+/// An error and its chain as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> StrBytes {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    StrBytes::from_string(line)
+}
+
+/// Kafka's code for a refused change of a topic.
+pub(crate) fn topic_code(error: &TopicError) -> i16 {
+    match error {
+        TopicError::Exists => ResponseError::TopicAlreadyExists,
+        TopicError::Unknown => ResponseError::UnknownTopicOrPartition,
+        TopicError::Name(_) => ResponseError::InvalidTopicException,
+        TopicError::Partitions(_) => ResponseError::InvalidPartitions,
+        TopicError::Config(_) => ResponseError::InvalidConfig,
+        TopicError::Storage(_) => ResponseError::KafkaStorageError,
+        TopicError::Worker => ResponseError::UnknownServerError,
+    }
+    .code()
+}
+
+/// Kafka's code for a refused batch.
+pub(crate) fn append_code(error: &AppendError) -> i16 {
+    match error {
+        AppendError::TooLarge => ResponseError::MessageTooLarge,
+        AppendError::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
+        AppendError::StaleEpoch => ResponseError::InvalidProducerEpoch,
+        AppendError::Deleted => ResponseError::UnknownTopicOrPartition,
+        AppendError::ReadOnly | AppendError::Storage(_) => ResponseError::KafkaStorageError,
+    }
+    .code()
+}
+
+/// Kafka's code for an offset that cannot be read.
+pub(crate) fn read_code(error: &ReadError) -> i16 {
+    match error {
+        ReadError::OutOfRange => ResponseError::OffsetOutOfRange,
+        ReadError::Damaged => ResponseError::CorruptMessage,
+        ReadError::Deleted => ResponseError::UnknownTopicOrPartition,
+        ReadError::Storage(_) => ResponseError::KafkaStorageError,
+    }
+    .code()
+}
+
+/// Code for a client whose idea of the leader epoch is not ours; -1 means that it has none.
+pub(crate) fn epoch_code(current: i32) -> i16 {
+    match current.cmp(&crate::log::partition::LEADER_EPOCH) {
+        _ if current == -1 => NONE,
+        std::cmp::Ordering::Less => ResponseError::FencedLeaderEpoch.code(),
+        std::cmp::Ordering::Equal => NONE,
+        std::cmp::Ordering::Greater => ResponseError::UnknownLeaderEpoch.code(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use crate::wire::shape::generate;
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::messages::RequestKind;
+
+    #[test]
+    fn every_shape_describes_what_the_decoder_reads_in_every_version() {
+        for api in APIS {
+            for version in api.versions.clone() {
+                // Kafka advertises produce from 0 for the sake of older clients; nothing below 3 can be decoded.
+                if api.key == ApiKey::Produce && version < 3 {
+                    continue;
+                }
+                for (elements, seed) in [(0, 1), (1, 2), (2, 3), (3, 99)] {
+                    let body = generate::body(&api.shape, version, elements, seed);
+                    let what = format!("{:?} version {version} elements {elements}", api.key);
+                    assert_eq!(api.shape.check(version, &body), Ok(()), "{what}");
+                    let mut rest = Bytes::from(body.clone());
+                    let request = RequestKind::decode(api.key, &mut rest, version).unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert!(rest.is_empty(), "{what}: {} bytes left", rest.len());
+                    let mut again = BytesMut::new();
+                    request.encode(&mut again, version).unwrap();
+                    assert_eq!(again, body, "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_in_order_and_flexible_versions_begin_where_the_headers_say() {
+        assert!(APIS.windows(2).all(|pair| (pair[0].key as i16) < (pair[1].key as i16)));
+        for api in APIS {
+            for version in api.versions.clone() {
+                let flexible = api.key.request_header_version(version) >= 2;
+                assert_eq!(flexible, version >= api.shape.flexible, "{:?} version {version}", api.key);
+            }
+        }
+    }
+}

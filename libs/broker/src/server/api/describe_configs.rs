@@ -1,0 +1,108 @@
+//! DescribeConfigs: what is set on topics and what is in force by default; of the broker, what topics fall back to.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsResponse};
+
+use crate::catalog::topic_config::{KEYS, Key, Source};
+use crate::server::api::{Api, Handle, text};
+use crate::server::connection::{Call, Outcome};
+use crate::wire::shape::{BOOL, I8, Kind, Shape, all, since};
+
+pub(crate) static API: Api = Api {
+    key: ApiKey::DescribeConfigs,
+    name: "describe_configs",
+    versions: 1..=4,
+    shape: Shape {
+        flexible: 4,
+        fields: &[all(Kind::List(&[all(I8), all(Kind::Text), all(Kind::TextList)])), all(BOOL), since(3, BOOL)],
+    },
+    handle: Handle::Ordered(|call| Box::pin(run(call))),
+};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+/// Numbers of sources on the wire.
+const SOURCE_TOPIC: i8 = 1;
+const SOURCE_BROKER: i8 = 4;
+const SOURCE_DEFAULT: i8 = 5;
+
+/// Which of the optional parts of an answer are wanted.
+#[derive(Clone, Copy)]
+struct Wanted {
+    synonyms: bool,
+    documentation: bool,
+    version: i16,
+}
+
+async fn run(call: Call) -> Outcome {
+    let request: DescribeConfigsRequest = call.decode()?;
+    let wanted = Wanted {
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+        version: call.head.version,
+    };
+    let results = request.resources.iter().map(|resource| {
+        let result = describe(&call, resource, wanted);
+        result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
+    });
+    call.answer(&DescribeConfigsResponse::default().with_results(results.collect()))
+}
+
+fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> DescribeConfigsResult {
+    let refused = |error: ResponseError, message: &str| {
+        DescribeConfigsResult::default().with_error_code(error.code()).with_error_message(Some(text(message)))
+    };
+    let asked = |name: &str| {
+        let keys = resource.configuration_keys.as_ref();
+        keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
+    };
+    let config = &call.shared.config;
+    let configs: Vec<_> = match resource.resource_type {
+        TOPIC => {
+            let Some(topic) = call.shared.catalog.get(&resource.resource_name) else {
+                return refused(ResponseError::UnknownTopicOrPartition, "there is no such topic");
+            };
+            let keys = KEYS.iter().filter(|key| asked(key.name));
+            keys.map(|key| entry(key, key.name, key.value(&topic.configs, config), wanted)).collect()
+        }
+        BROKER if resource.resource_name.as_str() == config.node_id.to_string() => {
+            let keys = KEYS.iter().filter_map(|key| match key.default_value(config) {
+                (value, source @ Source::Broker(name)) if asked(name) => Some((key, name, (value, source))),
+                _ => None,
+            });
+            keys.map(|(key, name, value)| entry(key, name, value, wanted).with_read_only(true)).collect()
+        }
+        BROKER => return refused(ResponseError::InvalidRequest, "there is no such broker"),
+        _ => return refused(ResponseError::InvalidRequest, "only topics and the broker have configurations"),
+    };
+    DescribeConfigsResult::default().with_configs(configs)
+}
+
+fn entry(key: &Key, name: &str, value: (String, Source), wanted: Wanted) -> DescribeConfigsResourceResult {
+    let (value, source) = value;
+    let value = Some(text(value));
+    let (source, original) = match source {
+        Source::Topic => (SOURCE_TOPIC, name),
+        Source::Broker(original) => (SOURCE_BROKER, original),
+        Source::Default => (SOURCE_DEFAULT, name),
+    };
+    let mut entry = DescribeConfigsResourceResult::default()
+        .with_name(text(name))
+        .with_value(value.clone())
+        .with_config_source(source);
+    if wanted.synonyms {
+        let synonym = DescribeConfigsSynonym::default().with_name(text(original)).with_value(value).with_source(source);
+        entry = entry.with_synonyms(vec![synonym]);
+    }
+    if wanted.version >= 3 {
+        entry = entry.with_config_type(key.kind.wire());
+    }
+    if wanted.documentation {
+        entry = entry.with_documentation(Some(text(key.doc)));
+    }
+    entry
+}

@@ -1,0 +1,244 @@
+//! Fetch: whole batches below the high watermark, waiting for them if asked to.
+//!
+//! Fetch sessions are not kept: every answer has session id 0, which tells the client to send whole requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::{Instant, timeout_at};
+
+use crate::log::partition::Partition;
+use crate::log::read::ReadError;
+use crate::num::{u64_of, usize_of_i32};
+use crate::server::api::{Api, Handle, NONE, epoch_code, read_code};
+use crate::server::connection::{Call, Outcome};
+use crate::wire::header::Refusal;
+use crate::wire::shape::{I8, I32, I32_LIST, I64, Kind, Shape, UUID, all, between, since, until};
+
+pub(crate) static API: Api = Api {
+    key: ApiKey::Fetch,
+    name: "fetch",
+    versions: 4..=18,
+    shape: Shape {
+        flexible: 12,
+        fields: &[
+            until(14, I32),
+            all(I32),
+            all(I32),
+            since(3, I32),
+            since(4, I8),
+            since(7, I32),
+            since(7, I32),
+            all(Kind::List(&[
+                until(12, Kind::Text),
+                since(13, UUID),
+                all(Kind::List(&[all(I32), since(9, I32), all(I64), since(12, I32), since(5, I64), all(I32)])),
+            ])),
+            since(7, Kind::List(&[between(7, 12, Kind::Text), since(13, UUID), all(I32_LIST)])),
+            since(11, Kind::Text),
+        ],
+    },
+    handle: Handle::Ordered(|call| Box::pin(run(call))),
+};
+
+/// Longest wait, whatever the client asks.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// One partition of the request.
+struct Wanted {
+    /// Which topic of the request.
+    topic: usize,
+    asked: FetchPartition,
+    found: Result<Arc<Partition>, ResponseError>,
+}
+
+/// What was read of one partition.
+struct Got {
+    code: i16,
+    high_watermark: i64,
+    log_start: i64,
+    records: Bytes,
+}
+
+/// One pass over the partitions.
+struct Pass {
+    got: Vec<Got>,
+    bytes: usize,
+    failed: bool,
+}
+
+async fn run(call: Call) -> Outcome {
+    let request: FetchRequest = call.decode()?;
+    if request.session_id != 0 {
+        let code = ResponseError::FetchSessionIdNotFound.code();
+        return call.answer(&FetchResponse::default().with_error_code(code));
+    }
+    let wanted: Arc<Vec<Wanted>> = Arc::new(request.topics.iter().enumerate().flat_map(|(at, topic)| resolve(&call, at, topic)).collect());
+    let bytes_max = usize_of_i32(request.max_bytes).min(call.shared.config.fetch_bytes_max);
+    let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
+    let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
+    let (pass, memory) = fetch(&call, &wanted, bytes_min, bytes_max, Instant::now() + wait).await?;
+    let answer = call.answer(&respond(&call, request.topics, &wanted, pass))?;
+    Ok(answer.map(|mut answer| {
+        answer.memory = Some(memory);
+        answer
+    }))
+}
+
+fn resolve(call: &Call, at: usize, topic: &FetchTopic) -> Vec<Wanted> {
+    let by_id = call.head.version >= 13;
+    let found = if by_id { call.shared.catalog.get_by_id(topic.topic_id) } else { call.shared.catalog.get(&topic.topic) };
+    let partition = |asked: &FetchPartition| match &found {
+        None if by_id => Err(ResponseError::UnknownTopicId),
+        None => Err(ResponseError::UnknownTopicOrPartition),
+        Some(topic) => topic.partition(asked.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition),
+    };
+    topic.partitions.iter().map(|asked| Wanted { topic: at, found: partition(asked), asked: asked.clone() }).collect()
+}
+
+/// Reads until there is enough, something is wrong, or time is up.
+async fn fetch(
+    call: &Call,
+    wanted: &Arc<Vec<Wanted>>,
+    bytes_min: usize,
+    bytes_max: usize,
+    deadline: Instant,
+) -> Result<(Pass, OwnedSemaphorePermit), Refusal> {
+    let waiting = Waiting::on(wanted);
+    loop {
+        // Registered before reading, so that what comes between the read and the wait is not missed.
+        let out_of_time = Instant::now() >= deadline || call.shared.stop.is_cancelled();
+        if out_of_time || worth_reading(wanted, bytes_min) {
+            let mut memory = reserve(call, wanted, bytes_max).await?;
+            let reading = Arc::clone(wanted);
+            let pass = tokio::task::spawn_blocking(move || read_all(&reading, bytes_max)).await.map_err(|_| Refusal::Panicked)?;
+            if out_of_time || pass.failed || wanted.is_empty() || pass.bytes >= bytes_min {
+                let unused = memory.num_permits().saturating_sub(pass.bytes);
+                drop(memory.split(unused));
+                return Ok((pass, memory));
+            }
+        }
+        tokio::select! {
+            () = call.shared.stop.cancelled() => {}
+            _ = timeout_at(deadline, waiting.wake.notified()) => {}
+        }
+    }
+}
+
+/// Whether a read could satisfy the client, as far as can be said without touching a file.
+fn worth_reading(wanted: &[Wanted], bytes_min: usize) -> bool {
+    let mut readable = 0_u64;
+    for item in wanted {
+        let Ok(partition) = &item.found else { return true };
+        let offsets = partition.offsets();
+        if !(offsets.log_start..=offsets.high_watermark).contains(&item.asked.fetch_offset) || epoch_code(item.asked.current_leader_epoch) != NONE {
+            return true;
+        }
+        readable += partition.readable_bytes_at_most(item.asked.fetch_offset);
+    }
+    wanted.is_empty() || readable >= bytes_min as u64
+}
+
+/// Takes the answer's share of the memory for all answers.
+async fn reserve(call: &Call, wanted: &[Wanted], bytes_max: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    let readable = |item: &Wanted| {
+        let partition = item.found.as_ref().ok()?;
+        Some(partition.readable_bytes_at_most(item.asked.fetch_offset).min(u64_of(i64::from(item.asked.partition_max_bytes))))
+    };
+    let most: u64 = wanted.iter().filter_map(readable).sum();
+    let most = most.min(bytes_max as u64);
+    let share = Arc::clone(&call.shared.fetch_memory).acquire_many_owned(u32::try_from(most).unwrap_or(u32::MAX));
+    share.await.map_err(|_| Refusal::Stopping)
+}
+
+/// Reads each partition in turn; blocking.
+fn read_all(wanted: &[Wanted], bytes_max: usize) -> Pass {
+    let mut pass = Pass { got: Vec::with_capacity(wanted.len()), bytes: 0, failed: false };
+    for item in wanted {
+        let got = read_one(item, bytes_max.saturating_sub(pass.bytes), pass.bytes == 0);
+        pass.bytes += got.records.len();
+        pass.failed |= got.code != NONE;
+        pass.got.push(got);
+    }
+    pass
+}
+
+fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool) -> Got {
+    let refused = |code: i16, high_watermark: i64, log_start: i64| Got { code, high_watermark, log_start, records: Bytes::new() };
+    let partition = match &item.found {
+        Ok(partition) => partition,
+        Err(error) => return refused(error.code(), -1, -1),
+    };
+    let code = epoch_code(item.asked.current_leader_epoch);
+    if code != NONE {
+        return refused(code, -1, -1);
+    }
+    let bytes_max = usize_of_i32(item.asked.partition_max_bytes).min(bytes_left);
+    match partition.read(item.asked.fetch_offset, bytes_max, at_least_one) {
+        Ok((offsets, records)) => Got { code: NONE, high_watermark: offsets.high_watermark, log_start: offsets.log_start, records },
+        Err(error) => {
+            if let ReadError::Storage(error) = &error {
+                tracing::error!(topic = %partition.topic, partition = partition.index, %error, "reading failed");
+            }
+            let offsets = partition.offsets();
+            refused(read_code(&error), offsets.high_watermark, offsets.log_start)
+        }
+    }
+}
+
+fn respond(call: &Call, topics: Vec<FetchTopic>, wanted: &[Wanted], pass: Pass) -> FetchResponse {
+    let version = call.head.version;
+    let mut responses: Vec<FetchableTopicResponse> = topics
+        .into_iter()
+        .map(|topic| {
+            let response = FetchableTopicResponse::default();
+            if version >= 13 { response.with_topic_id(topic.topic_id) } else { response.with_topic(topic.topic) }
+        })
+        .collect();
+    for (item, got) in wanted.iter().zip(pass.got) {
+        let mut data = PartitionData::default()
+            .with_partition_index(item.asked.partition)
+            .with_error_code(got.code)
+            .with_high_watermark(got.high_watermark)
+            .with_last_stable_offset(got.high_watermark)
+            .with_aborted_transactions(Some(Vec::new()))
+            .with_records(Some(got.records));
+        if version >= 5 {
+            data.log_start_offset = got.log_start;
+        }
+        if version >= 11 {
+            data.preferred_read_replica = BrokerId(-1);
+        }
+        responses[item.topic].partitions.push(data);
+    }
+    FetchResponse::default().with_responses(responses)
+}
+
+/// The registration of a waiting fetch with its partitions, which ends with it.
+struct Waiting<'a> {
+    wake: Arc<Notify>,
+    registered: Vec<(&'a Partition, u64)>,
+}
+
+impl<'a> Waiting<'a> {
+    fn on(wanted: &'a [Wanted]) -> Self {
+        let wake = Arc::new(Notify::new());
+        let found = wanted.iter().filter_map(|item| item.found.as_ref().ok());
+        let registered = found.map(|partition| (&**partition, partition.waiters.add(Arc::clone(&wake)))).collect();
+        Self { wake, registered }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        for (partition, id) in &self.registered {
+            partition.waiters.remove(*id);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! ListGroups, filtered by state and type.
+
+use kafka_protocol::messages::list_groups_response::ListedGroup;
+use kafka_protocol::messages::{ApiKey, GroupId, ListGroupsRequest, ListGroupsResponse};
+
+use crate::server::api::{Api, Handle, text};
+use crate::server::connection::{Call, Outcome};
+use crate::sync::lock;
+use crate::wire::shape::{Kind, Shape, since};
+
+pub(crate) static API: Api = Api {
+    key: ApiKey::ListGroups,
+    name: "list_groups",
+    versions: 0..=5,
+    shape: Shape { flexible: 3, fields: &[since(4, Kind::TextList), since(5, Kind::TextList)] },
+    handle: Handle::Ordered(|call| Box::pin(run(call))),
+};
+
+/// What all groups are that there are.
+const CLASSIC: &str = "Classic";
+
+async fn run(call: Call) -> Outcome {
+    let request: ListGroupsRequest = call.decode()?;
+    let version = call.head.version;
+    let wants = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+    let mut groups = Vec::new();
+    for group in call.shared.groups.list() {
+        let group = lock(&group);
+        let state = group.phase.name();
+        if wants(&request.states_filter, state) && wants(&request.types_filter, CLASSIC) {
+            let protocol_type = text(group.protocol_type.clone().unwrap_or_default());
+            let mut listed = ListedGroup::default().with_group_id(GroupId(text(group.id.to_string()))).with_protocol_type(protocol_type);
+            if version >= 4 {
+                listed = listed.with_group_state(text(state));
+            }
+            if version >= 5 {
+                listed = listed.with_group_type(text(CLASSIC));
+            }
+            groups.push(listed);
+        }
+    }
+    call.answer(&ListGroupsResponse::default().with_groups(groups))
+}

@@ -1,0 +1,182 @@
+//! Produce: checked and appended as the request is read, answered when everything in it is on stable storage.
+//!
+//! acks 1 is treated like acks all, since there is one replica; acks 0 is appended the same way and not answered.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use crate::catalog::Topic;
+use crate::log::batch::{Header, Invalid, check_produced};
+use crate::log::partition::{AppendError, Appended, Partition};
+use crate::server::api::{Api, Handle, append_code, chain, text};
+use crate::server::connection::{Call, Outcome};
+use crate::wire::header::Refusal;
+use crate::wire::shape::{I16, I32, Kind, Shape, UUID, all, between, since, until};
+
+pub(crate) static API: Api = Api {
+    key: ApiKey::Produce,
+    name: "produce",
+    versions: 3..=13,
+    shape: Shape {
+        flexible: 9,
+        fields: &[
+            since(3, Kind::Text),
+            all(I16),
+            all(I32),
+            all(Kind::List(&[until(12, Kind::Text), since(13, UUID), all(Kind::List(&[all(I32), between(0, i16::MAX, Kind::Blob)]))])),
+        ],
+    },
+    handle: Handle::Eager(|call| Box::pin(begin(call))),
+};
+
+/// First version whose clients may send zstd.
+const ZSTD_SINCE: i16 = 7;
+
+/// What becomes of one partition's batch.
+struct Item {
+    index: i32,
+    step: Step,
+}
+
+enum Step {
+    Append { partition: Arc<Partition>, header: Header, batch: Bytes },
+    Appended { partition: Arc<Partition>, appended: Appended },
+    Refused { code: i16, message: StrBytes },
+}
+
+/// A topic of the request, as it is named in the answer.
+struct TopicItems {
+    answer: TopicProduceResponse,
+    items: Vec<Item>,
+}
+
+async fn begin(call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
+    let request: ProduceRequest = call.decode()?;
+    let acks = request.acks;
+    let mut topics = Vec::new();
+    for topic in request.topic_data {
+        topics.push(check_topic(&call, topic, acks).await);
+    }
+    let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
+    Ok(finish(call, topics, acks).boxed())
+}
+
+async fn check_topic(call: &Call, data: TopicProduceData, acks: i16) -> TopicItems {
+    let version = call.head.version;
+    let found = if version >= 13 {
+        call.shared.catalog.get_by_id(data.topic_id)
+    } else if call.shared.config.auto_create_topics {
+        call.shared.catalog.get_or_create(&data.name).await.ok()
+    } else {
+        call.shared.catalog.get(&data.name)
+    };
+    let unknown = if version >= 13 { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
+    let items = data.partition_data.into_iter().map(|part| {
+        let step = match &found {
+            _ if !matches!(acks, -1..=1) => refuse(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"),
+            None => refuse(unknown.clone(), "no such topic"),
+            Some(topic) if topic.is_internal() => refuse(ResponseError::InvalidTopicException, "this topic is the broker's own"),
+            Some(topic) => check_batch(version, topic, &part),
+        };
+        Item { index: part.index, step }
+    });
+    let items = items.collect();
+    let answer = TopicProduceResponse::default();
+    let answer = if version >= 13 { answer.with_topic_id(data.topic_id) } else { answer.with_name(data.name) };
+    TopicItems { answer, items }
+}
+
+fn check_batch(version: i16, topic: &Topic, part: &PartitionProduceData) -> Step {
+    let Some(partition) = topic.partition(part.index) else {
+        return refuse(ResponseError::UnknownTopicOrPartition, "no such partition");
+    };
+    let batch = part.records.clone().unwrap_or_default();
+    let header = match check_produced(&batch) {
+        Ok(header) => header,
+        Err(Invalid::Corrupt) => return refuse(ResponseError::CorruptMessage, "batch is not whole or its checksum does not hold"),
+        Err(Invalid::OldFormat) => return refuse(ResponseError::UnsupportedForMessageFormat, "only record batches of magic 2 are taken"),
+        Err(Invalid::Record(reason)) => return refuse(ResponseError::InvalidRecord, reason),
+    };
+    if header.is_zstd() && version < ZSTD_SINCE {
+        return refuse(ResponseError::UnsupportedCompressionType, "zstd needs produce version 7");
+    }
+    if header.is_transactional() {
+        return refuse(ResponseError::InvalidTxnState, "no transaction is open for this producer");
+    }
+    Step::Append { partition: Arc::clone(partition), header, batch }
+}
+
+fn refuse(error: ResponseError, message: &str) -> Step {
+    Step::Refused { code: error.code(), message: text(message) }
+}
+
+fn refuse_append(error: &AppendError) -> Step {
+    Step::Refused { code: append_code(error), message: chain(error) }
+}
+
+/// Appends what passed the check; blocking.
+fn append_all(mut topics: Vec<TopicItems>) -> Vec<TopicItems> {
+    for item in topics.iter_mut().flat_map(|topic| &mut topic.items) {
+        let Step::Append { partition, header, batch } = &item.step else { continue };
+        item.step = match partition.append(header, batch) {
+            Ok(appended) => Step::Appended { partition: Arc::clone(partition), appended },
+            Err(error) => refuse_append(&error),
+        };
+    }
+    topics
+}
+
+/// Waits for the syncs and answers.
+async fn finish(call: Call, topics: Vec<TopicItems>, acks: i16) -> Outcome {
+    let mut responses = Vec::with_capacity(topics.len());
+    let mut refused = None;
+    for topic in topics {
+        let mut partitions = Vec::with_capacity(topic.items.len());
+        for item in topic.items {
+            let step = match item.step {
+                Step::Appended { partition, appended } => match partition.wait_synced(appended.end).await {
+                    Ok(()) => Step::Appended { partition, appended },
+                    Err(error) => refuse_append(&error),
+                },
+                other => other,
+            };
+            if let Step::Refused { code, .. } = &step {
+                refused = Some(*code);
+            }
+            partitions.push(answer(call.head.version, item.index, step));
+        }
+        responses.push(topic.answer.with_partition_responses(partitions));
+    }
+    if acks == 0 {
+        // Nobody reads an answer: as in Kafka, a refusal closes the connection, so that the client looks again.
+        return match refused {
+            None => Ok(None),
+            Some(code) => Err(Refusal::Malformed(format!("batch sent without acknowledgement was refused with code {code}"))),
+        };
+    }
+    call.answer(&ProduceResponse::default().with_responses(responses))
+}
+
+fn answer(version: i16, index: i32, step: Step) -> PartitionProduceResponse {
+    let answer = PartitionProduceResponse::default().with_index(index);
+    match step {
+        Step::Appended { appended, .. } => {
+            let answer = answer.with_base_offset(appended.base_offset).with_log_append_time_ms(appended.append_time);
+            if version >= 5 { answer.with_log_start_offset(appended.log_start) } else { answer }
+        }
+        Step::Refused { code, message } => {
+            let answer = answer.with_error_code(code).with_base_offset(-1).with_log_append_time_ms(-1);
+            if version >= 8 { answer.with_error_message(Some(message)) } else { answer }
+        }
+        // Every one was appended or refused by now; to a client it would be an unknown failure.
+        Step::Append { .. } => answer.with_error_code(ResponseError::UnknownServerError.code()).with_base_offset(-1),
+    }
+}

@@ -1,0 +1,1 @@
+//! Drives a broker as its clients do.
