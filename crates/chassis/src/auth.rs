@@ -1,0 +1,162 @@
+//! Who is asking: bearer tokens, checked by whatever authenticator a router was given.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::middleware::from_extractor;
+use axum::{Extension, Router};
+
+use crate::error::BoxError;
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
+use crate::secret::Secret;
+
+/// The scheme of the `Authorization` header, compared without regard to case.
+const SCHEME: &str = "bearer";
+
+/// Who is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Principal {
+    /// Somebody who can read the operator token in the data directory.
+    Operator,
+}
+
+/// Why a token does not tell who is asking.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The token is nobody's.
+    Unknown,
+    /// Who could tell is away; nobody is let in meanwhile.
+    Unavailable(BoxError),
+}
+
+/// Turns a bearer token into a principal.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Who holds this token.
+    ///
+    /// # Errors
+    /// Nobody does, or it cannot be found out now.
+    async fn authenticate(&self, token: &str) -> Result<Principal, Refusal>;
+}
+
+/// Knows one token, the operator's, and compares it in constant time.
+#[derive(Clone, Debug)]
+pub struct OperatorToken(Secret);
+
+impl OperatorToken {
+    /// The token from [`crate::DataDir::operator_token`].
+    ///
+    /// # Panics
+    /// When it is empty: then everybody would be an operator.
+    #[must_use]
+    pub fn new(token: Secret) -> Self {
+        assert!(
+            !token.is_empty(),
+            "an empty operator token would let everybody in"
+        );
+        Self(token)
+    }
+}
+
+#[async_trait]
+impl Authenticator for OperatorToken {
+    async fn authenticate(&self, token: &str) -> Result<Principal, Refusal> {
+        if self.0.matches(token) {
+            Ok(Principal::Operator)
+        } else {
+            Err(Refusal::Unknown)
+        }
+    }
+}
+
+/// Asks several authenticators in turn; the first that knows the token answers.
+#[async_trait]
+impl Authenticator for Vec<Arc<dyn Authenticator>> {
+    async fn authenticate(&self, token: &str) -> Result<Principal, Refusal> {
+        let mut refusal = Refusal::Unknown;
+        for authenticator in self {
+            match authenticator.authenticate(token).await {
+                Ok(principal) => return Ok(principal),
+                // "Away" outweighs "nobody's": the token may well be somebody's.
+                Err(Refusal::Unknown) => {}
+                Err(away) => refusal = away,
+            }
+        }
+        Err(refusal)
+    }
+}
+
+/// The principal of a request, of whatever kind. As a handler's argument it makes the route
+/// answer 401 to everybody who is not known.
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let authenticator = parts
+            .extensions
+            .get::<Arc<dyn Authenticator>>()
+            .ok_or_else(|| Problem::internal("the router was given no authenticator"))?;
+        let token = bearer(parts).ok_or_else(|| {
+            Problem::new(ErrorCode::Unauthenticated).detail("send a bearer token")
+        })?;
+        let principal =
+            authenticator
+                .authenticate(token)
+                .await
+                .map_err(|refusal| match refusal {
+                    Refusal::Unknown => {
+                        Problem::new(ErrorCode::Unauthenticated).detail("the token is not known")
+                    }
+                    Refusal::Unavailable(source) => Problem::new(ErrorCode::Unavailable)
+                        .detail("who you are cannot be found out now")
+                        .source(source),
+                })?;
+        parts.extensions.insert(principal.clone());
+        Ok(principal)
+    }
+}
+
+/// As a handler's argument it makes the route the operator's: 401 to the unknown, 403 to others.
+#[derive(Clone, Copy, Debug)]
+pub struct RequireOperator;
+
+impl<S: Send + Sync> FromRequestParts<S> for RequireOperator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Principal::from_request_parts(parts, state).await? {
+            Principal::Operator => Ok(Self),
+            #[allow(unreachable_patterns, reason = "further principals are to be refused")]
+            _ => Err(Problem::new(ErrorCode::Forbidden).detail("this is for operators")),
+        }
+    }
+}
+
+/// Gives the routes so far an authenticator, which [`Principal`] and [`RequireOperator`] need.
+pub fn with_authenticator(router: Router, authenticator: Arc<dyn Authenticator>) -> Router {
+    router.layer(Extension(authenticator))
+}
+
+/// Makes all routes so far the operator's. Unknown routes stay 404 for everybody.
+pub fn require_operator(router: Router, authenticator: Arc<dyn Authenticator>) -> Router {
+    with_authenticator(
+        router.route_layer(from_extractor::<RequireOperator>()),
+        authenticator,
+    )
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty()).then_some(token)
+}

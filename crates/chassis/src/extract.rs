@@ -1,0 +1,177 @@
+//! Extractors of request data whose faults are problem documents that name the field.
+
+use std::fmt::Display;
+
+use axum::body::Bytes;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::de::DeserializeOwned;
+
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
+
+/// The request's body, read as JSON.
+///
+/// 415 without a JSON content type, 413 beyond the body limit, 400 for what is not JSON,
+/// 422 with the field's path for JSON that does not fit `T`.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidJson<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(ErrorCode::UnsupportedMediaType)
+                .detail("send the body as application/json"));
+        }
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(unread_body)?;
+        let mut json = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(json_problem)?;
+        json.end().map_err(|error| syntax_problem(&error))?;
+        Ok(Self(value))
+    }
+}
+
+/// The query string, read into a structure; 400 with the parameter's name if it does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidQuery<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let value = serde_path_to_error::deserialize(pairs).map_err(|error| {
+            let path = error.path().to_string();
+            let (field, message) = located(&path, error.inner());
+            Problem::new(ErrorCode::InvalidRequest)
+                .detail("the query string does not fit")
+                .field(field, message)
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// The parameters of the path; 400 with the parameter's name if one does not fit.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidPath<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ValidPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(path_problem(rejection)),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str())
+    else {
+        return false;
+    };
+    let essence = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+fn unread_body(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ErrorCode::PayloadTooLarge),
+        _ => Problem::new(ErrorCode::InvalidRequest)
+            .detail("the body could not be read to its end")
+            .source(rejection),
+    }
+}
+
+fn json_problem(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    if !inner.is_data() {
+        return syntax_problem(&inner);
+    }
+    let (field, message) = located(&path, &inner);
+    Problem::new(ErrorCode::ValidationFailed).field(field, message)
+}
+
+fn syntax_problem(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    Problem::new(ErrorCode::InvalidRequest).detail(format!(
+        "the body is not JSON: line {line}, column {column}"
+    ))
+}
+
+/// The field that an error is about, and the error without its place in the text.
+fn located(path: &str, error: &impl Display) -> (String, String) {
+    let text = error.to_string();
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
+    let parent = if path == "." { "" } else { path };
+    // A missing field is told by its parent, an unknown one by itself.
+    let missing = message
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.strip_suffix('`'));
+    match (missing, parent) {
+        (Some(field), "") => (field.to_owned(), "is required".to_owned()),
+        (Some(field), parent) => (format!("{parent}.{field}"), "is required".to_owned()),
+        (None, parent) => (parent.to_owned(), message.to_owned()),
+    }
+}
+
+fn path_problem(rejection: PathRejection) -> Problem {
+    let invalid =
+        || Problem::new(ErrorCode::InvalidRequest).detail("a parameter of the path does not fit");
+    let PathRejection::FailedToDeserializePathParams(failure) = rejection else {
+        return Problem::internal("the route has no path parameters");
+    };
+    if failure.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        return Problem::internal(failure.body_text());
+    }
+    match failure.into_kind() {
+        ErrorKind::ParseErrorAtKey {
+            key, expected_type, ..
+        } => invalid().field(key, format!("must be of type {expected_type}")),
+        ErrorKind::DeserializeError { key, message, .. } => invalid().field(key, message),
+        ErrorKind::InvalidUtf8InPathParam { key } => invalid().field(key, "must be UTF-8"),
+        ErrorKind::ParseErrorAtIndex {
+            index,
+            expected_type,
+            ..
+        } => invalid().field(
+            format!("[{index}]"),
+            format!("must be of type {expected_type}"),
+        ),
+        ErrorKind::ParseError { expected_type, .. } => invalid().detail(format!(
+            "the parameter of the path must be of type {expected_type}"
+        )),
+        _ => invalid(),
+    }
+}
+
+/// The answer for a route that does not exist.
+pub(crate) async fn unknown_route() -> impl IntoResponse {
+    Problem::new(ErrorCode::NotFound).detail("there is nothing at this path")
+}
+
+/// The answer for a method that a route does not have; the router adds `Allow`.
+pub(crate) async fn unknown_method() -> impl IntoResponse {
+    Problem::new(ErrorCode::MethodNotAllowed)
+}

@@ -1,0 +1,66 @@
+//! How any process of ours starts, is configured, observed, answers errors, opens its database, stops.
+//!
+//! ```
+//! use chassis::{Environment, Settings, Sources};
+//! use chassis::http::HttpConfig;
+//!
+//! # fn main() -> Result<(), chassis::ConfigError> {
+//! let settings = Settings::load(&Sources {
+//!     environment: Environment::from_iter([("TECHLEET_HTTP__REQUEST_TIMEOUT_MS", "5000")]),
+//!     ..Sources::default()
+//! })?;
+//! let http: HttpConfig = settings.section("http")?;
+//! assert_eq!(http.request_timeout_ms, 5000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Map, in the order in which a process needs them:
+//! - [`config`]: settings in layers, all mistakes at once; [`profile`], [`secret`].
+//! - [`telemetry`]: logs and metrics; [`clock`]: the time.
+//! - [`data_dir`]: the directory that survives restarts, its lock, the operator's token.
+//! - [`database`]: each part's own database.
+//! - [`net`]: ports; [`http`]: the server; [`auth`]: who asks.
+//! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
+//! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
+//!
+//! Invariants:
+//! - Only [`config::Environment::from_process`] reads the environment, only [`clock`] the time.
+//! - No message, listing or log line holds the value of a secret key.
+//! - An error's cause is logged once, where the answer is made, and never sent.
+//! - Nothing is half started: a part that fails to start stops those before it.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod database;
+pub mod error;
+pub mod error_code;
+pub mod extract;
+pub mod http;
+pub mod lifecycle;
+pub mod metrics;
+pub mod net;
+pub mod part;
+pub mod problem;
+pub mod profile;
+pub mod request_id;
+pub mod secret;
+pub mod telemetry;
+
+pub use auth::{Authenticator, Principal, RequireOperator};
+pub use clock::Clock;
+pub use config::{Environment, Settings, Sources};
+pub use data_dir::DataDir;
+pub use database::Databases;
+pub use error::{BoxError, ConfigError, Error, Mistake};
+pub use error_code::ErrorCode;
+pub use extract::{ValidJson, ValidPath, ValidQuery};
+pub use http::{Health, HealthCheck, HealthChecks, HttpConfig, HttpServer};
+pub use lifecycle::{Parts, Running, Shutdown};
+pub use problem::{FieldError, Problem};
+pub use profile::Profile;
+pub use request_id::RequestId;
+pub use secret::Secret;
+pub use telemetry::Telemetry;

@@ -1,0 +1,284 @@
+//! Layers, their order, and mistakes told all at once.
+
+use std::io::Write;
+
+use chassis::config::Source;
+use chassis::lifecycle::LifecycleConfig;
+use chassis::telemetry::LogConfig;
+use chassis::{ConfigError, Environment, HttpConfig, Profile, Secret, Settings, Sources};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn sources(file: Option<&NamedTempFile>, variables: &[(&str, &str)], flags: &[&str]) -> Sources {
+    Sources {
+        file: file.map(|file| file.path().to_owned()),
+        environment: variables.iter().copied().collect(),
+        flags: flags.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The message with the temporary file's name taken out.
+fn message(error: &ConfigError, file: &NamedTempFile) -> String {
+    error
+        .to_string()
+        .replace(&file.path().display().to_string(), "FILE")
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kafka {
+    brokers: String,
+    client_id: Option<String>,
+    group_id: Option<String>,
+    security_protocol: String,
+    sasl_mechanism: Option<String>,
+    sasl_username: Option<String>,
+    sasl_password: Option<Secret>,
+    ssl_ca: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redis {
+    host: Option<String>,
+    port: u16,
+    password: Secret,
+}
+
+#[test]
+fn every_mistake_of_every_layer_is_told_at_once_with_its_place() {
+    let file = file(concat!(
+        "profile = \"develpment\"\n",
+        "[http]\n",
+        "request_timeout_ms = \"30s\"\n",
+        "body_bytes_mx = 5\n",
+        "drain_timeout_ms = -1\n",
+        "[brokr]\n",
+        "listen = \"x\"\n",
+        "[redis]\n",
+        "password = 5\n",
+        "[log.format]\n",
+        "colour = true\n",
+        "[database]\n",
+        "readers_max = 2026-11-24\n",
+    ));
+    let variables = [
+        ("KAFKA_SECURITY_PROTOCOL", "kerberos"),
+        ("REDIS_PORT", "70000"),
+        ("TECHLEET_USER_SERVICE__LISTN", "127.0.0.1:1"),
+        ("TECHLEET_EVENTKIT__CONSUMER_WORKERS", ""),
+        ("TECHLEET_COMPLETELY_DIFFERENT", "hunter2"),
+        ("TECHLEET_TEST_POSTGRES_URL", "postgres://ignored"),
+        ("PATH", "/bin"),
+    ];
+    let flags = [
+        "http.connections_max=many",
+        "http=1",
+        "listen",
+        "log.fliter=info",
+    ];
+    let error = Settings::load(&sources(Some(&file), &variables, &flags)).unwrap_err();
+    insta::assert_snapshot!(message(&error, &file));
+}
+
+#[test]
+fn later_layers_override_earlier_ones_key_by_key() {
+    let file = file(concat!(
+        "[http]\nrequest_timeout_ms = 1\ndrain_timeout_ms = 1\nbody_bytes_max = 1\n",
+        "[log]\nformat = \"json\"\n",
+    ));
+    let variables = [
+        ("TECHLEET_HTTP__DRAIN_TIMEOUT_MS", "2"),
+        ("TECHLEET_HTTP__BODY_BYTES_MAX", "2"),
+    ];
+    let flags = ["http.body_bytes_max=7", "http.body_bytes_max=3"];
+    let settings = Settings::load(&sources(Some(&file), &variables, &flags)).unwrap();
+    let http: HttpConfig = settings.section("http").unwrap();
+    assert_eq!(
+        (
+            http.request_timeout_ms,
+            http.drain_timeout_ms,
+            http.body_bytes_max,
+            http.drain_delay_ms
+        ),
+        (1, 2, 3, 0)
+    );
+    assert_eq!(settings.get::<String>("log.format").unwrap(), "json");
+    assert_eq!(settings.profile().unwrap(), Profile::Development);
+    let path = file.path().display().to_string();
+    let expected = [
+        ("http.request_timeout_ms", Source::File { path, line: 2 }),
+        (
+            "http.drain_timeout_ms",
+            Source::Variable("TECHLEET_HTTP__DRAIN_TIMEOUT_MS".to_owned()),
+        ),
+        (
+            "http.body_bytes_max",
+            Source::Flag("http.body_bytes_max".to_owned()),
+        ),
+        ("http.drain_delay_ms", Source::Default),
+    ];
+    for (key, source) in expected {
+        assert_eq!(settings.source(key), Some(&source), "{key}");
+    }
+}
+
+#[test]
+fn names_of_other_tools_are_aliases() {
+    let variables = [
+        ("KAFKA_BROKERS", "kafka-1:9092,kafka-2:9092"),
+        ("KAFKA_CLIENT_ID", "user-service"),
+        ("KAFKA_GROUP_ID", "user-service-group"),
+        ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
+        ("KAFKA_SASL_MECHANISM", "PLAIN"),
+        ("KAFKA_SASL_USERNAME", "me"),
+        ("KAFKA_SASL_PASSWORD", "secret-1"),
+        ("KAFKA_SSL_CA", "/ca.pem"),
+        ("REDIS_HOST", "localhost"),
+        ("REDIS_PORT", "6380"),
+        ("REDIS_PASSWORD", "techleet123"),
+        ("DATABASE_URL", "postgres://u:secret-2@h/d"),
+    ];
+    let settings = Settings::load(&sources(None, &variables, &[])).unwrap();
+    let kafka: Kafka = settings.section("kafka").unwrap();
+    assert_eq!(kafka.brokers, "kafka-1:9092,kafka-2:9092");
+    assert_eq!(kafka.client_id.as_deref(), Some("user-service"));
+    assert_eq!(kafka.group_id.as_deref(), Some("user-service-group"));
+    assert_eq!(
+        kafka.security_protocol, "SASL_SSL",
+        "the canonical spelling"
+    );
+    assert_eq!(kafka.sasl_mechanism.as_deref(), Some("PLAIN"));
+    assert_eq!(kafka.sasl_username.as_deref(), Some("me"));
+    assert_eq!(kafka.sasl_password.unwrap().expose(), "secret-1");
+    assert_eq!(kafka.ssl_ca.as_deref(), Some("/ca.pem"));
+    let redis: Redis = settings.section("redis").unwrap();
+    assert_eq!(redis.host.as_deref(), Some("localhost"));
+    assert_eq!((redis.port, redis.password.expose()), (6380, "techleet123"));
+    let url: String = settings.get("database.url").unwrap();
+    assert_eq!(url, "postgres://u:secret-2@h/d");
+}
+
+#[test]
+fn variable_with_our_own_prefix_wins_over_an_alias() {
+    let variables = [
+        ("KAFKA_BROKERS", "alias:1"),
+        ("TECHLEET_KAFKA__BROKERS", "own:1"),
+    ];
+    let settings = Settings::load(&sources(None, &variables, &[])).unwrap();
+    assert_eq!(settings.get::<String>("kafka.brokers").unwrap(), "own:1");
+}
+
+#[test]
+fn empty_text_is_none_where_a_field_is_optional() {
+    let settings = Settings::load(&Sources::default()).unwrap();
+    let kafka: Kafka = settings.section("kafka").unwrap();
+    assert!(kafka.client_id.is_none() && kafka.group_id.is_none() && kafka.ssl_ca.is_none());
+    assert!(kafka.sasl_password.is_none());
+    let redis: Redis = settings.section("redis").unwrap();
+    assert!(
+        redis.password.is_empty(),
+        "a field that is not optional keeps the empty text"
+    );
+}
+
+#[test]
+fn listing_names_every_source_and_no_secret() {
+    let defaults = concat!(
+        "# A.\nname = \"an \\\"odd\\\" name\"\n[http]\n# B.\nport = 1\n",
+        "[redis]\n# C.\nhost = \"\"\n# D.\npassword = \"\"\n",
+        "[kafka]\n# E.\nsasl_password = \"\"\n# F.\nlist = [\"a\"]\n",
+    );
+    let sources = sources(
+        None,
+        &[
+            ("REDIS_PASSWORD", "hunter2"),
+            ("REDIS_HOST", "cache"),
+            ("TECHLEET_KAFKA__LIST", "x, y"),
+        ],
+        &["http.port=2"],
+    );
+    let settings = Settings::load_with_defaults(defaults, &sources).unwrap();
+    insta::assert_snapshot!(settings.print());
+    assert!(!format!("{settings:?} {sources:?}").contains("hunter2"));
+}
+
+#[test]
+fn secrets_are_in_no_message() {
+    let file = file("[redis]\npassword = 424242\n[kafka]\nsasl_password = \"hunter2\n");
+    let error = Settings::load(&sources(Some(&file), &[], &[])).unwrap_err();
+    assert!(
+        !message(&error, &file).contains("hunter2"),
+        "a syntax error shows no line: {error}"
+    );
+    let file = self::file("[redis]\npassword = 424242\n");
+    let error = Settings::load(&sources(Some(&file), &[], &[])).unwrap_err();
+    assert_eq!(
+        message(&error, &file),
+        "configuration: FILE:2: `redis.password` must be a text"
+    );
+}
+
+#[test]
+fn value_that_does_not_fit_its_field_is_told_with_its_place() {
+    #[derive(Debug, Deserialize)]
+    struct Small {
+        #[expect(dead_code, reason = "never gets a value")]
+        request_timeout_ms: u8,
+    }
+    let settings = Settings::load(&sources(None, &[], &["http.request_timeout_ms=300"])).unwrap();
+    let error = settings.section::<Small>("http").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "configuration: flag --set http.request_timeout_ms: `http.request_timeout_ms`: \
+         invalid value: integer `300`, expected u8"
+    );
+    let other = settings.section::<Small>("htp").unwrap_err();
+    assert_eq!(error.and(other).mistakes().len(), 2);
+}
+
+#[test]
+fn sections_of_the_default_file_fit_their_structures() {
+    let settings = Settings::load(&Sources::default()).unwrap();
+    settings.section::<HttpConfig>("http").unwrap();
+    settings.section::<LogConfig>("log").unwrap();
+    let limits: LifecycleConfig = settings.section("lifecycle").unwrap();
+    let http: HttpConfig = settings.section("http").unwrap();
+    assert!(limits.part_stop_timeout_ms > http.drain_timeout_ms + http.drain_delay_ms);
+    let database: db::Config = settings.section("database").unwrap();
+    let known = format!(
+        "{:?}",
+        db::Config {
+            url: String::new(),
+            ..db::Config::default()
+        }
+    );
+    assert_eq!(format!("{database:?}"), known, "both default the same");
+}
+
+#[test]
+fn missing_file_is_a_mistake() {
+    let mut sources = sources(None, &[], &["nonsense"]);
+    sources.file = Some("does/not/exist.toml".into());
+    let error = Settings::load(&sources).unwrap_err();
+    assert_eq!(error.mistakes().len(), 2, "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("does/not/exist.toml: cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn environment_of_the_process_can_be_loaded() {
+    let environment = Environment::from_process();
+    assert!(environment.get("PATH").is_some());
+    assert!(!format!("{environment:?}").contains("PATH"));
+}

@@ -1,0 +1,158 @@
+//! The command line's grammar and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The event backbone of a hiring platform in one program.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = "Start here:  techleet up")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// A configuration file; `techleet config print` shows every key.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything that survives a restart is kept [default: ./data].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Sets one configuration key; may be repeated.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything in this process: broker, services, container.
+    ///
+    /// Data is kept in --data-dir; a second start goes on where the first one was.
+    /// Ctrl-C finishes what is in flight and stops; a second Ctrl-C stops at once.
+    Up,
+    /// Start one part alone, against the Kafka that kafka.brokers names.
+    Run {
+        /// The part.
+        part: PartName,
+    },
+    /// Start the embedded Kafka broker alone.
+    Broker(BrokerArgs),
+    /// Print a topic's records as they come, until Ctrl-C.
+    ///
+    /// The value of each record is one line on stdout; with --format json the whole record is.
+    Consume(ConsumeArgs),
+    /// Look at the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PartName {
+    /// Employees, on port 3001.
+    UserService,
+    /// Router, processors and audit trail, on port 8181.
+    Container,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BrokerArgs {
+    /// Where to listen [default: 127.0.0.1:9092].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// What clients are told to come back to [default: where it listens].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsumeArgs {
+    /// The topic, for example user-events.
+    pub(crate) topic: String,
+    /// Start with the oldest record instead of the next one.
+    #[arg(long, conflicts_with_all = ["from_offset", "from_time"])]
+    pub(crate) from_beginning: bool,
+    /// Start at this offset, in every partition.
+    #[arg(long, value_name = "OFFSET", conflicts_with = "from_time")]
+    pub(crate) from_offset: Option<i64>,
+    /// Start with the first record at or after this time, for example 2026-11-24T02:05:27Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from_time: Option<jiff::Timestamp>,
+    /// Read only this partition.
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<i32>,
+    /// Show only events of this type, for example user.created.
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) event_type: Option<String>,
+    /// End after this many records.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_messages: Option<u64>,
+    /// End when no record came for this long.
+    #[arg(long, value_name = "MS")]
+    pub(crate) timeout_ms: Option<u64>,
+    /// Print the key before the value, with a tab between them.
+    #[arg(long)]
+    pub(crate) keys: bool,
+    /// Print the headers before the key and value, as name:value with commas between them.
+    #[arg(long)]
+    pub(crate) headers: bool,
+    /// How a record is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print audit records in order.
+    List {
+        /// Only records after this one.
+        #[arg(long, default_value_t = 0, value_name = "SEQUENCE")]
+        after: i64,
+        /// How many at the most.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+        /// How records are printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Check that no record was changed, removed or moved; ends with code 4 if one was.
+    Verify {
+        /// How the finding is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its value and where that came from; secrets are hidden.
+    Print,
+    /// Check the configuration without starting anything.
+    Check,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,62 @@
+//! How the program ends: exit codes by class of failure, and one clear message.
+
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Why a command failed, as far as its exit code tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Class {
+    /// Anything without a class of its own.
+    Failed = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// What was asked is not running or does not answer.
+    Unreachable = 3,
+    /// A check found something wrong.
+    CheckFailed = 4,
+}
+
+/// An error with its class.
+#[derive(Debug)]
+pub(crate) struct Classified {
+    class: Class,
+    source: anyhow::Error,
+}
+
+impl fmt::Display for Classified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl std::error::Error for Classified {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
+    }
+}
+
+/// Marks an error as the caller's.
+pub(crate) fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    classified(Class::Usage, error)
+}
+
+/// Marks an error with a class.
+pub(crate) fn classified(class: Class, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(Classified { class, source: error.into() })
+}
+
+/// Prints an error and its causes on stderr and answers the exit code; a reader that went away is no error.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let is_closed_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let class = error.downcast_ref::<Classified>().map_or(Class::Failed, |classified| classified.class);
+    // Nothing is left to do when stderr is gone too.
+    let _ = writeln!(std::io::stderr(), "techleet: {error:#}");
+    ExitCode::from(class as u8)
+}

@@ -1,0 +1,58 @@
+//! The program `techleet`: reads the command line, puts parts together, runs them, and asks running ones.
+
+mod audit;
+mod cli;
+mod consume;
+mod exit;
+mod operator;
+mod output;
+mod run;
+mod up;
+
+use std::process::ExitCode;
+
+use chassis::{Environment, Settings, Sources};
+use clap::Parser;
+
+use cli::{AuditCommand, Command, Common, ConfigCommand};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::new(error).context("no runtime")),
+    };
+    let outcome = runtime.block_on(dispatch(cli));
+    // What still blocks a thread (a reader's last poll) must not hold the exit up.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
+    let sources = sources(&cli.common);
+    match cli.command {
+        Command::Up => up::up(sources).await,
+        Command::Run { part } => run::run(sources, part).await,
+        Command::Broker(args) => run::broker(sources, args).await,
+        Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
+        Command::Audit(AuditCommand::List { after, limit, format }) => {
+            audit::list(&load(&sources)?, after, limit, format).await
+        }
+        Command::Audit(AuditCommand::Verify { format }) => audit::verify(&load(&sources)?, format).await,
+        Command::Config(ConfigCommand::Print) => output::line(load(&sources)?.print().trim_end()),
+        Command::Config(ConfigCommand::Check) => load(&sources).map(drop),
+    }
+}
+
+fn load(sources: &Sources) -> anyhow::Result<Settings> {
+    Settings::load(sources).map_err(exit::usage)
+}
+
+fn sources(common: &Common) -> Sources {
+    let mut flags = common.set.clone();
+    flags.extend(common.data_dir.iter().map(|path| format!("data_dir={path}")));
+    Sources { file: common.config.clone(), environment: Environment::from_process(), flags }
+}

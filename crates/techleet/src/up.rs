@@ -1,0 +1,83 @@
+//! `techleet up`: everything in one process.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use chassis::config::Source;
+use chassis::part::Process;
+use chassis::{DataDir, Parts, Settings, Sources};
+use contracts::topics::required_topics;
+use eventkit::transport::kafka::{KafkaConfig, TopicSpec, ensure_topics};
+
+use crate::{load, output, run};
+
+/// Starts every part, says how to try it, and runs until a stop is asked for.
+pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut settings = load(&sources)?;
+    let (mut parts, data_dir, telemetry) = run::prepare(&settings)?;
+    if let Some(address) = embedded_broker(&settings, &data_dir, &mut parts).await? {
+        part_line("broker", &address.to_string())?;
+        sources.flags.push(format!("kafka.brokers={address}"));
+        settings = load(&sources)?;
+    }
+    let kafka: KafkaConfig = settings.section("kafka")?;
+    create_topics(&kafka).await?;
+    let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
+    let user_service = parts.start(user_service::NAME, user_service::start(&process)).await?;
+    part_line(user_service::NAME, &format!("http://{user_service}"))?;
+    let container = parts.start(container::NAME, container::start(&process)).await?;
+    part_line(container::NAME, &format!("http://{container}"))?;
+    output::line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
+    output::line(&how_to_try(process.data_dir(), user_service))?;
+    Ok(parts.run().await?)
+}
+
+/// Starts the embedded broker, unless the configuration names another cluster.
+async fn embedded_broker(
+    settings: &Settings,
+    data_dir: &DataDir,
+    parts: &mut Parts,
+) -> anyhow::Result<Option<SocketAddr>> {
+    if !matches!(settings.source("kafka.brokers"), None | Some(Source::Default)) {
+        let brokers: String = settings.get("kafka.brokers")?;
+        part_line("kafka", &format!("{brokers} (kafka.brokers is set: no embedded broker)"))?;
+        return Ok(None);
+    }
+    let address = parts.start("broker", run::start_broker(settings, data_dir)).await?;
+    Ok(Some(address))
+}
+
+async fn create_topics(kafka: &KafkaConfig) -> anyhow::Result<()> {
+    let topics: Vec<TopicSpec> = required_topics()
+        .into_iter()
+        .map(|topic| TopicSpec { name: topic.name, partitions: topic.partitions, settings: topic.settings })
+        .collect();
+    Ok(ensure_topics(kafka, &topics).await?)
+}
+
+fn part_line(part: &str, address: &str) -> anyhow::Result<()> {
+    output::line(&format!("{part:<14}{address}"))
+}
+
+fn how_to_try(data_dir: &DataDir, user_service: SocketAddr) -> String {
+    let data = data_dir.path().display();
+    let flag = if data_dir.path() == Path::new("./data") { String::new() } else { format!(" --data-dir {data}") };
+    let techleet = program();
+    format!(
+        "
+Try it:
+  curl -X POST http://{user_service}/api/v1/users -H \"Authorization: Bearer $(cat {data}/operator.token)\" \\
+    -H 'Content-Type: application/json' -d '{{\"firstName\":\"An\",\"lastName\":\"Tran\",\"email\":\"an@example.com\"}}'
+  {techleet} consume user-events --from-beginning
+  {techleet} audit verify{flag}"
+    )
+}
+
+/// How a shell in this directory calls this program.
+fn program() -> String {
+    let Ok(path) = std::env::current_exe() else { return "techleet".to_owned() };
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(&path).display().to_string()
+}
