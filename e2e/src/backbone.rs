@@ -1,0 +1,175 @@
+//! `techleet up` as a child process on ports of its own.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::mailbox;
+use crate::program::{self, Ran};
+
+/// How long a start may take on a machine that is busy with other tests.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// A running backbone.
+#[derive(Debug)]
+pub struct Backbone {
+    child: Child,
+    data_dir: PathBuf,
+    broker: String,
+    user_service: String,
+    container: String,
+    /// What it said about how long the start took, in milliseconds.
+    pub ready_ms: u64,
+    client: reqwest::Client,
+    token: String,
+}
+
+impl Backbone {
+    /// Starts everything on free ports over `data_dir`; ready when this returns.
+    ///
+    /// # Errors
+    /// It does not get ready; what it said on stderr is on this process's.
+    pub async fn start(data_dir: &Path) -> anyhow::Result<Self> {
+        let mut child = command(data_dir)?.stdout(Stdio::piped()).spawn().context("start techleet up")?;
+        let stdout = child.stdout.take().context("a piped stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut addresses = Vec::new();
+        let ready_ms = tokio::time::timeout(START_MAX, async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(rest) = line.strip_prefix("ready in ") {
+                    return Ok(rest.trim_end_matches(" ms").parse()?);
+                }
+                if let Some((part, address)) = line.split_once(' ') {
+                    addresses.push((part.to_owned(), address.trim().to_owned()));
+                }
+            }
+            bail!("it ended before it was ready")
+        })
+        .await
+        .context("it did not get ready")??;
+        // What else it prints must have somewhere to go.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let address = |part: &str| {
+            let found = addresses.iter().find(|(name, _)| name == part);
+            found.map(|(_, address)| address.clone()).with_context(|| format!("no address of {part}"))
+        };
+        let token = std::fs::read_to_string(data_dir.join("operator.token"))?.trim().to_owned();
+        Ok(Self {
+            broker: address("broker")?,
+            user_service: address("user-service")?,
+            container: address("container")?,
+            child,
+            data_dir: data_dir.to_owned(),
+            ready_ms,
+            client: reqwest::Client::new(),
+            token,
+        })
+    }
+
+    /// `host:port` of the broker.
+    pub fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    /// A POST of JSON to the user-service, with the operator's token.
+    pub fn post_user(&self, body: &serde_json::Value) -> reqwest::RequestBuilder {
+        let url = format!("{}/api/v1/users", self.user_service);
+        self.client.post(url).bearer_auth(&self.token).json(body)
+    }
+
+    /// Every employee that the user-service knows: address and number.
+    ///
+    /// # Errors
+    /// It does not answer as it should.
+    pub async fn users(&self) -> anyhow::Result<HashMap<String, i64>> {
+        let mut users = HashMap::new();
+        let mut after = Some(0);
+        while let Some(start) = after {
+            let request = self.get_user_service(&format!("/api/v1/users?limit=200&after={start}"));
+            let answer = request.bearer_auth(&self.token).send().await?.error_for_status()?;
+            let page: serde_json::Value = answer.json().await?;
+            for user in page["items"].as_array().context("items")? {
+                let email = user["email"].as_str().context("an email")?;
+                users.insert(email.to_owned(), user["employeeId"].as_i64().context("a number")?);
+            }
+            after = page["nextAfter"].as_i64();
+        }
+        Ok(users)
+    }
+
+    /// A GET of a path of the user-service, without a token.
+    pub fn get_user_service(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("{}{path}", self.user_service))
+    }
+
+    /// Runs one of the program's commands against this backbone.
+    ///
+    /// # Errors
+    /// It cannot be run, or takes too long.
+    pub async fn run(&self, args: &[&str]) -> anyhow::Result<Ran> {
+        let data_dir = self.data_dir.display().to_string();
+        let brokers = format!("kafka.brokers={}", self.broker);
+        let container = format!("container.listen={}", self.container.trim_start_matches("http://"));
+        let own = ["--data-dir", &data_dir, "--set", &brokers, "--set", &container];
+        program::run(&[&own, args].concat()).await
+    }
+
+    /// The mails written so far.
+    ///
+    /// # Errors
+    /// The mailbox cannot be read.
+    pub fn mails(&self) -> anyhow::Result<Vec<mailbox::Mail>> {
+        mailbox::read(&self.data_dir.join("mailbox"))
+    }
+
+    /// kill -9, while others may be talking to it.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        Ok(kill_process(self.pid()?, Signal::KILL)?)
+    }
+
+    /// Waits until it is gone.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        Ok(tokio::time::timeout(STOP_MAX, self.child.wait()).await.context("it does not stop")??)
+    }
+
+    /// Ctrl-C, and waits for the end.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub async fn interrupt(self) -> anyhow::Result<ExitStatus> {
+        kill_process(self.pid()?, Signal::INT)?;
+        self.wait().await
+    }
+
+    fn pid(&self) -> anyhow::Result<Pid> {
+        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("it is gone already")
+    }
+}
+
+/// `techleet up` on free ports.
+///
+/// # Errors
+/// The program does not build.
+pub fn command(data_dir: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(program::path()?);
+    command.arg("--data-dir").arg(data_dir);
+    for key in ["broker.listen", "user_service.listen", "container.listen"] {
+        command.arg("--set").arg(format!("{key}=127.0.0.1:0"));
+    }
+    command.arg("up").stdin(Stdio::null()).kill_on_drop(true);
+    Ok(command)
+}

@@ -1,0 +1,64 @@
+//! Builds the program once, and runs its commands.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::process::Command;
+
+/// How long any command but a server may take.
+const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// The program, built with the profile of these tests.
+///
+/// # Errors
+/// It does not build.
+pub fn path() -> anyhow::Result<&'static Path> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    built.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
+}
+
+/// Asks cargo itself, so that a test of one crate never meets an old program.
+fn build() -> anyhow::Result<PathBuf> {
+    let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
+        .args(["build", "--quiet", "--package", "techleet", "--message-format", "json"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("run cargo")?;
+    ensure!(output.status.success(), "cargo build failed");
+    let messages = String::from_utf8(output.stdout)?;
+    let executable = messages.lines().rev().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_program = message["target"]["name"] == "techleet";
+        message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
+    });
+    executable.context("cargo named no executable")
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed on stdout.
+    pub stdout: String,
+    /// What it printed on stderr.
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// It cannot be run, or takes too long.
+pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
+    let mut command = Command::new(path()?);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command took too long")??;
+    let stdout = String::from_utf8(output.stdout)?;
+    let stderr = String::from_utf8(output.stderr)?;
+    Ok(Ran { status: output.status, stdout, stderr })
+}

@@ -1,0 +1,60 @@
+//! Starting and stopping: a second start goes on, and what cannot start says why and leaves nothing half started.
+
+use e2e::Backbone;
+use e2e::backbone::command;
+use serde_json::json;
+
+use crate::topics::read_until;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_goes_on_where_the_first_one_was() {
+    let data_dir = tempfile::tempdir().unwrap();
+    for number in 1..=3 {
+        let backbone = Backbone::start(data_dir.path()).await.unwrap();
+        let request = json!({"firstName": "An", "lastName": "Tran", "email": format!("an{number}@example.com")});
+        let answer = backbone.post_user(&request).send().await.unwrap();
+        let employee: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(employee["employeeId"], number);
+        let records = read_until(backbone.broker(), "user-events", move |records| records.len() == number).await;
+        assert_eq!(records.len(), number);
+        let status = backbone.interrupt().await.unwrap();
+        assert!(status.success(), "Ctrl-C ends with {status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_in_use_is_refused_with_the_way_out() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let backbone = Backbone::start(data_dir.path()).await.unwrap();
+    let second = command(data_dir.path()).unwrap().output().await.unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("is in use by process") && said.contains("data_dir"), "{said}");
+    assert!(said.lines().count() == 1, "one line: {said}");
+    drop(backbone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_refused_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for key in ["broker.listen", "user_service.listen", "container.listen"] {
+        let data_dir = tempfile::tempdir().unwrap();
+        let mut command = command(data_dir.path()).unwrap();
+        let refused = command.arg("--set").arg(format!("{key}={address}")).output().await.unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(&address.to_string()) && said.contains(key), "{key}: {said}");
+        // Nothing is left that holds the directory.
+        Backbone::start(data_dir.path()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_in_the_configuration_is_told_at_once() {
+    let args = ["--set", "http.body_bytes=1", "--set", "user_service.listen=7", "up"];
+    let refused = e2e::program::run(&args).await.unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(refused.stderr.contains("http.body_bytes_max"), "suggests the key: {}", refused.stderr);
+    assert!(refused.stdout.is_empty());
+}
