@@ -32,33 +32,21 @@ struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, rule: &'static str, advice: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            rule,
-            advice: advice.into(),
-        }
+        Self { path: path.to_owned(), line, rule, advice: advice.into() }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            rule,
-            advice,
-        } = self;
+        let Self { path, line, rule, advice } = self;
         write!(f, "{path}:{line}: {rule}: {advice}")
     }
 }
 
 /// Checks everything and prints every finding; with `write`, generated files are made anew first.
 pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
-    let metadata = MetadataCommand::new()
-        .no_deps()
-        .exec()
-        .context("cannot read the workspace with `cargo metadata`")?;
+    let metadata =
+        MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
     let root = metadata.workspace_root.as_std_path();
 
     let mut findings = generated::check(generated::GENERATED, root, write)?;

@@ -56,10 +56,7 @@ impl OperatorToken {
     /// When it is empty: then everybody would be an operator.
     #[must_use]
     pub fn new(token: Secret) -> Self {
-        assert!(
-            !token.is_empty(),
-            "an empty operator token would let everybody in"
-        );
+        assert!(!token.is_empty(), "an empty operator token would let everybody in");
         Self(token)
     }
 }
@@ -67,11 +64,7 @@ impl OperatorToken {
 #[async_trait]
 impl Authenticator for OperatorToken {
     async fn authenticate(&self, token: &str) -> Result<Principal, Refusal> {
-        if self.0.matches(token) {
-            Ok(Principal::Operator)
-        } else {
-            Err(Refusal::Unknown)
-        }
+        if self.0.matches(token) { Ok(Principal::Operator) } else { Err(Refusal::Unknown) }
     }
 }
 
@@ -105,21 +98,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
             .extensions
             .get::<Arc<dyn Authenticator>>()
             .ok_or_else(|| Problem::internal("the router was given no authenticator"))?;
-        let token = bearer(parts).ok_or_else(|| {
-            Problem::new(ErrorCode::Unauthenticated).detail("send a bearer token")
+        let token =
+            bearer(parts).ok_or_else(|| Problem::new(ErrorCode::Unauthenticated).detail("send a bearer token"))?;
+        let principal = authenticator.authenticate(token).await.map_err(|refusal| match refusal {
+            Refusal::Unknown => Problem::new(ErrorCode::Unauthenticated).detail("the token is not known"),
+            Refusal::Unavailable(source) => {
+                Problem::new(ErrorCode::Unavailable).detail("who you are cannot be found out now").source(source)
+            }
         })?;
-        let principal =
-            authenticator
-                .authenticate(token)
-                .await
-                .map_err(|refusal| match refusal {
-                    Refusal::Unknown => {
-                        Problem::new(ErrorCode::Unauthenticated).detail("the token is not known")
-                    }
-                    Refusal::Unavailable(source) => Problem::new(ErrorCode::Unavailable)
-                        .detail("who you are cannot be found out now")
-                        .source(source),
-                })?;
         parts.extensions.insert(principal.clone());
         Ok(principal)
     }
@@ -148,10 +134,7 @@ pub fn with_authenticator(router: Router, authenticator: Arc<dyn Authenticator>)
 
 /// Makes all routes so far the operator's. Unknown routes stay 404 for everybody.
 pub fn require_operator(router: Router, authenticator: Arc<dyn Authenticator>) -> Router {
-    with_authenticator(
-        router.route_layer(from_extractor::<RequireOperator>()),
-        authenticator,
-    )
+    with_authenticator(router.route_layer(from_extractor::<RequireOperator>()), authenticator)
 }
 
 fn bearer(parts: &Parts) -> Option<&str> {

@@ -92,9 +92,7 @@ struct Entry {
 /// The names only: a configuration holds secrets.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("keys", &self.entries.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Settings").field("keys", &self.entries.len()).finish_non_exhaustive()
     }
 }
 
@@ -121,21 +119,12 @@ impl Settings {
         let mut entries: Vec<Entry> = schema
             .keys()
             .iter()
-            .map(|key| Entry {
-                key: key.path.clone(),
-                value: key.default.clone(),
-                source: Source::Default,
-            })
+            .map(|key| Entry { key: key.path.clone(), value: key.default.clone(), source: Source::Default })
             .collect();
-        let by_key: BTreeMap<String, usize> = entries
-            .iter()
-            .enumerate()
-            .map(|(index, entry)| (entry.key.clone(), index))
-            .collect();
+        let by_key: BTreeMap<String, usize> =
+            entries.iter().enumerate().map(|(index, entry)| (entry.key.clone(), index)).collect();
         for change in overrides {
-            let index = by_key
-                .get(&change.key)
-                .expect("layers only give keys of the schema");
+            let index = by_key.get(&change.key).expect("layers only give keys of the schema");
             let entry = &mut entries[*index];
             entry.value = change.value;
             entry.source = change.source;
@@ -150,16 +139,10 @@ impl Settings {
     /// that does not exist.
     pub fn section<T: DeserializeOwned>(&self, section: &str) -> Result<T, ConfigError> {
         let prefix = format!("{section}.");
-        let members: Vec<(&str, &Value)> = self
-            .entries
-            .iter()
-            .filter_map(|entry| Some((entry.key.strip_prefix(&prefix)?, &entry.value)))
-            .collect();
+        let members: Vec<(&str, &Value)> =
+            self.entries.iter().filter_map(|entry| Some((entry.key.strip_prefix(&prefix)?, &entry.value))).collect();
         if members.is_empty() {
-            return Err(ConfigError::one(
-                Source::Default,
-                format!("there is no section `{section}`"),
-            ));
+            return Err(ConfigError::one(Source::Default, format!("there is no section `{section}`")));
         }
         self.deserialize(section, Node::tree(&members))
     }
@@ -171,10 +154,7 @@ impl Settings {
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<T, ConfigError> {
         match self.entry(key) {
             Some(entry) => self.deserialize(key, Node::Scalar(entry.value.clone())),
-            None => Err(ConfigError::one(
-                Source::Default,
-                format!("there is no key `{key}`"),
-            )),
+            None => Err(ConfigError::one(Source::Default, format!("there is no key `{key}`"))),
         }
     }
 
@@ -220,21 +200,10 @@ impl Settings {
     fn deserialize<T: DeserializeOwned>(&self, at: &str, node: Node) -> Result<T, ConfigError> {
         serde_path_to_error::deserialize(node).map_err(|error| {
             let within = error.path().to_string();
-            let key = if within == "." {
-                at.to_owned()
-            } else {
-                format!("{at}.{within}")
-            };
+            let key = if within == "." { at.to_owned() } else { format!("{at}.{within}") };
             let source = self.source(&key).cloned().unwrap_or(Source::Default);
-            let reason = if is_secret(&key) {
-                "the value does not fit".to_owned()
-            } else {
-                error.inner().to_string()
-            };
-            ConfigError::new(vec![Mistake {
-                source,
-                problem: format!("`{key}`: {reason}"),
-            }])
+            let reason = if is_secret(&key) { "the value does not fit".to_owned() } else { error.inner().to_string() };
+            ConfigError::new(vec![Mistake { source, problem: format!("`{key}`: {reason}") }])
         })
     }
 }

@@ -55,10 +55,7 @@ impl DataDir {
             }
         }
         write_pid(&mut lock).map_err(not_writable(&lock_path, "write to it"))?;
-        Ok(Self {
-            path,
-            _lock: Arc::new(lock),
-        })
+        Ok(Self { path, _lock: Arc::new(lock) })
     }
 
     /// The directory itself.
@@ -74,9 +71,7 @@ impl DataDir {
     pub fn part(&self, name: &str) -> Result<PathBuf, Error> {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if name.is_empty() || !name.bytes().all(known) {
-            return Err(Error::PartName {
-                name: name.to_owned(),
-            });
+            return Err(Error::PartName { name: name.to_owned() });
         }
         let path = self.path.join(name);
         create_private_dir(&path).map_err(not_writable(&path, "create it"))?;
@@ -90,9 +85,7 @@ impl DataDir {
     /// It cannot be read or written, is damaged, or others can read it.
     pub fn operator_token(&self) -> Result<Secret, Error> {
         match Self::read_operator_token(&self.path) {
-            Err(Error::OperatorTokenUnreadable { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
+            Err(Error::OperatorTokenUnreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.create_token()
             }
             result => result,
@@ -105,10 +98,7 @@ impl DataDir {
     /// There is none, it cannot be read, is damaged, or others can read it.
     pub fn read_operator_token(data_dir: &Path) -> Result<Secret, Error> {
         let path = data_dir.join(TOKEN_FILE);
-        let unreadable = |source| Error::OperatorTokenUnreadable {
-            path: path.clone(),
-            source,
-        };
+        let unreadable = |source| Error::OperatorTokenUnreadable { path: path.clone(), source };
         let mut file = File::open(&path).map_err(unreadable)?;
         let mode = mode_of(&file).map_err(unreadable)?;
         if mode & 0o077 != 0 {
@@ -127,10 +117,7 @@ impl DataDir {
         let mut bytes = [0; TOKEN_BYTES];
         SysRng
             .try_fill_bytes(&mut bytes)
-            .map_err(|source| Error::Random {
-                purpose: "the operator token",
-                source: source.into(),
-            })?;
+            .map_err(|source| Error::Random { purpose: "the operator token", source: source.into() })?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = self.path.join(TOKEN_FILE);
         let beside = self.path.join(format!("{TOKEN_FILE}.new"));
@@ -139,8 +126,7 @@ impl DataDir {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            let mut file =
-                private(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
+            let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
             file.write_all(token.as_bytes())?;
             file.write_all(b"\n")?;
             file.sync_all()?;
@@ -154,11 +140,7 @@ impl DataDir {
 
 fn not_writable(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::DataDirNotWritable {
-        path,
-        action,
-        source,
-    }
+    move |source| Error::DataDirNotWritable { path, action, source }
 }
 
 fn write_pid(lock: &mut File) -> io::Result<()> {
@@ -176,10 +158,7 @@ fn read_limited(file: &mut File) -> io::Result<String> {
 #[cfg(unix)]
 fn create_private_dir(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(not(unix))]

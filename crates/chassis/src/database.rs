@@ -14,7 +14,7 @@ use crate::data_dir::DataDir;
 use crate::error::{ConfigError, Error};
 use crate::error_code::ErrorCode;
 use crate::http::{Health, HealthCheck};
-use crate::problem::{Problem, chain};
+use crate::problem::Problem;
 
 /// What becomes the part's name in `database.url` and `database.schema`.
 const PLACEHOLDER: &str = "{part}";
@@ -45,11 +45,7 @@ impl Databases {
     /// # Errors
     /// The section cannot be read.
     pub fn new(settings: &Settings, data_dir: &DataDir) -> Result<Self, ConfigError> {
-        Ok(Self {
-            config: settings.section("database")?,
-            data_dir: data_dir.clone(),
-            taken: Mutex::default(),
-        })
+        Ok(Self { config: settings.section("database")?, data_dir: data_dir.clone(), taken: Mutex::default() })
     }
 
     /// Opens the database of `part` (`user-service`): by default
@@ -62,10 +58,7 @@ impl Databases {
         self.take(part, &config)?;
         Db::open(&config).await.map_err(|source| {
             self.give_back(part);
-            Error::Database {
-                part: part.to_owned(),
-                source,
-            }
+            Error::Database { part: part.to_owned(), source }
         })
     }
 
@@ -88,10 +81,7 @@ impl Databases {
 
     fn take(&self, part: &str, config: &db::Config) -> Result<(), Error> {
         let (place, key) = match config.url.strip_prefix("sqlite:") {
-            Some(path) => (
-                format!("{}", plain(Path::new(path)).display()),
-                "database.url",
-            ),
+            Some(path) => (format!("{}", plain(Path::new(path)).display()), "database.url"),
             None => {
                 let schema = config.schema.as_deref().unwrap_or_default();
                 (format!("{} {schema}", config.url), "database.schema")
@@ -119,9 +109,7 @@ impl Databases {
 /// `./a.db` and `a.db` are one file.
 fn plain(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    path.components()
-        .filter(|part| !matches!(part, Component::CurDir))
-        .collect()
+    path.components().filter(|part| !matches!(part, Component::CurDir)).collect()
 }
 
 /// Ready while a trivial query is answered; a crowd before it is degraded, not down.
@@ -135,7 +123,7 @@ impl HealthCheck for DatabaseCheck {
             Ok(_) => Health::Ready,
             Err(db::Error::Overloaded) => Health::degraded("many queries are waiting"),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "database does not answer");
+                tracing::warn!(error = eventkit::chain(&error), "database does not answer");
                 Health::down("the database does not answer")
             }
         }
@@ -157,9 +145,7 @@ impl From<db::Error> for Problem {
         };
         let problem = Self::new(code).source(error);
         match code {
-            ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::Timeout => {
-                problem.retry_after(RETRY_AFTER)
-            }
+            ErrorCode::Overloaded | ErrorCode::Unavailable | ErrorCode::Timeout => problem.retry_after(RETRY_AFTER),
             _ => problem,
         }
     }

@@ -59,8 +59,7 @@ impl fmt::Display for ConfigError {
             [only] => write!(f, "configuration: {only}"),
             all => {
                 write!(f, "configuration has {} mistakes", all.len())?;
-                all.iter()
-                    .try_for_each(|mistake| write!(f, "\n  {mistake}"))
+                all.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
             }
         }
     }

@@ -107,57 +107,23 @@ impl ErrorCode {
         use StatusCode as S;
         match self {
             Self::InvalidRequest => ("invalid_request", S::BAD_REQUEST, "Invalid request"),
-            Self::ValidationFailed => (
-                "validation_failed",
-                S::UNPROCESSABLE_ENTITY,
-                "Validation failed",
-            ),
+            Self::ValidationFailed => ("validation_failed", S::UNPROCESSABLE_ENTITY, "Validation failed"),
             Self::Unauthenticated => ("unauthenticated", S::UNAUTHORIZED, "Not authenticated"),
             Self::Forbidden => ("forbidden", S::FORBIDDEN, "Not allowed"),
             Self::NotFound => ("not_found", S::NOT_FOUND, "Not found"),
             Self::Conflict => ("conflict", S::CONFLICT, "Conflict with the current state"),
             Self::Duplicate => ("duplicate", S::CONFLICT, "Already exists"),
-            Self::PreconditionFailed => (
-                "precondition_failed",
-                S::PRECONDITION_FAILED,
-                "Changed in the meantime",
-            ),
-            Self::PreconditionRequired => (
-                "precondition_required",
-                S::PRECONDITION_REQUIRED,
-                "If-Match is required",
-            ),
-            Self::PayloadTooLarge => (
-                "payload_too_large",
-                S::PAYLOAD_TOO_LARGE,
-                "Request body too large",
-            ),
-            Self::UnsupportedMediaType => (
-                "unsupported_media_type",
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "Unsupported media type",
-            ),
-            Self::MethodNotAllowed => (
-                "method_not_allowed",
-                S::METHOD_NOT_ALLOWED,
-                "Method not allowed",
-            ),
-            Self::TooManyRequests => (
-                "too_many_requests",
-                S::TOO_MANY_REQUESTS,
-                "Too many requests",
-            ),
-            Self::DependencyNotReady => (
-                "dependency_not_ready",
-                S::CONFLICT,
-                "Something needed has not arrived yet",
-            ),
+            Self::PreconditionFailed => ("precondition_failed", S::PRECONDITION_FAILED, "Changed in the meantime"),
+            Self::PreconditionRequired => ("precondition_required", S::PRECONDITION_REQUIRED, "If-Match is required"),
+            Self::PayloadTooLarge => ("payload_too_large", S::PAYLOAD_TOO_LARGE, "Request body too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported_media_type", S::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::MethodNotAllowed => ("method_not_allowed", S::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::TooManyRequests => ("too_many_requests", S::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::DependencyNotReady => ("dependency_not_ready", S::CONFLICT, "Something needed has not arrived yet"),
             Self::Overloaded => ("overloaded", S::SERVICE_UNAVAILABLE, "Too much to do"),
-            Self::Unavailable => (
-                "unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "Temporarily not available",
-            ),
+            Self::Unavailable => ("unavailable", S::SERVICE_UNAVAILABLE, "Temporarily not available"),
             Self::Timeout => ("timeout", S::SERVICE_UNAVAILABLE, "Took too long"),
             Self::Internal => ("internal", S::INTERNAL_SERVER_ERROR, "Internal error"),
         }

@@ -26,12 +26,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(ErrorCode::UnsupportedMediaType)
-                .detail("send the body as application/json"));
+            return Err(Problem::new(ErrorCode::UnsupportedMediaType).detail("send the body as application/json"));
         }
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(unread_body)?;
+        let body = Bytes::from_request(request, state).await.map_err(unread_body)?;
         let mut json = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut json).map_err(json_problem)?;
         json.end().map_err(|error| syntax_problem(&error))?;
@@ -52,9 +49,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
         let value = serde_path_to_error::deserialize(pairs).map_err(|error| {
             let path = error.path().to_string();
             let (field, message) = located(&path, error.inner());
-            Problem::new(ErrorCode::InvalidRequest)
-                .detail("the query string does not fit")
-                .field(field, message)
+            Problem::new(ErrorCode::InvalidRequest).detail("the query string does not fit").field(field, message)
         })?;
         Ok(Self(value))
     }
@@ -76,28 +71,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ValidPa
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers
-        .get(header::CONTENT_TYPE)
-        .map(|value| value.to_str())
-    else {
+    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else {
         return false;
     };
-    let essence = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
 fn unread_body(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(ErrorCode::PayloadTooLarge),
-        _ => Problem::new(ErrorCode::InvalidRequest)
-            .detail("the body could not be read to its end")
-            .source(rejection),
+        _ => Problem::new(ErrorCode::InvalidRequest).detail("the body could not be read to its end").source(rejection),
     }
 }
 
@@ -113,22 +97,16 @@ fn json_problem(error: serde_path_to_error::Error<serde_json::Error>) -> Problem
 
 fn syntax_problem(error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
-    Problem::new(ErrorCode::InvalidRequest).detail(format!(
-        "the body is not JSON: line {line}, column {column}"
-    ))
+    Problem::new(ErrorCode::InvalidRequest).detail(format!("the body is not JSON: line {line}, column {column}"))
 }
 
 /// The field that an error is about, and the error without its place in the text.
 fn located(path: &str, error: &impl Display) -> (String, String) {
     let text = error.to_string();
-    let message = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(message, _)| message);
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
     let parent = if path == "." { "" } else { path };
     // A missing field is told by its parent, an unknown one by itself.
-    let missing = message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.strip_suffix('`'));
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     match (missing, parent) {
         (Some(field), "") => (field.to_owned(), "is required".to_owned()),
         (Some(field), parent) => (format!("{parent}.{field}"), "is required".to_owned()),
@@ -137,8 +115,7 @@ fn located(path: &str, error: &impl Display) -> (String, String) {
 }
 
 fn path_problem(rejection: PathRejection) -> Problem {
-    let invalid =
-        || Problem::new(ErrorCode::InvalidRequest).detail("a parameter of the path does not fit");
+    let invalid = || Problem::new(ErrorCode::InvalidRequest).detail("a parameter of the path does not fit");
     let PathRejection::FailedToDeserializePathParams(failure) = rejection else {
         return Problem::internal("the route has no path parameters");
     };
@@ -146,22 +123,17 @@ fn path_problem(rejection: PathRejection) -> Problem {
         return Problem::internal(failure.body_text());
     }
     match failure.into_kind() {
-        ErrorKind::ParseErrorAtKey {
-            key, expected_type, ..
-        } => invalid().field(key, format!("must be of type {expected_type}")),
+        ErrorKind::ParseErrorAtKey { key, expected_type, .. } => {
+            invalid().field(key, format!("must be of type {expected_type}"))
+        }
         ErrorKind::DeserializeError { key, message, .. } => invalid().field(key, message),
         ErrorKind::InvalidUtf8InPathParam { key } => invalid().field(key, "must be UTF-8"),
-        ErrorKind::ParseErrorAtIndex {
-            index,
-            expected_type,
-            ..
-        } => invalid().field(
-            format!("[{index}]"),
-            format!("must be of type {expected_type}"),
-        ),
-        ErrorKind::ParseError { expected_type, .. } => invalid().detail(format!(
-            "the parameter of the path must be of type {expected_type}"
-        )),
+        ErrorKind::ParseErrorAtIndex { index, expected_type, .. } => {
+            invalid().field(format!("[{index}]"), format!("must be of type {expected_type}"))
+        }
+        ErrorKind::ParseError { expected_type, .. } => {
+            invalid().detail(format!("the parameter of the path must be of type {expected_type}"))
+        }
         _ => invalid(),
     }
 }

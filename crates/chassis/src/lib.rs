@@ -17,7 +17,7 @@
 //!
 //! Map, in the order in which a process needs them:
 //! - [`config`]: settings in layers, all mistakes at once; [`profile`], [`secret`].
-//! - [`telemetry`]: logs and metrics; [`clock`]: the time.
+//! - [`telemetry`]: logs and metrics.
 //! - [`data_dir`]: the directory that survives restarts, its lock, the operator's token.
 //! - [`database`]: each part's own database.
 //! - [`net`]: ports; [`http`]: the server; [`auth`]: who asks.
@@ -25,13 +25,12 @@
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
 //!
 //! Invariants:
-//! - Only [`config::Environment::from_process`] reads the environment, only [`clock`] the time.
+//! - Only [`config::Environment::from_process`] reads the environment; the time comes from [`eventkit::Clock`].
 //! - No message, listing or log line holds the value of a secret key.
 //! - An error's cause is logged once, where the answer is made, and never sent.
 //! - Nothing is half started: a part that fails to start stops those before it.
 
 pub mod auth;
-pub mod clock;
 pub mod config;
 pub mod data_dir;
 pub mod database;
@@ -50,7 +49,6 @@ pub mod secret;
 pub mod telemetry;
 
 pub use auth::{Authenticator, Principal, RequireOperator};
-pub use clock::Clock;
 pub use config::{Environment, Settings, Sources};
 pub use data_dir::DataDir;
 pub use database::Databases;

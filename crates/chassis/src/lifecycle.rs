@@ -10,7 +10,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{BoxError, Error};
-use crate::problem::chain;
 
 /// The exit code after a second Ctrl-C or SIGTERM.
 const IMPATIENT_EXIT: i32 = 130;
@@ -100,10 +99,7 @@ impl Running {
         let stop = CancellationToken::new();
         let work = work(stop.clone());
         let work = tokio::spawn(async move { work.await.map_err(Into::into) });
-        Self {
-            stop,
-            work: Some(work),
-        }
+        Self { stop, work: Some(work) }
     }
 
     /// A part without background work of its own, which only has something to do at its stop.
@@ -120,9 +116,7 @@ impl Running {
     }
 
     fn work(&mut self) -> &mut JoinHandle<Result<(), BoxError>> {
-        self.work
-            .as_mut()
-            .expect("only taken when the part is stopped, which consumes it")
+        self.work.as_mut().expect("only taken when the part is stopped, which consumes it")
     }
 }
 
@@ -234,7 +228,7 @@ impl Parts {
             Ok(Err(source)) => Error::PartFailed { part, source },
             Err(_) => Error::PartPanicked { part },
         };
-        tracing::error!(error = chain(&error), "part is gone; stopping the others");
+        tracing::error!(error = eventkit::chain(&error), "part is gone; stopping the others");
         self.shutdown.trigger();
         let _ = self.stop_all().await;
         Err(error)
@@ -254,7 +248,7 @@ impl Parts {
             match self.stop_one(&part, running).await {
                 Ok(()) => tracing::info!(part, "part stopped"),
                 Err(error) => {
-                    tracing::error!(error = chain(&error), "part did not stop properly");
+                    tracing::error!(error = eventkit::chain(&error), "part did not stop properly");
                     first = first.and(Err(error));
                 }
             }
@@ -271,10 +265,7 @@ impl Parts {
             Ok(Err(_)) => Err(Error::PartPanicked { part }),
             Err(_) => {
                 running.work().abort();
-                Err(Error::PartStopTimedOut {
-                    part,
-                    limit_ms: self.stop_limit.as_millis(),
-                })
+                Err(Error::PartStopTimedOut { part, limit_ms: self.stop_limit.as_millis() })
             }
         }
     }
@@ -304,17 +295,12 @@ impl Signals {
     #[cfg(unix)]
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     #[cfg(windows)]
     fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: tokio::signal::windows::ctrl_c()?,
-        })
+        Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
     }
 
     #[cfg(unix)]

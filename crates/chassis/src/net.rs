@@ -21,18 +21,13 @@ impl Binder {
     /// # Errors
     /// The keys cannot be read.
     pub fn from_settings(settings: &Settings) -> Result<Self, ConfigError> {
-        Ok(Self::new(
-            settings.profile()?,
-            settings.get("allow_public_bind")?,
-        ))
+        Ok(Self::new(settings.profile()?, settings.get("allow_public_bind")?))
     }
 
     /// The development profile keeps to loopback addresses unless `allow_public_bind`.
     #[must_use]
     pub fn new(profile: Profile, allow_public_bind: bool) -> Self {
-        Self {
-            loopback_only: profile == Profile::Development && !allow_public_bind,
-        }
+        Self { loopback_only: profile == Profile::Development && !allow_public_bind }
     }
 
     /// Listens on `address` (`HOST:PORT`; port 0 lets the system choose) for `part`;
@@ -47,34 +42,19 @@ impl Binder {
             address: address.to_owned(),
             source,
         };
-        let found: Vec<SocketAddr> = tokio::net::lookup_host(address)
-            .await
-            .map_err(unknown)?
-            .collect();
+        let found: Vec<SocketAddr> = tokio::net::lookup_host(address).await.map_err(unknown)?.collect();
         if found.is_empty() {
-            return Err(unknown(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the name has no address",
-            )));
+            return Err(unknown(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
         }
         let public = found.iter().find(|address| !address.ip().is_loopback());
         if let (true, Some(public)) = (self.loopback_only, public) {
-            return Err(Error::PublicBind {
-                part: part.to_owned(),
-                key: key.to_owned(),
-                address: *public,
-            });
+            return Err(Error::PublicBind { part: part.to_owned(), key: key.to_owned(), address: *public });
         }
         TcpListener::bind(found.as_slice()).await.map_err(|source| {
             let (part, key, address) = (part.to_owned(), key.to_owned(), address.to_owned());
             match source.kind() {
                 io::ErrorKind::AddrInUse => Error::PortTaken { part, key, address },
-                _ => Error::Bind {
-                    part,
-                    key,
-                    address,
-                    source,
-                },
+                _ => Error::Bind { part, key, address, source },
             }
         })
     }

@@ -17,9 +17,6 @@ use crate::request_id::RequestId;
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// How many causes of an error are logged; a longer chain is a loop.
-const CAUSES_MAX: usize = 16;
-
 /// One field of a request that is not acceptable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -33,10 +30,7 @@ impl FieldError {
     /// A field and what is wrong with it.
     #[must_use]
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-        }
+        Self { field: field.into(), message: message.into() }
     }
 }
 
@@ -61,21 +55,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with nothing but its code.
     pub const fn new(code: ErrorCode) -> Self {
-        Self {
-            code,
-            detail: None,
-            retry_after: None,
-            errors: Vec::new(),
-            source: None,
-        }
+        Self { code, detail: None, retry_after: None, errors: Vec::new(), source: None }
     }
 
     /// Fields that are not acceptable.
     pub fn validation(errors: Vec<FieldError>) -> Self {
-        Self {
-            errors,
-            ..Self::new(ErrorCode::ValidationFailed)
-        }
+        Self { errors, ..Self::new(ErrorCode::ValidationFailed) }
     }
 
     /// A fault of ours; the cause is logged, the client only learns the request id.
@@ -115,7 +100,7 @@ impl Problem {
 
     fn log(&self, request_id: Option<&str>) {
         let code = self.code.as_str();
-        let cause = self.source.as_deref().map(|source| chain(source));
+        let cause = self.source.as_deref().map(|source| eventkit::chain(source));
         let cause = cause.as_deref();
         match self.code {
             // Being full is an expected state: the metrics tell how often.
@@ -164,10 +149,7 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after {
-            let seconds = after
-                .as_millis()
-                .div_ceil(1000)
-                .clamp(1, u128::from(u32::MAX));
+            let seconds = after.as_millis().div_ceil(1000).clamp(1, u128::from(u32::MAX));
             let seconds = u64::try_from(seconds).expect("clamped to 32 bits");
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -176,17 +158,4 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    for _ in 0..CAUSES_MAX {
-        let Some(error) = cause else { break };
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

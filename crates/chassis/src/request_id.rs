@@ -47,9 +47,7 @@ impl RequestId {
 
     /// The client's id, if it sent one that is safe to repeat in headers and logs; else a new one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let sent = headers
-            .get(REQUEST_ID_HEADER)
-            .and_then(|value| value.to_str().ok());
+        let sent = headers.get(REQUEST_ID_HEADER).and_then(|value| value.to_str().ok());
         match sent {
             Some(id) if is_sane(id) => Self(id.into()),
             _ => Self::generate(),
@@ -76,11 +74,7 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .unwrap_or_else(Self::generate))
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(Self::generate))
     }
 }
 
@@ -96,10 +90,7 @@ mod tests {
 
     fn of(sent: &str) -> RequestId {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            REQUEST_ID_HEADER,
-            HeaderValue::from_bytes(sent.as_bytes()).unwrap(),
-        );
+        headers.insert(REQUEST_ID_HEADER, HeaderValue::from_bytes(sent.as_bytes()).unwrap());
         RequestId::of(&headers)
     }
 

@@ -34,10 +34,7 @@ impl Secret {
     pub fn matches(&self, other: &str) -> bool {
         // Digests have one length, and nobody can choose where two of them begin to differ.
         let (ours, theirs) = (Sha256::digest(&self.0), Sha256::digest(other));
-        let difference = ours
-            .iter()
-            .zip(theirs.iter())
-            .fold(0, |sum, (a, b)| sum | (a ^ b));
+        let difference = ours.iter().zip(theirs.iter()).fold(0, |sum, (a, b)| sum | (a ^ b));
         std::hint::black_box(difference) == 0
     }
 }

@@ -11,13 +11,9 @@ use tracing_subscriber::EnvFilter;
 use crate::error::Error;
 
 /// Upper bounds of histograms whose names end in `_seconds`.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Upper bounds of all other histograms: counts and sizes.
-const COUNTS: &[f64] = &[
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0,
-];
+const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];
 /// Samples are folded into their buckets this often, so that they do not pile up unread.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -62,10 +58,8 @@ impl Telemetry {
     /// # Errors
     /// The filter cannot be read, or something else in this process records metrics.
     pub fn init(config: &LogConfig) -> Result<Self, Error> {
-        let filter = EnvFilter::try_new(&config.filter).map_err(|source| Error::LogFilter {
-            filter: config.filter.clone(),
-            source,
-        })?;
+        let filter = EnvFilter::try_new(&config.filter)
+            .map_err(|source| Error::LogFilter { filter: config.filter.clone(), source })?;
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
@@ -85,15 +79,11 @@ impl Telemetry {
     pub fn metrics_only() -> Result<Self, Error> {
         let _one_at_a_time = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handle) = RECORDER.get() {
-            return Ok(Self {
-                handle: handle.clone(),
-            });
+            return Ok(Self { handle: handle.clone() });
         }
         let recorder = PrometheusBuilder::new()
             .set_buckets(COUNTS)
-            .and_then(|builder| {
-                builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
-            })
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS))
             .map_err(|error| Error::Metrics(error.into()))?
             .build_recorder();
         let handle = recorder.handle();
@@ -108,9 +98,7 @@ impl Telemetry {
                 }
             })
             .map_err(|error| Error::Metrics(error.into()))?;
-        Ok(Self {
-            handle: RECORDER.get_or_init(|| handle).clone(),
-        })
+        Ok(Self { handle: RECORDER.get_or_init(|| handle).clone() })
     }
 
     /// All metrics in Prometheus' text format.

@@ -100,7 +100,8 @@ impl Record {
             event_id: row.get("event_id")?,
             event_type: row.get("event_type")?,
             entity: row.get("entity")?,
-            occurred_at: Timestamp::from_millisecond(occurred_at).map_err(|_| unreadable("its time is out of range"))?,
+            occurred_at: Timestamp::from_millisecond(occurred_at)
+                .map_err(|_| unreadable("its time is out of range"))?,
             envelope: RawValue::from_string(envelope).map_err(|_| unreadable("its envelope is not json"))?,
             previous_hash: row.get("previous_hash")?,
             hash: row.get("hash")?,
@@ -239,4 +240,130 @@ async fn append(work: &mut UnitOfWork, record: &Record) -> Result<(), eventkit::
     .await?;
     work.execute("update audit_head set hash = $1 where id = 1", &params![record.hash.as_str()]).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::audit::{Action, Actor};
+    use eventkit::{Clock, Envelope, EventPublisher, Origin};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Trail {
+        publisher: EventPublisher,
+        _folder: TempDir,
+    }
+
+    impl Trail {
+        async fn of(records: i64) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let url = format!("sqlite:{}", folder.path().join("audit.db").display());
+            let db = Db::open(&db::Config { url, ..db::Config::default() }).await.unwrap();
+            eventkit::outbox::migrate(&db).await.unwrap();
+            db.migrate("container", crate::MIGRATIONS).await.unwrap();
+            let trail = Self { publisher: EventPublisher::new(db, "container", Clock::system()), _folder: folder };
+            for number in 1..=records {
+                trail.append(number).await;
+            }
+            trail
+        }
+
+        async fn append(&self, number: i64) {
+            let event = AuditData {
+                actor: Actor::Operator,
+                action: Action::Create,
+                entity: format!("user-{number}"),
+                before: None,
+                after: None,
+            };
+            let received = Received {
+                envelope: Envelope::of(&event).unwrap(),
+                event,
+                identity: format!("event-{number}"),
+                key: None,
+                topic: "audit-events".to_owned(),
+                partition: 0,
+                offset: number,
+            };
+            let mut work = self.publisher.begin(Origin::default());
+            AuditTrail.handle(&received, &mut work).await.unwrap();
+            work.commit().await.unwrap();
+        }
+
+        /// Does to the database what the trail must notice.
+        async fn tamper(&self, sql: &str) {
+            let mut tx = self.publisher.db().begin().await.unwrap();
+            tx.execute(sql, &[]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+
+        async fn faults(&self) -> Vec<(i64, FaultKind)> {
+            let report = verify(self.publisher.db()).await.unwrap();
+            report.faults.into_iter().map(|fault| (fault.sequence, fault.kind)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_chain_that_nobody_touched_is_whole() {
+        let empty = Trail::of(0).await;
+        assert_eq!(empty.faults().await, []);
+        let trail = Trail::of(5).await;
+        assert_eq!(trail.faults().await, []);
+        assert_eq!(verify(trail.publisher.db()).await.unwrap().records, 5);
+        let listed = list(trail.publisher.db(), 3, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|record| record.entity.as_str()).collect::<Vec<_>>(), ["user-4", "user-5"]);
+    }
+
+    #[tokio::test]
+    async fn every_changed_field_is_found() {
+        let changes = [
+            "event_id = 'x'",
+            "event_type = 'audit.system'",
+            "entity = 'user-9'",
+            "occurred_at = 1",
+            "envelope = '{}'",
+        ];
+        for change in changes {
+            let trail = Trail::of(3).await;
+            trail.tamper(&format!("update audit_records set {change} where sequence = 2")).await;
+            assert_eq!(trail.faults().await, [(2, FaultKind::Changed)], "{change}");
+        }
+        let trail = Trail::of(3).await;
+        trail.tamper("update audit_records set envelope = 'no json' where sequence = 2").await;
+        assert_eq!(trail.faults().await[0], (2, FaultKind::Unreadable));
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_hash_was_made_to_fit_breaks_the_chain_after_it() {
+        let trail = Trail::of(3).await;
+        trail.tamper("update audit_records set entity = 'user-9' where sequence = 2").await;
+        let mut record = list(trail.publisher.db(), 1, 1).await.unwrap().remove(0);
+        record.hash = record.computed_hash();
+        trail.tamper(&format!("update audit_records set hash = '{}' where sequence = 2", record.hash)).await;
+        assert_eq!(trail.faults().await, [(3, FaultKind::Unchained)]);
+    }
+
+    #[tokio::test]
+    async fn a_removed_record_is_found_wherever_it_was() {
+        let trail = Trail::of(4).await;
+        trail.tamper("delete from audit_records where sequence = 2").await;
+        assert_eq!(trail.faults().await, [(3, FaultKind::Missing), (3, FaultKind::Unchained)]);
+        let trail = Trail::of(4).await;
+        trail.tamper("delete from audit_records where sequence = 1").await;
+        assert_eq!(trail.faults().await[0], (2, FaultKind::Missing));
+        let trail = Trail::of(4).await;
+        trail.tamper("delete from audit_records where sequence = 4").await;
+        assert_eq!(trail.faults().await, [(4, FaultKind::WrongEnd)]);
+    }
+
+    #[tokio::test]
+    async fn records_that_changed_places_are_found() {
+        let trail = Trail::of(4).await;
+        for (from, to) in [(2, 90), (3, 2), (90, 3)] {
+            trail.tamper(&format!("update audit_records set sequence = {to} where sequence = {from}")).await;
+        }
+        let faults = trail.faults().await;
+        assert!(faults.contains(&(2, FaultKind::Unchained)) && faults.contains(&(3, FaultKind::Changed)), "{faults:?}");
+    }
 }

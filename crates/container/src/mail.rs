@@ -38,7 +38,8 @@ impl Mailer {
     fn message(&self, received: &Received<NotificationEmail>, id: Uuid) -> Result<Vec<u8>, Error> {
         let email = &received.event;
         let to = email.to.as_deref().ok_or(Error::NoAddress)?;
-        let to: Mailbox = to.parse().map_err(|source| Error::Address { address: "of the recipient".to_owned(), source })?;
+        let to: Mailbox =
+            to.parse().map_err(|source| Error::Address { address: "of the recipient".to_owned(), source })?;
         let text = self.templates.render(&email.template, &email.variables)?;
         let message = Message::builder()
             .message_id(Some(format!("<{id}@{MESSAGE_ID_DOMAIN}>")))
@@ -61,9 +62,7 @@ impl Effect<NotificationEmail> for Mailer {
         let written = tokio::task::spawn_blocking(move || write_once(&folder, &format!("{id}.eml"), &message)).await;
         match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => {
-                Err(HandlerError::transient(Error::Mailbox { path: self.folder.to_path_buf(), source }))
-            }
+            Ok(Err(source)) => Err(HandlerError::transient(Error::Mailbox { path: self.folder.to_path_buf(), source })),
             Err(stopped) => Err(HandlerError::transient(stopped)),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use chassis::part::{Process, StartError};
 use chassis::net::Binder;
+use chassis::part::{Process, StartError};
 use chassis::{DataDir, Parts, Running, Settings, Shutdown, Sources, Telemetry};
 
 use crate::cli::{BrokerArgs, PartName};
@@ -15,7 +15,9 @@ pub(crate) async fn run(sources: Sources, part: PartName) -> anyhow::Result<()> 
     let (mut parts, data_dir, telemetry) = prepare(&settings)?;
     let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
     let (name, address) = match part {
-        PartName::UserService => (user_service::NAME, parts.start(user_service::NAME, user_service::start(&process)).await?),
+        PartName::UserService => {
+            (user_service::NAME, parts.start(user_service::NAME, user_service::start(&process)).await?)
+        }
         PartName::Container => (container::NAME, parts.start(container::NAME, container::start(&process)).await?),
     };
     output::line(&format!("{name}  http://{address}"))?;
@@ -43,10 +45,7 @@ pub(crate) fn prepare(settings: &Settings) -> anyhow::Result<(Parts, DataDir, Te
 }
 
 /// Starts the embedded broker as a part.
-pub(crate) async fn start_broker(
-    settings: &Settings,
-    data_dir: &DataDir,
-) -> Result<(SocketAddr, Running), StartError> {
+pub(crate) async fn start_broker(settings: &Settings, data_dir: &DataDir) -> Result<(SocketAddr, Running), StartError> {
     let mut config: broker::Config = settings.section("broker")?;
     config.data_dir = data_dir.part("broker")?;
     let listen: String = settings.get("broker.listen")?;

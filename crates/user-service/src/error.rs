@@ -45,9 +45,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Invalid(fields) => Problem::validation(fields),
-            Error::Taken { field } => {
-                Problem::new(ErrorCode::Duplicate).field(field, "is taken by another employee")
-            }
+            Error::Taken { field } => Problem::new(ErrorCode::Duplicate).field(field, "is taken by another employee"),
             Error::NotFound { employee_id } => {
                 Problem::new(ErrorCode::NotFound).detail(format!("there is no employee {employee_id}"))
             }

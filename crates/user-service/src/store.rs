@@ -54,9 +54,8 @@ pub(crate) async fn insert(work: &mut UnitOfWork, new: &CreateUser) -> Result<Em
 
 /// The employee of this number.
 pub(crate) async fn find(db: &Db, employee_id: i64) -> Result<Employee, Error> {
-    let row = db
-        .query_opt(&format!("select {COLUMNS} from employees where employee_id = $1"), &params![employee_id])
-        .await?;
+    let row =
+        db.query_opt(&format!("select {COLUMNS} from employees where employee_id = $1"), &params![employee_id]).await?;
     row.map_or(Err(Error::NotFound { employee_id }), |row| from_row(&row))
 }
 

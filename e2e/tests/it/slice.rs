@@ -21,7 +21,10 @@ async fn one_request_goes_all_the_way_through() {
     assert_eq!(record.key.as_deref(), Some(format!("user-{id}").as_bytes()));
     let event = value(&records[0]);
     assert_eq!(event["eventType"], "user.created");
-    assert_eq!(event["data"], json!({"employeeId": id, "email": "an@example.com", "firstName": "An", "lastName": "Tran"}));
+    assert_eq!(
+        event["data"],
+        json!({"employeeId": id, "email": "an@example.com", "firstName": "An", "lastName": "Tran"})
+    );
     assert_eq!(event["service"], "user-service");
     assert_eq!(event["correlationId"], "first-request");
     assert_eq!(record.header("ce_type"), Some("user.created"));
@@ -77,7 +80,8 @@ async fn refusals_are_problems_and_leave_nothing_behind() {
     let bad = backbone.post_user(&json!({"firstName": "", "lastName": "Le", "email": "x"})).send().await.unwrap();
     assert_eq!(bad.status(), 422);
     let problem: serde_json::Value = bad.json().await.unwrap();
-    let mut fields: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str()).collect();
+    let mut fields: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str()).collect();
     fields.sort_unstable();
     assert_eq!(fields, [Some("email"), Some("firstName")]);
     let request = json!({"firstName": "Chi", "lastName": "Vo", "email": "chi@example.com"});

@@ -107,9 +107,7 @@ mod tests {
             });
             Ok(())
         };
-        parser
-            .parse2(tokens)
-            .expect("the parser itself never fails");
+        parser.parse2(tokens).expect("the parser itself never fails");
         (names, errors.into_tokens().to_string())
     }
 

@@ -35,9 +35,6 @@ impl Errors {
 
     /// One `compile_error!` for each mistake, in the order they were found.
     pub(crate) fn into_tokens(self) -> TokenStream {
-        self.0
-            .into_iter()
-            .map(|error| error.into_compile_error())
-            .collect()
+        self.0.into_iter().map(|error| error.into_compile_error()).collect()
     }
 }

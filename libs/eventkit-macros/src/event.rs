@@ -6,10 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{
-    Data, DeriveInput, Expr, Fields, GenericParam, Ident, LitInt, LitStr, Member, Path, Token,
-    parenthesized,
-};
+use syn::{Data, DeriveInput, Expr, Fields, GenericParam, Ident, LitInt, LitStr, Member, Path, Token, parenthesized};
 
 use crate::args::{Names, read_list};
 use crate::errors::Errors;
@@ -26,18 +23,11 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = EventArgs::read(&input, &mut errors);
     check_generics(&input, &mut errors);
-    let key = args
-        .key
-        .as_ref()
-        .and_then(|literal| KeyTemplate::read(literal, &input.data, &mut errors));
+    let key = args.key.as_ref().and_then(|literal| KeyTemplate::read(literal, &input.data, &mut errors));
     if let Data::Union(union) = &input.data {
-        errors.at(
-            union.union_token.span,
-            "an event is a struct or an enum: a union cannot be written as JSON",
-        );
+        errors.at(union.union_token.span, "an event is a struct or an enum: a union cannot be written as JSON");
     }
-    let (Some(event_type), Some(topic), true) = (&args.event_type, &args.topic, errors.is_empty())
-    else {
+    let (Some(event_type), Some(topic), true) = (&args.event_type, &args.topic, errors.is_empty()) else {
         return errors.into_tokens();
     };
     let event = event_impl(&input, event_type, topic, &args);
@@ -45,12 +35,7 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
     quote!(#event #keyed)
 }
 
-fn event_impl(
-    input: &DeriveInput,
-    event_type: &LitStr,
-    topic: &Expr,
-    args: &EventArgs,
-) -> TokenStream {
+fn event_impl(input: &DeriveInput, event_type: &LitStr, topic: &Expr, args: &EventArgs) -> TokenStream {
     let name = &input.ident;
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let version = args.version;
@@ -97,19 +82,9 @@ struct Upcaster {
 
 impl EventArgs {
     fn read(input: &DeriveInput, errors: &mut Errors) -> Self {
-        let mut args = Self {
-            event_type: None,
-            version: 1,
-            topic: None,
-            key: None,
-            upcasters: Vec::new(),
-        };
+        let mut args = Self { event_type: None, version: 1, topic: None, key: None, upcasters: Vec::new() };
         let mut reader = Reader::default();
-        for attr in input
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("event"))
-        {
+        for attr in input.attrs.iter().filter(|attr| attr.path().is_ident("event")) {
             let list = match attr.meta.require_list() {
                 Ok(list) => list,
                 Err(error) => {
@@ -118,9 +93,7 @@ impl EventArgs {
                 }
             };
             let parser = |input: ParseStream<'_>| {
-                read_list(input, errors, |input, errors| {
-                    reader.argument(&mut args, input, errors)
-                });
+                read_list(input, errors, |input, errors| reader.argument(&mut args, input, errors));
                 Ok(())
             };
             if let Err(error) = parser.parse2(list.tokens.clone()) {
@@ -133,10 +106,7 @@ impl EventArgs {
                     "type" => "type = \"user.created\"",
                     _ => "topic = USER_EVENTS",
                 };
-                errors.at(
-                    input.ident.span(),
-                    format_args!("`{required}` is missing: write `#[event({example}, …)]`"),
-                );
+                errors.at(input.ident.span(), format_args!("`{required}` is missing: write `#[event({example}, …)]`"));
             }
         }
         reader.check_upcasters(&args, errors);
@@ -158,12 +128,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn argument(
-        &mut self,
-        args: &mut EventArgs,
-        input: ParseStream<'_>,
-        errors: &mut Errors,
-    ) -> syn::Result<()> {
+    fn argument(&mut self, args: &mut EventArgs, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         let name = input.call(Ident::parse_any)?;
         let text = name.unraw().to_string();
         let known = ["type", "version", "topic", "key", "upcast"].contains(&text.as_str());
@@ -220,10 +185,7 @@ impl Reader {
             } else if from >= args.version && !self.version_is_wrong {
                 errors.at(
                     span,
-                    format_args!(
-                        "there is nothing to upcast version {from} to: the event is version {}",
-                        args.version
-                    ),
+                    format_args!("there is nothing to upcast version {from} to: the event is version {}", args.version),
                 );
             }
         }
@@ -231,10 +193,7 @@ impl Reader {
             return;
         }
         for missing in (1..args.version).filter(|version| !seen.contains(version)) {
-            errors.at(
-                span,
-                format_args!("the upcaster from version {missing} is missing"),
-            );
+            errors.at(span, format_args!("the upcaster from version {missing} is missing"));
         }
     }
 }
@@ -242,10 +201,7 @@ impl Reader {
 fn read_version(input: ParseStream<'_>) -> syn::Result<u32> {
     let literal = input.parse::<LitInt>()?;
     match literal.base10_parse::<u32>()? {
-        0 => Err(syn::Error::new(
-            literal.span(),
-            "versions are counted from 1",
-        )),
+        0 => Err(syn::Error::new(literal.span(), "versions are counted from 1")),
         version => Ok(version),
     }
 }
@@ -253,9 +209,7 @@ fn read_version(input: ParseStream<'_>) -> syn::Result<u32> {
 fn check_type(literal: &LitStr, errors: &mut Errors) {
     let is_word = |word: &str| {
         word.starts_with(|first: char| first.is_ascii_lowercase())
-            && word
-                .chars()
-                .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
+            && word.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
     };
     let value = literal.value();
     let words: Vec<&str> = value.split('.').collect();
@@ -310,11 +264,7 @@ impl KeyTemplate {
                 }
             }
         }
-        all_known.then(|| Self {
-            span: literal.span(),
-            parts,
-            members,
-        })
+        all_known.then(|| Self { span: literal.span(), parts, members })
     }
 
     fn implementation(&self, input: &DeriveInput) -> TokenStream {
@@ -372,8 +322,5 @@ fn unknown_field(name: &str, fields: &[(String, Member)]) -> String {
         return format!("there is no field `{name}`: the struct has none");
     }
     let known: Vec<String> = fields.iter().map(|(name, _)| format!("`{name}`")).collect();
-    format!(
-        "there is no field `{name}`; the fields are {}",
-        known.join(", ")
-    )
+    format!("there is no field `{name}`; the fields are {}", known.join(", "))
 }

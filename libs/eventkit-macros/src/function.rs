@@ -5,9 +5,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
-use syn::{
-    Attribute, FnArg, Ident, Pat, PatType, ReturnType, Signature, Token, Type, Visibility, braced,
-};
+use syn::{Attribute, FnArg, Ident, Pat, PatType, ReturnType, Signature, Token, Type, Visibility, braced};
 
 use crate::errors::Errors;
 
@@ -49,13 +47,7 @@ impl Parse for Function {
         }
         let content;
         braced!(content in input);
-        Ok(Self {
-            attrs,
-            vis,
-            sig,
-            inner_attrs: content.call(Attribute::parse_inner)?,
-            body: content.parse()?,
-        })
+        Ok(Self { attrs, vis, sig, inner_attrs: content.call(Attribute::parse_inner)?, body: content.parse()? })
     }
 }
 
@@ -86,24 +78,16 @@ impl Function {
         let mut returned = returned?;
         let returned_span = returned.span();
         InferImplTrait.visit_type_mut(&mut returned);
-        Some(Checked {
-            returned,
-            returned_span,
-            work: work?,
-        })
+        Some(Checked { returned, returned_span, work: work? })
     }
 
     /// Takes `mut` off the unit of work in the signature, since the body gets its own binding, and
     /// says whether it was there.
     pub(crate) fn take_work_mutability(&mut self, work: &Ident) -> Option<Token![mut]> {
-        self.sig
-            .inputs
-            .iter_mut()
-            .filter_map(typed_mut)
-            .find_map(|param| match &mut *param.pat {
-                Pat::Ident(pat) if pat.ident == *work => pat.mutability.take(),
-                _ => None,
-            })
+        self.sig.inputs.iter_mut().filter_map(typed_mut).find_map(|param| match &mut *param.pat {
+            Pat::Ident(pat) if pat.ident == *work => pat.mutability.take(),
+            _ => None,
+        })
     }
 
     fn check_return(&self, errors: &mut Errors) -> Option<Type> {
@@ -123,46 +107,33 @@ impl Function {
     }
 
     fn named_work(&self, name: &Ident, errors: &mut Errors) -> Option<Ident> {
-        let found = params(&self.sig.inputs)
-            .find(|param| param_name(param).is_some_and(|ident| ident == name));
+        let found = params(&self.sig.inputs).find(|param| param_name(param).is_some_and(|ident| ident == name));
         let Some(param) = found else {
-            let names: Vec<String> = params(&self.sig.inputs)
-                .filter_map(param_name)
-                .map(|ident| format!("`{ident}`"))
-                .collect();
+            let names: Vec<String> =
+                params(&self.sig.inputs).filter_map(param_name).map(|ident| format!("`{ident}`")).collect();
             let message = if names.is_empty() {
                 format!("there is no parameter `{name}`: the function has none")
             } else {
-                format!(
-                    "there is no parameter `{name}`; there are {}",
-                    names.join(", ")
-                )
+                format!("there is no parameter `{name}`; there are {}", names.join(", "))
             };
             errors.at(name.span(), message);
             return None;
         };
         if mutable_target(&param.ty).is_none() {
-            errors.on(
-                &param.ty,
-                "the unit of work has to be a `&mut` reference: the event is added to it",
-            );
+            errors.on(&param.ty, "the unit of work has to be a `&mut` reference: the event is added to it");
             return None;
         }
         param_name(param).cloned()
     }
 
     fn typed_work(&self, errors: &mut Errors) -> Option<Ident> {
-        let found: Vec<&PatType> = params(&self.sig.inputs)
-            .filter(|param| mutable_target(&param.ty).is_some_and(is_unit_of_work))
-            .collect();
+        let found: Vec<&PatType> =
+            params(&self.sig.inputs).filter(|param| mutable_target(&param.ty).is_some_and(is_unit_of_work)).collect();
         match found.as_slice() {
             [param] => {
                 let name = param_name(param).cloned();
                 if name.is_none() {
-                    errors.on(
-                        &param.pat,
-                        "the unit of work needs a plain name: the event is added to it",
-                    );
+                    errors.on(&param.pat, "the unit of work needs a plain name: the event is added to it");
                 }
                 name
             }
@@ -248,10 +219,7 @@ struct InferImplTrait;
 impl VisitMut for InferImplTrait {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         if let Type::ImplTrait(_) = ty {
-            *ty = Type::Infer(syn::TypeInfer {
-                attrs: Vec::new(),
-                underscore_token: Token![_](ty.span()),
-            });
+            *ty = Type::Infer(syn::TypeInfer { attrs: Vec::new(), underscore_token: Token![_](ty.span()) });
             return;
         }
         visit_mut::visit_type_mut(self, ty);

@@ -48,11 +48,7 @@ pub(crate) fn parse(template: &str) -> Result<Vec<Part>, Vec<String>> {
     if parts.is_empty() && mistakes.is_empty() {
         mistakes.push("the key is empty; name the fields that identify the entity".to_owned());
     }
-    if mistakes.is_empty() {
-        Ok(parts)
-    } else {
-        Err(mistakes)
-    }
+    if mistakes.is_empty() { Ok(parts) } else { Err(mistakes) }
 }
 
 fn check_name(name: &str, closed: bool) -> Result<(), String> {
@@ -63,14 +59,9 @@ fn check_name(name: &str, closed: bool) -> Result<(), String> {
         return Err("`{}` names no field; write the field's name between the braces".to_owned());
     }
     if let Some((field, _)) = name.split_once(':') {
-        return Err(format!(
-            "a key writes fields plainly; `{{{name}}}` has to be `{{{field}}}`"
-        ));
+        return Err(format!("a key writes fields plainly; `{{{name}}}` has to be `{{{field}}}`"));
     }
-    if !name
-        .chars()
-        .all(|char| char.is_alphanumeric() || char == '_')
-    {
+    if !name.chars().all(|char| char.is_alphanumeric() || char == '_') {
         return Err(format!("`{name}` is not the name of a field"));
     }
     Ok(())
@@ -92,22 +83,13 @@ mod tests {
     fn text_and_fields_keep_their_order() {
         assert_eq!(
             parse("user-{employee_id}/{0}!"),
-            Ok(vec![
-                text("user-"),
-                field("employee_id"),
-                text("/"),
-                field("0"),
-                text("!")
-            ])
+            Ok(vec![text("user-"), field("employee_id"), text("/"), field("0"), text("!")])
         );
     }
 
     #[test]
     fn doubled_braces_are_text() {
-        assert_eq!(
-            parse("{{{id}}}"),
-            Ok(vec![text("{"), field("id"), text("}")])
-        );
+        assert_eq!(parse("{{{id}}}"), Ok(vec![text("{"), field("id"), text("}")]));
         assert_eq!(parse("a}}{{b"), Ok(vec![text("a}{b")]));
     }
 

@@ -17,9 +17,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = PublishArgs::read(args, &mut errors);
     let function = errors.keep(syn::parse2::<Function>(item.clone()));
-    let checked = function
-        .as_ref()
-        .and_then(|function| function.check(args.work.as_ref(), &mut errors));
+    let checked = function.as_ref().and_then(|function| function.check(args.work.as_ref(), &mut errors));
     match (function, checked, &args.event_type) {
         (Some(function), Some(checked), Some(event)) if errors.is_empty() => {
             publishing(function, &checked, event, &args)
@@ -31,25 +29,10 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-fn publishing(
-    mut function: Function,
-    checked: &Checked,
-    event: &Type,
-    args: &PublishArgs,
-) -> TokenStream {
-    let Checked {
-        returned,
-        returned_span,
-        work,
-    } = checked;
+fn publishing(mut function: Function, checked: &Checked, event: &Type, args: &PublishArgs) -> TokenStream {
+    let Checked { returned, returned_span, work } = checked;
     let mutability = function.take_work_mutability(work);
-    let Function {
-        attrs,
-        vis,
-        sig,
-        inner_attrs,
-        body,
-    } = function;
+    let Function { attrs, vis, sig, inner_attrs, body } = function;
     // Names of locals that the user's code neither sees nor hides.
     let result = Ident::new("result", Span::mixed_site());
     let typed = Ident::new("typed", Span::mixed_site());
@@ -104,11 +87,8 @@ fn describe(event: &Type, args: &PublishArgs) -> TokenStream {
         None => quote_spanned!(event_span=> <#event as ::eventkit::event::Keyed>::key(&#data)),
     };
     let closures = [&args.key, &args.data];
-    let helper = closures
-        .into_iter()
-        .flatten()
-        .any(|extractor| matches!(extractor, Extractor::Closure(_)))
-        .then(|| {
+    let helper =
+        closures.into_iter().flatten().any(|extractor| matches!(extractor, Extractor::Closure(_))).then(|| {
             quote! {
                 fn __publish_event_extract<T, R>(value: &T, extractor: impl FnOnce(&T) -> R) -> R {
                     extractor(value)

@@ -39,9 +39,7 @@ impl PublishArgs {
         let mut args = Self::default();
         let mut names = Names::default();
         let parser = |input: ParseStream<'_>| {
-            read_list(input, errors, |input, errors| {
-                args.argument(&mut names, input, errors)
-            });
+            read_list(input, errors, |input, errors| args.argument(&mut names, input, errors));
             Ok(())
         };
         if let Err(error) = parser.parse2(tokens) {
@@ -57,12 +55,7 @@ impl PublishArgs {
         args
     }
 
-    fn argument(
-        &mut self,
-        names: &mut Names,
-        input: ParseStream<'_>,
-        errors: &mut Errors,
-    ) -> syn::Result<()> {
+    fn argument(&mut self, names: &mut Names, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         if !starts_named(input) {
             let name = Ident::new("event_type", input.span());
             names.first_use(&name, errors);
@@ -71,19 +64,11 @@ impl PublishArgs {
         }
         let name = input.call(Ident::parse_any)?;
         let text = name.unraw().to_string();
-        let known = [
-            "event_type",
-            "topic",
-            "key_extractor",
-            "data_extractor",
-            "work",
-        ];
+        let known = ["event_type", "topic", "key_extractor", "data_extractor", "work"];
         if !known.contains(&text.as_str()) {
             return Err(syn::Error::new(
                 name.span(),
-                format_args!(
-                    "`{text}` is not an argument of `#[publish_event]`; these are: {ARGUMENTS}"
-                ),
+                format_args!("`{text}` is not an argument of `#[publish_event]`; these are: {ARGUMENTS}"),
             ));
         }
         names.first_use(&name, errors);
@@ -107,26 +92,18 @@ impl Extractor {
             Expr::Path(_) => Some(Self::Path(expr)),
             Expr::Closure(closure) => {
                 if let Some(asyncness) = closure.asyncness {
-                    errors.at(
-                        asyncness.span,
-                        "an extractor only looks at the value and cannot wait: leave `async` out",
-                    );
+                    errors
+                        .at(asyncness.span, "an extractor only looks at the value and cannot wait: leave `async` out");
                     return None;
                 }
                 if closure.inputs.len() != 1 {
-                    errors.on(
-                        &closure,
-                        "an extractor has one parameter, the value that the function returned",
-                    );
+                    errors.on(&closure, "an extractor has one parameter, the value that the function returned");
                     return None;
                 }
                 Some(Self::Closure(closure))
             }
             other => {
-                errors.on(
-                    other,
-                    "an extractor is a closure `|value| …` or the path of a function",
-                );
+                errors.on(other, "an extractor is a closure `|value| …` or the path of a function");
                 None
             }
         }

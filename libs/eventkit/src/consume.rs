@@ -29,11 +29,7 @@ pub type HandlerResult = Result<(), HandlerError>;
 /// Handles events of one type inside a unit of work: what it changes and publishes there happens exactly once.
 pub trait Handle<E: Event>: Send + Sync + 'static {
     /// Handles one event.
-    fn handle(
-        &self,
-        event: &Received<E>,
-        work: &mut UnitOfWork,
-    ) -> impl Future<Output = HandlerResult> + Send;
+    fn handle(&self, event: &Received<E>, work: &mut UnitOfWork) -> impl Future<Output = HandlerResult> + Send;
 }
 
 /// Does something outside the database for events of one type: at least once, so it must be safe to repeat.
@@ -45,11 +41,7 @@ pub trait Effect<E: Event>: Send + Sync + 'static {
 }
 
 impl<E: Event, H: Handle<E>> Handle<E> for Arc<H> {
-    fn handle(
-        &self,
-        event: &Received<E>,
-        work: &mut UnitOfWork,
-    ) -> impl Future<Output = HandlerResult> + Send {
+    fn handle(&self, event: &Received<E>, work: &mut UnitOfWork) -> impl Future<Output = HandlerResult> + Send {
         H::handle(self, event, work)
     }
 }

@@ -94,8 +94,7 @@ impl Envelope {
     /// # Errors
     /// [`Error::Decode`] when the value is not JSON or lacks `eventType`.
     pub fn read(value: &[u8]) -> Result<Self> {
-        serde_json::from_slice(value)
-            .map_err(|source| Error::Decode { event_type: "envelope".to_owned(), source })
+        serde_json::from_slice(value).map_err(|source| Error::Decode { event_type: "envelope".to_owned(), source })
     }
 
     /// The envelope as JSON text.
@@ -103,8 +102,7 @@ impl Envelope {
     /// # Errors
     /// [`Error::Encode`] when the data is not valid JSON.
     pub fn write(&self) -> Result<String> {
-        serde_json::to_string(self)
-            .map_err(|source| Error::Encode { event_type: self.event_type.clone(), source })
+        serde_json::to_string(self).map_err(|source| Error::Encode { event_type: self.event_type.clone(), source })
     }
 
     /// Who is addressed, if anyone; a missing type means an employee.

@@ -134,11 +134,15 @@ impl From<db::Error> for HandlerError {
     }
 }
 
-/// The whole chain of an error's causes in one line, for logs and dead-letter headers.
+/// How many causes of an error are told; a longer chain is a loop.
+const CAUSES_MAX: usize = 16;
+
+/// An error and its causes in one line, for logs and dead-letter headers.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
-    while let Some(source) = cause {
+    for _ in 0..CAUSES_MAX {
+        let Some(source) = cause else { break };
         line.push_str(": ");
         line.push_str(&source.to_string());
         cause = source.source();

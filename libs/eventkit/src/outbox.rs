@@ -120,9 +120,7 @@ pub(crate) async fn lock_stream(tx: &mut Tx, key: &str) -> Result<i64> {
 
 /// Whether an event of this identity is stored already.
 pub(crate) async fn contains(tx: &mut Tx, event_id: &str) -> Result<bool> {
-    let found = tx
-        .query_opt("select 1 as found from event_store where event_id = $1", &params![event_id])
-        .await?;
+    let found = tx.query_opt("select 1 as found from event_store where event_id = $1", &params![event_id]).await?;
     Ok(found.is_some())
 }
 
@@ -233,15 +231,13 @@ async fn take_probe(db: &Db) -> Result<Probe> {
             &[],
         )
         .await?;
-    let writers = db
-        .query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as writers_end", &[])
-        .await?;
+    let writers =
+        db.query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as writers_end", &[]).await?;
     Ok(Probe { position: handed_out.get("position")?, writers_end: writers.get("writers_end")? })
 }
 
 async fn oldest_writer(db: &Db) -> Result<i64> {
-    let row =
-        db.query_one("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest", &[]).await?;
+    let row = db.query_one("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest", &[]).await?;
     Ok(row.get("oldest")?)
 }
 

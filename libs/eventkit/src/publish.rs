@@ -178,7 +178,7 @@ impl UnitOfWork {
     /// [`crate::Error::Encode`] when the data is not valid JSON; those of the database.
     pub async fn publish_event(&mut self, topic: &str, key: &str, mut envelope: Envelope) -> Result<String> {
         let now = self.publisher.clock.now();
-                let event_id = match (&envelope.event_id, &self.handling) {
+        let event_id = match (&envelope.event_id, &self.handling) {
             (Some(id), _) => id.clone(),
             (None, Some(cause)) => {
                 derived_id(&cause.identity, &cause.group, &envelope.event_type, self.appended).to_string()

@@ -170,7 +170,12 @@ impl Relay {
         let relay = &self.config.name;
         let error_chain = chain(error);
         if error.is_transient() {
-            tracing::warn!(relay, failures, error = error_chain, "events wait: publishing failed and will be tried again");
+            tracing::warn!(
+                relay,
+                failures,
+                error = error_chain,
+                "events wait: publishing failed and will be tried again"
+            );
         } else {
             tracing::error!(relay, failures, error = error_chain, "events are stuck: publishing is refused");
         }

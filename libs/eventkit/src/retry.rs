@@ -39,8 +39,7 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_and_is_bounded() {
-        let policy =
-            RetryPolicy { attempts_max: 9, initial: Duration::from_millis(100), max: Duration::from_secs(1) };
+        let policy = RetryPolicy { attempts_max: 9, initial: Duration::from_millis(100), max: Duration::from_secs(1) };
         for (failed, full_ms) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (60, 1000)] {
             let delay = policy.delay(failed);
             let full = Duration::from_millis(full_ms);

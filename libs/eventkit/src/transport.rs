@@ -85,7 +85,9 @@ pub enum Incoming {
 
 /// Keeps a rebalance waiting while it lives (up to the transport's own limit).
 #[derive(Debug)]
-pub struct RevocationGuard(#[allow(dead_code, reason = "its drop is the message")] Option<std::sync::mpsc::SyncSender<()>>);
+pub struct RevocationGuard(
+    #[allow(dead_code, reason = "its drop is the message")] Option<std::sync::mpsc::SyncSender<()>>,
+);
 
 impl RevocationGuard {
     /// A guard whose drop closes `channel`.
@@ -191,9 +193,13 @@ mod tests {
     /// Values that Kafka's own client gives (its unit tests list them).
     #[test]
     fn murmur2_answers_as_the_java_client_does() {
-        let known: [(&[u8], i32); 5] =
-            [(b"21", -973_932_308), (b"foobar", -790_332_482), (b"a-little-bit-long-string", -985_981_536),
-             (b"a-little-bit-longer-string", -1_486_304_829), (b"abc", 479_470_107)];
+        let known: [(&[u8], i32); 5] = [
+            (b"21", -973_932_308),
+            (b"foobar", -790_332_482),
+            (b"a-little-bit-long-string", -985_981_536),
+            (b"a-little-bit-longer-string", -1_486_304_829),
+            (b"abc", 479_470_107),
+        ];
         for (key, hash) in known {
             assert_eq!(murmur2(key).cast_signed(), hash);
         }

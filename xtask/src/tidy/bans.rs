@@ -30,46 +30,18 @@ const BANS: &[Ban] = &[
         is_banned: always,
         advice: "run the test always; without its infrastructure it says so and returns",
     },
-    Ban {
-        tokens: "todo !",
-        is_banned: always,
-        advice: "write it, or return an error that says what is not supported",
-    },
+    Ban { tokens: "todo !", is_banned: always, advice: "write it, or return an error that says what is not supported" },
     Ban {
         tokens: "unimplemented !",
         is_banned: always,
         advice: "write it, or return an error that says what is not supported",
     },
-    Ban {
-        tokens: "thread :: sleep",
-        is_banned: waits_in_test,
-        advice: WAIT,
-    },
-    Ban {
-        tokens: "time :: sleep",
-        is_banned: waits_in_test,
-        advice: WAIT,
-    },
-    Ban {
-        tokens: "env :: var",
-        is_banned: reads_environment,
-        advice: CONFIG,
-    },
-    Ban {
-        tokens: "env :: var_os",
-        is_banned: reads_environment,
-        advice: CONFIG,
-    },
-    Ban {
-        tokens: "env :: vars",
-        is_banned: reads_environment,
-        advice: CONFIG,
-    },
-    Ban {
-        tokens: "env :: vars_os",
-        is_banned: reads_environment,
-        advice: CONFIG,
-    },
+    Ban { tokens: "thread :: sleep", is_banned: waits_in_test, advice: WAIT },
+    Ban { tokens: "time :: sleep", is_banned: waits_in_test, advice: WAIT },
+    Ban { tokens: "env :: var", is_banned: reads_environment, advice: CONFIG },
+    Ban { tokens: "env :: var_os", is_banned: reads_environment, advice: CONFIG },
+    Ban { tokens: "env :: vars", is_banned: reads_environment, advice: CONFIG },
+    Ban { tokens: "env :: vars_os", is_banned: reads_environment, advice: CONFIG },
     Ban {
         tokens: "unbounded_channel",
         is_banned: always,
@@ -85,16 +57,8 @@ const BANS: &[Ban] = &[
         is_banned: leaves_transport,
         advice: "only the transport knows the client: use `eventkit::transport`",
     },
-    Ban {
-        tokens: "SystemTime :: now",
-        is_banned: tells_time,
-        advice: CLOCK,
-    },
-    Ban {
-        tokens: "Timestamp :: now",
-        is_banned: tells_time,
-        advice: CLOCK,
-    },
+    Ban { tokens: "SystemTime :: now", is_banned: tells_time, advice: CLOCK },
+    Ban { tokens: "Timestamp :: now", is_banned: tells_time, advice: CLOCK },
 ];
 
 const WAIT: &str = "wait for a state with `eventually!`, or pause the time of the runtime";
@@ -103,10 +67,7 @@ const CLOCK: &str = "take the time from the crate's clock.rs, so that a test can
 
 /// Nothing banned is written where it is banned.
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
-    let bans: Vec<(Vec<&str>, &Ban)> = BANS
-        .iter()
-        .map(|ban| (ban.tokens.split(' ').collect(), ban))
-        .collect();
+    let bans: Vec<(Vec<&str>, &Ban)> = BANS.iter().map(|ban| (ban.tokens.split(' ').collect(), ban)).collect();
     let mut findings = Vec::new();
     for file in files {
         let tokens = tokens(file);
@@ -116,10 +77,8 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
                 if !matches(&tokens[start..], pattern) {
                     continue;
                 }
-                let place = Place {
-                    file,
-                    is_test: is_test_file(file) || tests_start.is_some_and(|tests| start > tests),
-                };
+                let place =
+                    Place { file, is_test: is_test_file(file) || tests_start.is_some_and(|tests| start > tests) };
                 if (ban.is_banned)(&place) {
                     let written = pattern.concat();
                     let advice = format!("no `{written}` here: {}", ban.advice);
@@ -143,9 +102,7 @@ fn waits_in_test(place: &Place<'_>) -> bool {
 /// The chassis, tools that are no part of the product, and the helper that looks for a database.
 fn reads_environment(place: &Place<'_>) -> bool {
     let path = &place.file.path;
-    let is_allowed = ["crates/chassis/", "xtask/", "e2e/"]
-        .iter()
-        .any(|folder| path.starts_with(folder))
+    let is_allowed = ["crates/chassis/", "xtask/", "e2e/"].iter().any(|folder| path.starts_with(folder))
         || is_test_helper(place.file);
     !is_allowed
 }
@@ -154,9 +111,7 @@ fn leaves_transport(place: &Place<'_>) -> bool {
     let path = &place.file.path;
     let is_allowed = path.starts_with("libs/eventkit/src/transport/kafka")
         || place.file.is_under("tests")
-        || ["e2e/", "bench/", "compat/"]
-            .iter()
-            .any(|folder| path.starts_with(folder));
+        || ["e2e/", "bench/", "compat/"].iter().any(|folder| path.starts_with(folder));
     !is_allowed
 }
 
@@ -200,42 +155,26 @@ fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
                     proc_macro2::Delimiter::Bracket => ("[", "]"),
                     proc_macro2::Delimiter::None => ("", ""),
                 };
-                let token = |text: &str, line| Token {
-                    text: text.to_owned(),
-                    line,
-                };
+                let token = |text: &str, line| Token { text: text.to_owned(), line };
                 tokens.push(token(open, line));
                 flatten(group.stream(), tokens);
                 tokens.push(token(close, group.span_close().start().line));
             }
-            TokenTree::Literal(_) => tokens.push(Token {
-                text: "\"\"".to_owned(),
-                line,
-            }),
+            TokenTree::Literal(_) => tokens.push(Token { text: "\"\"".to_owned(), line }),
             TokenTree::Punct(punct) => match tokens.last_mut() {
                 // Two colons are one token to whoever reads a path.
                 Some(last) if punct.as_char() == ':' && last.text == ":" => {
                     last.text.push(':');
                 }
-                _ => tokens.push(Token {
-                    text: punct.as_char().to_string(),
-                    line,
-                }),
+                _ => tokens.push(Token { text: punct.as_char().to_string(), line }),
             },
-            TokenTree::Ident(ident) => tokens.push(Token {
-                text: ident.to_string(),
-                line,
-            }),
+            TokenTree::Ident(ident) => tokens.push(Token { text: ident.to_string(), line }),
         }
     }
 }
 
 fn matches(tokens: &[Token], pattern: &[&str]) -> bool {
-    tokens.len() >= pattern.len()
-        && tokens
-            .iter()
-            .zip(pattern)
-            .all(|(token, text)| token.text == *text)
+    tokens.len() >= pattern.len() && tokens.iter().zip(pattern).all(|(token, text)| token.text == *text)
 }
 
 fn find(tokens: &[Token], pattern: &[&str]) -> Option<usize> {
@@ -247,10 +186,7 @@ mod tests {
     use super::*;
 
     fn lines(path: &str, source: &str) -> Vec<usize> {
-        check(&[File::new(path, source)])
-            .iter()
-            .map(|finding| finding.line)
-            .collect()
+        check(&[File::new(path, source)]).iter().map(|finding| finding.line).collect()
     }
 
     const LIB: &str = "libs/db/src/lib.rs";

@@ -21,18 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("user-service", SERVICE),
     ("company-service", SERVICE),
     ("recruitment-service", SERVICE),
-    (
-        "container",
-        &[
-            "contracts",
-            "db",
-            "eventkit",
-            "chassis",
-            "routes",
-            "workflows",
-            "bundles",
-        ],
-    ),
+    ("container", &["contracts", "db", "eventkit", "chassis", "routes", "workflows", "bundles"]),
     ("ops", &["contracts", "eventkit"]),
     ("console", &["ops", "chassis"]),
     ("shell", &["ops", "chassis"]),
@@ -77,14 +66,8 @@ pub(super) fn crates(metadata: &Metadata) -> Vec<Crate> {
             let folder = package.manifest_path.parent().unwrap_or("".into());
             Crate {
                 name: package.name.to_string(),
-                folder: folder
-                    .strip_prefix(&metadata.workspace_root)
-                    .unwrap_or(folder)
-                    .to_string(),
-                is_proc_macro: package
-                    .targets
-                    .iter()
-                    .any(|target| target.is_kind(TargetKind::ProcMacro)),
+                folder: folder.strip_prefix(&metadata.workspace_root).unwrap_or(folder).to_string(),
+                is_proc_macro: package.targets.iter().any(|target| target.is_kind(TargetKind::ProcMacro)),
                 dependencies: package
                     .dependencies
                     .iter()
@@ -138,9 +121,7 @@ fn refuse(from: &Crate, to: &Dependency, crates: &[Crate]) -> Option<String> {
     if is_outside(&from.folder) {
         return None;
     }
-    let to_is_outside = crates
-        .iter()
-        .any(|other| other.name == to_name && is_outside(&other.folder));
+    let to_is_outside = crates.iter().any(|other| other.name == to_name && is_outside(&other.folder));
     if to_is_outside {
         return Some(format!(
             "nothing depends on `{to_name}`: move what is needed into a crate under libs/ or crates/"
@@ -164,9 +145,7 @@ fn refuse(from: &Crate, to: &Dependency, crates: &[Crate]) -> Option<String> {
 }
 
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
-    ALLOWED
-        .iter()
-        .find_map(|(from, to)| (*from == name).then_some(*to))
+    ALLOWED.iter().find_map(|(from, to)| (*from == name).then_some(*to))
 }
 
 fn is_outside(folder: &str) -> bool {
@@ -184,37 +163,22 @@ mod tests {
             is_proc_macro: false,
             dependencies: dependencies
                 .iter()
-                .map(|&(name, is_dev)| Dependency {
-                    name: name.to_owned(),
-                    is_dev,
-                })
+                .map(|&(name, is_dev)| Dependency { name: name.to_owned(), is_dev })
                 .collect(),
         }
     }
 
     fn advice(crates: &[Crate]) -> Vec<String> {
-        check(crates)
-            .into_iter()
-            .map(|finding| finding.advice)
-            .collect()
+        check(crates).into_iter().map(|finding| finding.advice).collect()
     }
 
     #[test]
     fn dependencies_down_the_table_pass() {
         let crates = [
             krate("libs/db", &[]),
-            krate(
-                "libs/eventkit",
-                &[("db", false), ("eventkit-macros", false)],
-            ),
-            krate(
-                "crates/user-service",
-                &[("contracts", false), ("chassis", true)],
-            ),
-            krate(
-                "crates/techleet",
-                &[("user-service", false), ("broker", false)],
-            ),
+            krate("libs/eventkit", &[("db", false), ("eventkit-macros", false)]),
+            krate("crates/user-service", &[("contracts", false), ("chassis", true)]),
+            krate("crates/techleet", &[("user-service", false), ("broker", false)]),
             krate("e2e", &[("broker", false), ("eventkit", false)]),
         ];
         assert_eq!(advice(&crates), [] as [&str; 0]);
@@ -230,19 +194,13 @@ mod tests {
     fn a_dev_dependency_is_free_for_libraries_only() {
         assert_eq!(advice(&[krate("libs/db", &[("chassis", true)])]), [""; 0]);
         assert_eq!(advice(&[krate("libs/db", &[("chassis", false)])]).len(), 1);
-        assert_eq!(
-            advice(&[krate("crates/ops", &[("console", true)])]).len(),
-            1
-        );
+        assert_eq!(advice(&[krate("crates/ops", &[("console", true)])]).len(), 1);
     }
 
     #[test]
     fn broker_and_eventkit_are_strangers_in_tests_too() {
         for is_dev in [false, true] {
-            let crates = [
-                krate("libs/broker", &[("eventkit", is_dev)]),
-                krate("libs/eventkit", &[("broker", is_dev)]),
-            ];
+            let crates = [krate("libs/broker", &[("eventkit", is_dev)]), krate("libs/eventkit", &[("broker", is_dev)])];
             assert_eq!(advice(&crates).len(), 2);
         }
     }
@@ -254,11 +212,8 @@ mod tests {
 
     #[test]
     fn nothing_depends_on_the_outside() {
-        let crates = [
-            krate("crates/techleet", &[("e2e", false)]),
-            krate("libs/db", &[("e2e", true)]),
-            krate("e2e", &[]),
-        ];
+        let crates =
+            [krate("crates/techleet", &[("e2e", false)]), krate("libs/db", &[("e2e", true)]), krate("e2e", &[])];
         assert_eq!(advice(&crates).len(), 2);
     }
 

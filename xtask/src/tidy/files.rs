@@ -24,25 +24,17 @@ impl File {
             true => None,
             false => String::from_utf8(content).ok(),
         };
-        Self {
-            path: path.into(),
-            bytes,
-            text,
-        }
+        Self { path: path.into(), bytes, text }
     }
 
     /// The last part of the path.
     pub(super) fn name(&self) -> &str {
-        self.path
-            .rsplit_once('/')
-            .map_or(&*self.path, |(_, name)| name)
+        self.path.rsplit_once('/').map_or(&*self.path, |(_, name)| name)
     }
 
     /// Whether the file ends in `.` and this.
     pub(super) fn has_extension(&self, extension: &str) -> bool {
-        self.name()
-            .rsplit_once('.')
-            .is_some_and(|(stem, found)| !stem.is_empty() && found == extension)
+        self.name().rsplit_once('.').is_some_and(|(stem, found)| !stem.is_empty() && found == extension)
     }
 
     /// Whether one of the folders above the file has this name.
@@ -69,21 +61,11 @@ impl File {
 /// Every file that git tracks or would track.
 pub(super) fn tracked(root: &Path) -> anyhow::Result<Vec<File>> {
     let output = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output()
         .context("cannot start git")?;
-    ensure!(
-        output.status.success(),
-        "`git ls-files` failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    ensure!(output.status.success(), "`git ls-files` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     let list = String::from_utf8(output.stdout).context("git names a file outside UTF-8")?;
     let mut files = Vec::new();
     for path in list.split_terminator('\0') {

@@ -44,9 +44,7 @@ fn links(text: &str) -> Vec<(usize, String)> {
     let mut fence = None;
     for (index, line) in text.lines().enumerate() {
         let trimmed = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| trimmed.starts_with(mark));
+        let mark = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark));
         match (fence, mark) {
             (None, Some(mark)) => fence = Some(mark),
             (Some(open), Some(mark)) if open == mark => fence = None,
@@ -70,10 +68,7 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
         .match_indices("](")
         .filter_map(|(start, mark)| line[start + mark.len()..].split_once(')'))
         .map(|(target, _)| target);
-    let definition = line
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("]:"))
-        .map(|(_, target)| target);
+    let definition = line.strip_prefix('[').and_then(|rest| rest.split_once("]:")).map(|(_, target)| target);
     inline
         .chain(definition)
         .filter_map(|target| target.split_whitespace().next())
@@ -111,11 +106,7 @@ mod tests {
     use super::*;
 
     fn check_page(text: &str) -> Vec<Finding> {
-        check(&[
-            File::new("docs/guide/a.md", text),
-            File::new("docs/adr/0001-b.md", ""),
-            File::new("README.md", ""),
-        ])
+        check(&[File::new("docs/guide/a.md", text), File::new("docs/adr/0001-b.md", ""), File::new("README.md", "")])
     }
 
     #[test]
@@ -129,12 +120,8 @@ mod tests {
 
     #[test]
     fn links_that_lead_nowhere_fail_with_their_line() {
-        let text =
-            "[a](missing.md)\n```sh\ncode\n```\n[b](../../../README.md) [c](a.md)\n[d]: x.md\n";
-        let lines: Vec<usize> = check_page(text)
-            .iter()
-            .map(|finding| finding.line)
-            .collect();
+        let text = "[a](missing.md)\n```sh\ncode\n```\n[b](../../../README.md) [c](a.md)\n[d]: x.md\n";
+        let lines: Vec<usize> = check_page(text).iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [1, 5, 6]);
     }
 }

@@ -21,9 +21,7 @@ pub(super) fn check_files(files: &[File]) -> Vec<Finding> {
     let too_long = |file: &File| {
         let lines = file.rust()?.lines().count();
         (lines > FILE_LINES_MAX).then(|| {
-            let advice = format!(
-                "{lines} lines, {FILE_LINES_MAX} are allowed: split the file by what it does"
-            );
+            let advice = format!("{lines} lines, {FILE_LINES_MAX} are allowed: split the file by what it does");
             Finding::new(&file.path, FILE_LINES_MAX + 1, RULE, advice)
         })
     };
@@ -37,10 +35,7 @@ pub(super) fn check_functions(files: &[File]) -> Vec<Finding> {
         let Some(text) = file.rust() else { continue };
         match syn::parse_file(text) {
             Ok(parsed) => {
-                let mut functions = Functions {
-                    path: &file.path,
-                    findings: &mut findings,
-                };
+                let mut functions = Functions { path: &file.path, findings: &mut findings };
                 functions.visit_file(&parsed);
             }
             Err(error) => findings.push(Finding::new(
@@ -58,9 +53,7 @@ pub(super) fn check_functions(files: &[File]) -> Vec<Finding> {
 pub(super) fn check_crates(crates: &[Crate], files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for krate in crates {
-        let is_part = ["libs/", "crates/"]
-            .iter()
-            .any(|folder| krate.folder.starts_with(folder));
+        let is_part = ["libs/", "crates/"].iter().any(|folder| krate.folder.starts_with(folder));
         if !is_part || krate.is_proc_macro || SMALL_CRATES.contains(&krate.name.as_str()) {
             continue;
         }
@@ -113,12 +106,9 @@ impl Functions<'_> {
         let last = block.brace_token.span.close().end().line;
         let lines = last + 1 - first;
         if lines > FUNCTION_LINES_MAX {
-            let advice = format!(
-                "`{}` has {lines} lines, {FUNCTION_LINES_MAX} are allowed: give its steps names",
-                sig.ident
-            );
-            self.findings
-                .push(Finding::new(self.path, first, RULE, advice));
+            let advice =
+                format!("`{}` has {lines} lines, {FUNCTION_LINES_MAX} are allowed: give its steps names", sig.ident);
+            self.findings.push(Finding::new(self.path, first, RULE, advice));
         }
     }
 }
@@ -143,8 +133,7 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 }
 
 fn first_span(sig: &syn::Signature) -> Span {
-    sig.asyncness
-        .map_or(sig.fn_token.span, |asyncness| asyncness.span)
+    sig.asyncness.map_or(sig.fn_token.span, |asyncness| asyncness.span)
 }
 
 #[cfg(test)]
@@ -175,9 +164,7 @@ mod tests {
     #[test]
     fn methods_and_default_methods_of_traits_are_measured() {
         let body = lines(69);
-        let source = format!(
-            "impl A {{ async\nfn f() {{\n{body}}} }}\ntrait B {{ fn g(); fn h() {{\n{body}}} }}\n"
-        );
+        let source = format!("impl A {{ async\nfn f() {{\n{body}}} }}\ntrait B {{ fn g(); fn h() {{\n{body}}} }}\n");
         assert_eq!(check_functions(&[File::new("a.rs", source)]).len(), 2);
     }
 
@@ -195,28 +182,18 @@ mod tests {
             is_proc_macro,
             dependencies: Vec::new(),
         };
-        let crates = [
-            krate("a", false),
-            krate("b", true),
-            krate("techleet", false),
-        ];
+        let crates = [krate("a", false), krate("b", true), krate("techleet", false)];
         let small = [File::new("libs/a/src/lib.rs", lines(299))];
         let findings = check_crates(&crates, &small);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].path, "libs/a/Cargo.toml");
-        let enough = [
-            File::new("libs/a/src/lib.rs", lines(299)),
-            File::new("libs/a/tests/it/main.rs", lines(1)),
-        ];
+        let enough = [File::new("libs/a/src/lib.rs", lines(299)), File::new("libs/a/tests/it/main.rs", lines(1))];
         assert!(check_crates(&crates, &enough).is_empty());
     }
 
     #[test]
     fn a_file_over_a_mebibyte_fails() {
         assert!(check_bytes(&[File::new("a.bin", vec![0; 1024 * 1024])]).is_empty());
-        assert_eq!(
-            check_bytes(&[File::new("a.bin", vec![0; 1024 * 1024 + 1])]).len(),
-            1
-        );
+        assert_eq!(check_bytes(&[File::new("a.bin", vec![0; 1024 * 1024 + 1])]).len(), 1);
     }
 }

@@ -40,13 +40,10 @@ pub(super) fn check_whitespace(files: &[File]) -> Vec<Finding> {
             continue;
         };
         // What a test compares byte by byte is as its writer made it.
-        let is_recorded = ["snap", "stderr", "golden"]
-            .iter()
-            .any(|extension| file.has_extension(extension));
+        let is_recorded = ["snap", "stderr", "golden"].iter().any(|extension| file.has_extension(extension));
         let may_have_tabs = file.name() == "Makefile" || file.has_extension("tsv");
         for (index, line) in text.split('\n').enumerate() {
-            let mut found =
-                |advice| findings.push(Finding::new(&file.path, index + 1, RULE, advice));
+            let mut found = |advice| findings.push(Finding::new(&file.path, index + 1, RULE, advice));
             let line = match file.has_extension("bat") {
                 true => line.trim_end_matches('\r'),
                 false => line,
@@ -66,29 +63,18 @@ pub(super) fn check_whitespace(files: &[File]) -> Vec<Finding> {
         }
         if !text.is_empty() && !text.ends_with('\n') {
             let last = text.lines().count();
-            findings.push(Finding::new(
-                &file.path,
-                last,
-                RULE,
-                "end the file with a newline",
-            ));
+            findings.push(Finding::new(&file.path, last, RULE, "end the file with a newline"));
         }
     }
     findings
 }
 
 fn is_merge_marker(line: &str) -> bool {
-    ["<<<<<<< ", ">>>>>>> ", "||||||| "]
-        .iter()
-        .any(|marker| line.starts_with(marker))
+    ["<<<<<<< ", ">>>>>>> ", "||||||| "].iter().any(|marker| line.starts_with(marker))
 }
 
 /// Folders that are on one machine and not on another.
-const MACHINE_FOLDERS: [&str; 3] = [
-    concat!("/", "work", "/"),
-    concat!("/", "root", "/"),
-    concat!("/", "home", "/"),
-];
+const MACHINE_FOLDERS: [&str; 3] = [concat!("/", "work", "/"), concat!("/", "root", "/"), concat!("/", "home", "/")];
 
 /// No file names a folder of the machine it was written on.
 pub(super) fn check_machine_paths(files: &[File]) -> Vec<Finding> {
@@ -96,10 +82,7 @@ pub(super) fn check_machine_paths(files: &[File]) -> Vec<Finding> {
     for file in files {
         let lines = file.text.iter().flat_map(|text| text.lines());
         for (index, line) in lines.enumerate() {
-            let Some(folder) = MACHINE_FOLDERS
-                .iter()
-                .find(|folder| starts_path(line, folder))
-            else {
+            let Some(folder) = MACHINE_FOLDERS.iter().find(|folder| starts_path(line, folder)) else {
                 continue;
             };
             let advice = format!(
@@ -133,15 +116,9 @@ mod tests {
         let plain = "// A helper.\n";
         assert!(check_header(&file("libs/a/src/lib.rs", "//! Why.\n")).is_empty());
         assert_eq!(check_header(&file("libs/a/src/lib.rs", plain)).len(), 1);
-        assert_eq!(
-            check_header(&file("libs/a/tests/it/main.rs", plain)).len(),
-            1
-        );
+        assert_eq!(check_header(&file("libs/a/tests/it/main.rs", plain)).len(), 1);
         assert!(check_header(&file("libs/a/tests/it/b.rs", plain)).is_empty());
-        assert_eq!(
-            check_header(&file("libs/a/tests/it/b.rs", "fn f() {}")).len(),
-            1
-        );
+        assert_eq!(check_header(&file("libs/a/tests/it/b.rs", "fn f() {}")).len(), 1);
         assert!(check_header(&file("libs/a/tests/ui/b.rs", "fn f() {}")).is_empty());
     }
 
@@ -155,10 +132,7 @@ mod tests {
     #[test]
     fn unseen_characters_are_found() {
         let lines = |path: &str, text: &str| -> Vec<usize> {
-            check_whitespace(&file(path, text))
-                .iter()
-                .map(|finding| finding.line)
-                .collect()
+            check_whitespace(&file(path, text)).iter().map(|finding| finding.line).collect()
         };
         assert_eq!(lines("a.rs", "a\n\nb\n"), [0; 0]);
         assert_eq!(lines("a.rs", ""), [0; 0]);
@@ -171,10 +145,7 @@ mod tests {
     #[test]
     fn an_unfinished_merge_is_found() {
         let unfinished = ["<<<<<<<", ">>>>>>>"].map(|marker| format!("{marker} HEAD\n"));
-        assert_eq!(
-            check_whitespace(&file("a.snap", &unfinished.concat())).len(),
-            2
-        );
+        assert_eq!(check_whitespace(&file("a.snap", &unfinished.concat())).len(), 2);
         assert!(check_whitespace(&file("a.md", "Title\n=======\n")).is_empty());
     }
 

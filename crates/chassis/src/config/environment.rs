@@ -37,10 +37,7 @@ pub struct Environment {
 impl Environment {
     /// The environment of this process. Only a program's `main` calls this.
     #[must_use]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the process's own"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the process's own")]
     pub fn from_process() -> Self {
         let mut environment = Self::default();
         for (name, value) in std::env::vars_os() {
@@ -64,9 +61,7 @@ impl Environment {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.variables
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(super) fn unreadable(&self) -> impl Iterator<Item = &str> {
@@ -76,22 +71,14 @@ impl Environment {
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        let variables = variables
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        Self {
-            variables,
-            unreadable: Vec::new(),
-        }
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, unreadable: Vec::new() }
     }
 }
 
 /// The number only: an environment holds secrets of everybody.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment")
-            .field("variables", &self.variables.len())
-            .finish()
+        f.debug_struct("Environment").field("variables", &self.variables.len()).finish()
     }
 }

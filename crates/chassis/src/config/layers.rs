@@ -23,16 +23,8 @@ pub(super) struct Change {
 }
 
 /// All changes in the order in which they count, the last one for a key wins.
-pub(super) fn collect(
-    schema: &Schema,
-    sources: &Sources,
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<Change> {
-    let mut layer = Layer {
-        schema,
-        mistakes,
-        changes: Vec::new(),
-    };
+pub(super) fn collect(schema: &Schema, sources: &Sources, mistakes: &mut Vec<Mistake>) -> Vec<Change> {
+    let mut layer = Layer { schema, mistakes, changes: Vec::new() };
     if let Some(path) = &sources.file {
         layer.read_file(path);
     }
@@ -56,10 +48,7 @@ impl Layer<'_> {
 
     fn read_file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let whole = Source::File {
-            path: name.clone(),
-            line: 0,
-        };
+        let whole = Source::File { path: name.clone(), line: 0 };
         let text = match read_limited(path) {
             Ok(text) => text,
             Err(reason) => return self.mistake(whole, format!("cannot be read: {reason}")),
@@ -67,9 +56,7 @@ impl Layer<'_> {
         let (table, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
             // What a broken file would have set is not known well enough to judge it.
-            let mistakes = errors
-                .iter()
-                .map(|error| syntax_mistake(&name, &text, error));
+            let mistakes = errors.iter().map(|error| syntax_mistake(&name, &text, error));
             self.mistakes.extend(mistakes);
             return;
         }
@@ -82,22 +69,12 @@ impl Layer<'_> {
         for (name, value) in members {
             let key = join(prefix, name.get_ref());
             let line = line_of(text, name.span().start);
-            let source = Source::File {
-                path: file.to_owned(),
-                line,
-            };
+            let source = Source::File { path: file.to_owned(), line };
             self.read_member(file, text, key, value, source);
         }
     }
 
-    fn read_member(
-        &mut self,
-        file: &str,
-        text: &str,
-        key: String,
-        value: &Spanned<DeValue<'_>>,
-        source: Source,
-    ) {
+    fn read_member(&mut self, file: &str, text: &str, key: String, value: &Spanned<DeValue<'_>>, source: Source) {
         let schema = self.schema;
         match value.get_ref() {
             DeValue::Table(inner) if schema.is_section(&key) => {
@@ -108,11 +85,7 @@ impl Layer<'_> {
                     Some(known) => {
                         format!("`{key}` must be {}, not a section", known.default.kind())
                     }
-                    None => unknown(
-                        "section",
-                        &key,
-                        schema.nearest_section(&key).map(str::to_owned),
-                    ),
+                    None => unknown("section", &key, schema.nearest_section(&key).map(str::to_owned)),
                 };
                 self.mistake(source, problem);
             }
@@ -122,9 +95,7 @@ impl Layer<'_> {
             scalar => match schema.key(&key) {
                 Some(known) => {
                     let value = Value::from_toml(scalar);
-                    let found = value
-                        .as_ref()
-                        .map_or_else(|| format!("a {}", scalar.type_str()), ToString::to_string);
+                    let found = value.as_ref().map_or_else(|| format!("a {}", scalar.type_str()), ToString::to_string);
                     let value = value.and_then(|value| value.coerced(&known.default));
                     self.set(known, value, &found, source);
                 }
@@ -185,21 +156,13 @@ impl Layer<'_> {
     /// `value` is `None` when what was `found` is not of the key's kind.
     fn set(&mut self, known: &Key, value: Option<Value>, found: &str, source: Source) {
         let key = &known.path;
-        let found = if is_secret(key) {
-            String::new()
-        } else {
-            format!(", found {found}")
-        };
+        let found = if is_secret(key) { String::new() } else { format!(", found {found}") };
         let Some(value) = value else {
             let kind = known.default.kind();
             return self.mistake(source, format!("`{key}` must be {kind}{found}"));
         };
         match check(known, value) {
-            Ok(value) => self.changes.push(Change {
-                key: key.clone(),
-                value,
-                source,
-            }),
+            Ok(value) => self.changes.push(Change { key: key.clone(), value, source }),
             Err(expected) => self.mistake(source, format!("`{key}` must be {expected}{found}")),
         }
     }
@@ -208,17 +171,15 @@ impl Layer<'_> {
 /// The value in its canonical spelling, or what it should have been.
 fn check(known: &Key, value: Value) -> Result<Value, String> {
     match (&known.allowed, value) {
-        (Some(Allowed::Words(words)), Value::Text(text)) => words
-            .iter()
-            .find(|word| word.eq_ignore_ascii_case(&text))
-            .map(|word| Value::Text(word.clone()))
-            .ok_or_else(|| {
-                let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-                format!("one of {}", words.join(", "))
-            }),
-        (Some(Allowed::Range(low, high)), Value::Int(number))
-            if !(*low..=*high).contains(&number) =>
-        {
+        (Some(Allowed::Words(words)), Value::Text(text)) => {
+            words.iter().find(|word| word.eq_ignore_ascii_case(&text)).map(|word| Value::Text(word.clone())).ok_or_else(
+                || {
+                    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                    format!("one of {}", words.join(", "))
+                },
+            )
+        }
+        (Some(Allowed::Range(low, high)), Value::Int(number)) if !(*low..=*high).contains(&number) => {
             Err(format!("from {low} to {high}"))
         }
         // No setting with a default of zero or more has a meaning below zero.
@@ -245,9 +206,7 @@ fn variable(key: &str) -> String {
 }
 
 fn read_limited(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .len();
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > FILE_BYTES_MAX {
         return Err(format!("it has {size} bytes, more than {FILE_BYTES_MAX}"));
     }

@@ -20,10 +20,7 @@ pub(super) struct Key {
     pub(super) path: String,
     pub(super) default: Value,
     /// The comment's lines, without `#`.
-    #[cfg_attr(
-        not(test),
-        allow(dead_code, reason = "checked by a test: every key has one")
-    )]
+    #[cfg_attr(not(test), allow(dead_code, reason = "checked by a test: every key has one"))]
     pub(super) comment: Vec<String>,
     pub(super) allowed: Option<Allowed>,
 }
@@ -39,14 +36,9 @@ impl Allowed {
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim().strip_suffix('.')?;
         if let Some((low, high)) = text.split_once(" to ") {
-            return Some(Self::Range(
-                low.trim().parse().ok()?,
-                high.trim().parse().ok()?,
-            ));
+            return Some(Self::Range(low.trim().parse().ok()?, high.trim().parse().ok()?));
         }
-        let words = text
-            .split(',')
-            .map(|word| word.trim().trim_matches('"').to_owned());
+        let words = text.split(',').map(|word| word.trim().trim_matches('"').to_owned());
         Some(Self::Words(words.collect()))
     }
 }
@@ -69,11 +61,7 @@ impl Schema {
         collect_keys(text, "", table.get_ref(), &mut found, &mut mistakes);
         found.sort_by_key(|(start, _)| *start);
         let keys: Vec<Key> = found.into_iter().map(|(_, key)| key).collect();
-        if mistakes.is_empty() {
-            Ok(Self { keys })
-        } else {
-            Err(ConfigError::new(mistakes))
-        }
+        if mistakes.is_empty() { Ok(Self { keys }) } else { Err(ConfigError::new(mistakes)) }
     }
 
     pub(super) fn keys(&self) -> &[Key] {
@@ -96,32 +84,21 @@ impl Schema {
 
     /// The existing section that is most like `path`, if one is like it at all.
     pub(super) fn nearest_section(&self, path: &str) -> Option<&str> {
-        let sections = self
-            .keys
-            .iter()
-            .filter_map(|key| Some(key.path.rsplit_once('.')?.0));
+        let sections = self.keys.iter().filter_map(|key| Some(key.path.rsplit_once('.')?.0));
         nearest(path, sections)
     }
 }
 
 /// Where in `text` a byte stands, as a line from 1.
 pub(super) fn line_of(text: &str, byte: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(byte)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes().iter().take(byte).filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// A syntax error, without the line's text: it may hold a secret.
 pub(super) fn syntax_mistake(path: &str, text: &str, error: &toml::de::Error) -> Mistake {
     let line = error.span().map_or(0, |span| line_of(text, span.start));
     Mistake {
-        source: Source::File {
-            path: path.to_owned(),
-            line,
-        },
+        source: Source::File { path: path.to_owned(), line },
         problem: format!("is not TOML: {}", error.message()),
     }
 }
@@ -151,61 +128,36 @@ fn collect_keys(
         let start = name.span().start;
         let line = line_of(text, start);
         let mut mistake = |problem: String| {
-            let source = Source::File {
-                path: NAME.to_owned(),
-                line,
-            };
+            let source = Source::File { path: NAME.to_owned(), line };
             mistakes.push(Mistake { source, problem });
         };
         let Some(default) = Value::from_toml(value.get_ref()) else {
-            mistake(format!(
-                "`{path}` has a kind of value that no setting can have"
-            ));
+            mistake(format!("`{path}` has a kind of value that no setting can have"));
             continue;
         };
         let comment = comment_above(text, line);
-        let allowed = comment
-            .iter()
-            .find_map(|line| line.strip_prefix("Allowed:"));
+        let allowed = comment.iter().find_map(|line| line.strip_prefix("Allowed:"));
         let allowed = match allowed.map(Allowed::parse) {
             None => None,
             Some(Some(allowed)) => Some(allowed),
             Some(None) => {
-                mistake(format!(
-                    "`{path}` has an `Allowed:` line that cannot be read"
-                ));
+                mistake(format!("`{path}` has an `Allowed:` line that cannot be read"));
                 continue;
             }
         };
-        found.push((
-            start,
-            Key {
-                path,
-                default,
-                comment,
-                allowed,
-            },
-        ));
+        found.push((start, Key { path, default, comment, allowed }));
     }
 }
 
 /// The comment lines directly above a line (counted from 1).
 fn comment_above(text: &str, line: usize) -> Vec<String> {
     let above: Vec<&str> = text.lines().take(line.saturating_sub(1)).collect();
-    let mut comment: Vec<String> = above
-        .iter()
-        .rev()
-        .map_while(|line| line.trim().strip_prefix('#'))
-        .map(|line| line.trim().to_owned())
-        .collect();
+    let mut comment: Vec<String> =
+        above.iter().rev().map_while(|line| line.trim().strip_prefix('#')).map(|line| line.trim().to_owned()).collect();
     comment.reverse();
     comment
 }
 
 pub(super) fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{prefix}.{name}")
-    }
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
 }

@@ -37,10 +37,7 @@ impl Value {
     }
 
     fn items(items: &DeArray<'_>) -> Option<Vec<Self>> {
-        items
-            .iter()
-            .map(|item| Self::from_toml(item.get_ref()))
-            .collect()
+        items.iter().map(|item| Self::from_toml(item.get_ref())).collect()
     }
 
     /// Reads text from a variable or a flag as a value of the kind that `like` is.
@@ -48,16 +45,12 @@ impl Value {
         Some(match like {
             Self::Bool(_) => Self::Bool(text.parse().ok()?),
             Self::Int(_) => Self::Int(text.parse().ok()?),
-            Self::Float(_) => {
-                Self::Float(text.parse().ok().filter(|value: &f64| value.is_finite())?)
-            }
+            Self::Float(_) => Self::Float(text.parse().ok().filter(|value: &f64| value.is_finite())?),
             Self::Text(_) => Self::Text(text.to_owned()),
             Self::List(_) if text.is_empty() => Self::List(Vec::new()),
             Self::List(items) => {
                 let element = items.first().cloned().unwrap_or(Self::Text(String::new()));
-                let parts = text
-                    .split(',')
-                    .map(|part| Self::from_text(part.trim(), &element));
+                let parts = text.split(',').map(|part| Self::from_text(part.trim(), &element));
                 Self::List(parts.collect::<Option<_>>()?)
             }
         })
@@ -69,16 +62,11 @@ impl Value {
             #[allow(clippy::cast_precision_loss, reason = "a setting is no large number")]
             (Self::Int(number), Self::Float(_)) => Some(Self::Float(number as f64)),
             (Self::List(items), Self::List(like)) => match like.first() {
-                Some(element) => items
-                    .into_iter()
-                    .map(|item| item.coerced(element))
-                    .collect::<Option<_>>(),
+                Some(element) => items.into_iter().map(|item| item.coerced(element)).collect::<Option<_>>(),
                 None => Some(items),
             }
             .map(Self::List),
-            (value, like) => {
-                (std::mem::discriminant(&value) == std::mem::discriminant(like)).then_some(value)
-            }
+            (value, like) => (std::mem::discriminant(&value) == std::mem::discriminant(like)).then_some(value),
         }
     }
 
@@ -142,10 +130,8 @@ impl Node {
                 Some((section, _)) if nodes.iter().any(|(name, _)| name == section) => {}
                 Some((section, _)) => {
                     let prefix = format!("{section}.");
-                    let inner: Vec<(&str, &Value)> = members
-                        .iter()
-                        .filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?, *value)))
-                        .collect();
+                    let inner: Vec<(&str, &Value)> =
+                        members.iter().filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?, *value))).collect();
                     nodes.push((section.to_owned(), Self::tree(&inner)));
                 }
             }
@@ -174,9 +160,7 @@ impl<'de> Deserializer<'de> for Node {
             Self::Scalar(Value::List(items)) => {
                 SeqDeserializer::new(items.into_iter().map(Self::Scalar)).deserialize_any(visitor)
             }
-            Self::Section(nodes) => {
-                MapDeserializer::new(nodes.into_iter()).deserialize_any(visitor)
-            }
+            Self::Section(nodes) => MapDeserializer::new(nodes.into_iter()).deserialize_any(visitor),
         }
     }
 
@@ -188,11 +172,7 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 

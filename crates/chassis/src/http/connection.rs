@@ -94,9 +94,7 @@ pub(super) async fn serve(
     close.cancel();
     let open = connections.len();
     tracing::debug!(%service, open, "port closed, finishing requests in flight");
-    let drained = timeout(limits.drain_timeout, async {
-        while connections.join_next().await.is_some() {}
-    });
+    let drained = timeout(limits.drain_timeout, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
         let cut = connections.len();
         tracing::warn!(%service, cut, "requests in flight were cut off after the drain timeout");
@@ -105,14 +103,8 @@ pub(super) async fn serve(
 }
 
 /// The next connection, once there is room for it. Cancel safe.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let place = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let place = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, place),
@@ -128,9 +120,7 @@ async fn accept(
 fn concerns_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
 }
 
@@ -174,10 +164,8 @@ impl Connection {
 fn with_peer(
     router: Router,
     peer: SocketAddr,
-) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
-+ Clone
-+ Send
-+ 'static {
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static> + Clone + Send + 'static
+{
     router.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));

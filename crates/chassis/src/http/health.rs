@@ -44,17 +44,13 @@ impl Health {
     /// Not as it should be.
     #[must_use]
     pub fn degraded(reason: impl Into<String>) -> Self {
-        Self::Degraded {
-            reason: reason.into(),
-        }
+        Self::Degraded { reason: reason.into() }
     }
 
     /// Not usable.
     #[must_use]
     pub fn down(reason: impl Into<String>) -> Self {
-        Self::Down {
-            reason: reason.into(),
-        }
+        Self::Down { reason: reason.into() }
     }
 
     /// The worst is the greatest.
@@ -95,9 +91,7 @@ pub struct HealthChecks {
 
 impl fmt::Debug for HealthChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HealthChecks")
-            .field("checks", &self.all().len())
-            .finish()
+        f.debug_struct("HealthChecks").field("checks", &self.all().len()).finish()
     }
 }
 
@@ -118,10 +112,7 @@ impl HealthChecks {
     }
 
     fn all(&self) -> Checks {
-        self.checks
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.checks.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks all at once; no answer within `limit`, or a panic, is down.
@@ -151,9 +142,7 @@ pub(super) struct Operations {
 
 impl Operations {
     pub(super) fn into_router(self) -> Router {
-        let mut router = Router::new()
-            .route("/health/live", get(live))
-            .route("/health/ready", get(ready));
+        let mut router = Router::new().route("/health/live", get(live)).route("/health/ready", get(ready));
         if self.telemetry.is_some() {
             router = router.route("/metrics", get(metrics));
         }
@@ -171,28 +160,19 @@ async fn ready(State(operations): State<Operations>) -> Response {
     if operations.draining.is_cancelled() {
         report.push(("process".to_owned(), Health::down("stopping")));
     }
-    let worst = report
-        .iter()
-        .map(|(_, health)| health.rank())
-        .max()
-        .unwrap_or(0);
+    let worst = report.iter().map(|(_, health)| health.rank()).max().unwrap_or(0);
     let (status, word) = match worst {
         0 => (StatusCode::OK, "ready"),
         1 => (StatusCode::OK, "degraded"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "down"),
     };
-    let checks: serde_json::Map<String, serde_json::Value> = report
-        .into_iter()
-        .map(|(name, health)| (name, serde_json::json!(health)))
-        .collect();
+    let checks: serde_json::Map<String, serde_json::Value> =
+        report.into_iter().map(|(name, health)| (name, serde_json::json!(health))).collect();
     let body = Json(serde_json::json!({ "status": word, "checks": checks }));
     (status, [(header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
 async fn metrics(State(operations): State<Operations>) -> Response {
-    let text = operations
-        .telemetry
-        .map(|telemetry| telemetry.render())
-        .unwrap_or_default();
+    let text = operations.telemetry.map(|telemetry| telemetry.render()).unwrap_or_default();
     ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response()
 }

@@ -17,9 +17,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::error_code::ErrorCode;
-use crate::metrics::{
-    HTTP_PANICS_TOTAL, HTTP_REQUEST_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL,
-};
+use crate::metrics::{HTTP_PANICS_TOTAL, HTTP_REQUEST_SECONDS, HTTP_REQUESTS_IN_FLIGHT, HTTP_REQUESTS_TOTAL};
 use crate::problem::Problem;
 use crate::request_id::{REQUEST_ID_HEADER, RequestId};
 
@@ -39,21 +37,14 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(service: &Arc<str>, timeout: Duration, in_flight_max: Option<usize>) -> Self {
-        let room =
-            in_flight_max.map(|max| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))));
-        Self {
-            service: Arc::clone(service),
-            timeout,
-            room,
-        }
+        let room = in_flight_max.map(|max| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))));
+        Self { service: Arc::clone(service), timeout, room }
     }
 
     async fn answer(&self, request: Request, next: Next) -> Response {
         let _place = match self.room.as_ref().map(|room| room.try_acquire()) {
             Some(Err(_)) => {
-                return Problem::new(ErrorCode::Overloaded)
-                    .retry_after(OVERLOADED_RETRY)
-                    .into_response();
+                return Problem::new(ErrorCode::Overloaded).retry_after(OVERLOADED_RETRY).into_response();
             }
             place => place,
         };
@@ -62,10 +53,8 @@ impl Gate {
         match tokio::time::timeout(self.timeout, handled).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => {
-                metrics::counter!(HTTP_PANICS_TOTAL, "service" => Arc::clone(&self.service))
-                    .increment(1);
-                Problem::internal(format!("handler panicked: {}", panic_text(panic.as_ref())))
-                    .into_response()
+                metrics::counter!(HTTP_PANICS_TOTAL, "service" => Arc::clone(&self.service)).increment(1);
+                Problem::internal(format!("handler panicked: {}", panic_text(panic.as_ref()))).into_response()
             }
             Err(_) => Problem::new(ErrorCode::Timeout)
                 .detail(format!("no answer within {} ms", self.timeout.as_millis()))

@@ -43,11 +43,7 @@ impl Authenticator for Away {
 async fn operator_token_opens_the_route() {
     for scheme in ["Bearer", "bearer"] {
         let authorization = format!("{scheme} {TOKEN}");
-        let response = call(
-            guarded(operator()),
-            request("/topics", Some(&authorization)),
-        )
-        .await;
+        let response = call(guarded(operator()), request("/topics", Some(&authorization))).await;
         assert_eq!(response.status(), StatusCode::OK);
     }
 }
@@ -64,11 +60,7 @@ async fn everything_else_is_refused_with_a_challenge() {
     ];
     for authorization in wrong {
         let response = call(guarded(operator()), request("/topics", authorization)).await;
-        assert_eq!(
-            response.status(),
-            StatusCode::UNAUTHORIZED,
-            "{authorization:?}"
-        );
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{authorization:?}");
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
         assert_eq!(json_of(response).await["code"], "unauthenticated");
     }
@@ -77,11 +69,7 @@ async fn everything_else_is_refused_with_a_challenge() {
 #[tokio::test]
 async fn nobody_is_let_in_while_the_authenticator_is_away() {
     let authorization = format!("Bearer {TOKEN}x");
-    let response = call(
-        guarded(Arc::new(Away)),
-        request("/topics", Some(&authorization)),
-    )
-    .await;
+    let response = call(guarded(Arc::new(Away)), request("/topics", Some(&authorization))).await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let document = json_of(response).await;
     assert_eq!(document["code"], "unavailable");
@@ -96,11 +84,7 @@ async fn first_authenticator_that_knows_the_token_answers() {
     let response = call(router.clone(), request("/topics", Some(&known))).await;
     assert_eq!(response.status(), StatusCode::OK);
     let response = call(router, request("/topics", Some("Bearer unknown"))).await;
-    assert_eq!(
-        response.status(),
-        StatusCode::SERVICE_UNAVAILABLE,
-        "it may be known to the other"
-    );
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "it may be known to the other");
 }
 
 #[tokio::test]

@@ -25,13 +25,11 @@ fn sources(file: Option<&NamedTempFile>, variables: &[(&str, &str)], flags: &[&s
 
 /// The message with the temporary file's name taken out.
 fn message(error: &ConfigError, file: &NamedTempFile) -> String {
-    error
-        .to_string()
-        .replace(&file.path().display().to_string(), "FILE")
+    error.to_string().replace(&file.path().display().to_string(), "FILE")
 }
 
+/// What the seed's variables are about; the whole section is eventkit's.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Kafka {
     brokers: String,
     client_id: Option<String>,
@@ -77,12 +75,7 @@ fn every_mistake_of_every_layer_is_told_at_once_with_its_place() {
         ("TECHLEET_TEST_POSTGRES_URL", "postgres://ignored"),
         ("PATH", "/bin"),
     ];
-    let flags = [
-        "http.connections_max=many",
-        "http=1",
-        "listen",
-        "log.fliter=info",
-    ];
+    let flags = ["http.connections_max=many", "http=1", "listen", "log.fliter=info"];
     let error = Settings::load(&sources(Some(&file), &variables, &flags)).unwrap_err();
     insta::assert_snapshot!(message(&error, &file));
 }
@@ -93,20 +86,12 @@ fn later_layers_override_earlier_ones_key_by_key() {
         "[http]\nrequest_timeout_ms = 1\ndrain_timeout_ms = 1\nbody_bytes_max = 1\n",
         "[log]\nformat = \"json\"\n",
     ));
-    let variables = [
-        ("TECHLEET_HTTP__DRAIN_TIMEOUT_MS", "2"),
-        ("TECHLEET_HTTP__BODY_BYTES_MAX", "2"),
-    ];
+    let variables = [("TECHLEET_HTTP__DRAIN_TIMEOUT_MS", "2"), ("TECHLEET_HTTP__BODY_BYTES_MAX", "2")];
     let flags = ["http.body_bytes_max=7", "http.body_bytes_max=3"];
     let settings = Settings::load(&sources(Some(&file), &variables, &flags)).unwrap();
     let http: HttpConfig = settings.section("http").unwrap();
     assert_eq!(
-        (
-            http.request_timeout_ms,
-            http.drain_timeout_ms,
-            http.body_bytes_max,
-            http.drain_delay_ms
-        ),
+        (http.request_timeout_ms, http.drain_timeout_ms, http.body_bytes_max, http.drain_delay_ms),
         (1, 2, 3, 0)
     );
     assert_eq!(settings.get::<String>("log.format").unwrap(), "json");
@@ -114,14 +99,8 @@ fn later_layers_override_earlier_ones_key_by_key() {
     let path = file.path().display().to_string();
     let expected = [
         ("http.request_timeout_ms", Source::File { path, line: 2 }),
-        (
-            "http.drain_timeout_ms",
-            Source::Variable("TECHLEET_HTTP__DRAIN_TIMEOUT_MS".to_owned()),
-        ),
-        (
-            "http.body_bytes_max",
-            Source::Flag("http.body_bytes_max".to_owned()),
-        ),
+        ("http.drain_timeout_ms", Source::Variable("TECHLEET_HTTP__DRAIN_TIMEOUT_MS".to_owned())),
+        ("http.body_bytes_max", Source::Flag("http.body_bytes_max".to_owned())),
         ("http.drain_delay_ms", Source::Default),
     ];
     for (key, source) in expected {
@@ -150,10 +129,7 @@ fn names_of_other_tools_are_aliases() {
     assert_eq!(kafka.brokers, "kafka-1:9092,kafka-2:9092");
     assert_eq!(kafka.client_id.as_deref(), Some("user-service"));
     assert_eq!(kafka.group_id.as_deref(), Some("user-service-group"));
-    assert_eq!(
-        kafka.security_protocol, "SASL_SSL",
-        "the canonical spelling"
-    );
+    assert_eq!(kafka.security_protocol, "SASL_SSL", "the canonical spelling");
     assert_eq!(kafka.sasl_mechanism.as_deref(), Some("PLAIN"));
     assert_eq!(kafka.sasl_username.as_deref(), Some("me"));
     assert_eq!(kafka.sasl_password.unwrap().expose(), "secret-1");
@@ -167,10 +143,7 @@ fn names_of_other_tools_are_aliases() {
 
 #[test]
 fn variable_with_our_own_prefix_wins_over_an_alias() {
-    let variables = [
-        ("KAFKA_BROKERS", "alias:1"),
-        ("TECHLEET_KAFKA__BROKERS", "own:1"),
-    ];
+    let variables = [("KAFKA_BROKERS", "alias:1"), ("TECHLEET_KAFKA__BROKERS", "own:1")];
     let settings = Settings::load(&sources(None, &variables, &[])).unwrap();
     assert_eq!(settings.get::<String>("kafka.brokers").unwrap(), "own:1");
 }
@@ -182,10 +155,7 @@ fn empty_text_is_none_where_a_field_is_optional() {
     assert!(kafka.client_id.is_none() && kafka.group_id.is_none() && kafka.ssl_ca.is_none());
     assert!(kafka.sasl_password.is_none());
     let redis: Redis = settings.section("redis").unwrap();
-    assert!(
-        redis.password.is_empty(),
-        "a field that is not optional keeps the empty text"
-    );
+    assert!(redis.password.is_empty(), "a field that is not optional keeps the empty text");
 }
 
 #[test]
@@ -197,11 +167,7 @@ fn listing_names_every_source_and_no_secret() {
     );
     let sources = sources(
         None,
-        &[
-            ("REDIS_PASSWORD", "hunter2"),
-            ("REDIS_HOST", "cache"),
-            ("TECHLEET_KAFKA__LIST", "x, y"),
-        ],
+        &[("REDIS_PASSWORD", "hunter2"), ("REDIS_HOST", "cache"), ("TECHLEET_KAFKA__LIST", "x, y")],
         &["http.port=2"],
     );
     let settings = Settings::load_with_defaults(defaults, &sources).unwrap();
@@ -213,16 +179,10 @@ fn listing_names_every_source_and_no_secret() {
 fn secrets_are_in_no_message() {
     let file = file("[redis]\npassword = 424242\n[kafka]\nsasl_password = \"hunter2\n");
     let error = Settings::load(&sources(Some(&file), &[], &[])).unwrap_err();
-    assert!(
-        !message(&error, &file).contains("hunter2"),
-        "a syntax error shows no line: {error}"
-    );
+    assert!(!message(&error, &file).contains("hunter2"), "a syntax error shows no line: {error}");
     let file = self::file("[redis]\npassword = 424242\n");
     let error = Settings::load(&sources(Some(&file), &[], &[])).unwrap_err();
-    assert_eq!(
-        message(&error, &file),
-        "configuration: FILE:2: `redis.password` must be a text"
-    );
+    assert_eq!(message(&error, &file), "configuration: FILE:2: `redis.password` must be a text");
 }
 
 #[test]
@@ -251,14 +211,9 @@ fn sections_of_the_default_file_fit_their_structures() {
     let limits: LifecycleConfig = settings.section("lifecycle").unwrap();
     let http: HttpConfig = settings.section("http").unwrap();
     assert!(limits.part_stop_timeout_ms > http.drain_timeout_ms + http.drain_delay_ms);
+    settings.section::<eventkit::transport::kafka::KafkaConfig>("kafka").unwrap();
     let database: db::Config = settings.section("database").unwrap();
-    let known = format!(
-        "{:?}",
-        db::Config {
-            url: String::new(),
-            ..db::Config::default()
-        }
-    );
+    let known = format!("{:?}", db::Config { url: String::new(), ..db::Config::default() });
     assert_eq!(format!("{database:?}"), known, "both default the same");
 }
 
@@ -268,12 +223,7 @@ fn missing_file_is_a_mistake() {
     sources.file = Some("does/not/exist.toml".into());
     let error = Settings::load(&sources).unwrap_err();
     assert_eq!(error.mistakes().len(), 2, "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains("does/not/exist.toml: cannot be read"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does/not/exist.toml: cannot be read"), "{error}");
 }
 
 #[test]

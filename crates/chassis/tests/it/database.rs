@@ -6,11 +6,9 @@ use chassis::{DataDir, Databases, Error, Health, HealthCheck, Problem, Settings,
 use tempfile::{TempDir, tempdir};
 
 fn databases(root: &TempDir, url: &str) -> Databases {
-    let settings = Settings::load(&Sources {
-        environment: [("DATABASE_URL", url)].into_iter().collect(),
-        ..Sources::default()
-    })
-    .unwrap();
+    let settings =
+        Settings::load(&Sources { environment: [("DATABASE_URL", url)].into_iter().collect(), ..Sources::default() })
+            .unwrap();
     Databases::new(&settings, &DataDir::open(root.path().join("data")).unwrap()).unwrap()
 }
 
@@ -21,21 +19,12 @@ async fn parts_have_their_files_in_the_data_directory_by_default() {
     for part in ["user-service", "container"] {
         let db = databases.open(part).await.unwrap();
         let mut unit = db.begin().await.unwrap();
-        unit.execute("create table thing (id bigint primary key)", &[])
-            .await
-            .unwrap();
+        unit.execute("create table thing (id bigint primary key)", &[]).await.unwrap();
         unit.commit().await.unwrap();
         assert_eq!(DatabaseCheck(db.clone()).check().await, Health::Ready);
         db.close().await;
-        assert!(matches!(
-            DatabaseCheck(db).check().await,
-            Health::Down { .. }
-        ));
-        let file = root
-            .path()
-            .join("data")
-            .join(part)
-            .join(format!("{part}.db"));
+        assert!(matches!(DatabaseCheck(db).check().await, Health::Down { .. }));
+        let file = root.path().join("data").join(part).join(format!("{part}.db"));
         assert!(file.is_file(), "{}", file.display());
     }
 }
@@ -82,18 +71,9 @@ async fn errors_of_the_database_become_problems() {
     let root = tempdir().unwrap();
     let db = databases(&root, "").open("user-service").await.unwrap();
     let mut unit = db.begin().await.unwrap();
-    unit.execute(
-        "create table thing (id bigint primary key, other bigint unique)",
-        &[],
-    )
-    .await
-    .unwrap();
-    unit.execute("insert into thing (id, other) values (1, 1)", &[])
-        .await
-        .unwrap();
-    let taken = unit
-        .execute("insert into thing (id, other) values (2, 1)", &[])
-        .await;
+    unit.execute("create table thing (id bigint primary key, other bigint unique)", &[]).await.unwrap();
+    unit.execute("insert into thing (id, other) values (1, 1)", &[]).await.unwrap();
+    let taken = unit.execute("insert into thing (id, other) values (2, 1)", &[]).await;
     unit.rollback().await;
     let broken = db.query("select nonsense from nowhere", &[]).await;
     let cases = [
@@ -107,10 +87,6 @@ async fn errors_of_the_database_become_problems() {
         let name = format!("{error:?}");
         let response = Problem::from(error).into_response();
         assert_eq!(response.status(), status, "{name}");
-        assert_eq!(
-            response.headers().contains_key("retry-after"),
-            again,
-            "{name}"
-        );
+        assert_eq!(response.headers().contains_key("retry-after"), again, "{name}");
     }
 }

@@ -38,14 +38,9 @@ fn router() -> Router {
                 let first = &new.addresses[0];
                 format!("{} {} {}", new.email, first.city, first.number)
             })
-            .get(async |ValidQuery(page): ValidQuery<Page>| {
-                format!("{} {}", page.page, page.sort.unwrap_or_default())
-            }),
+            .get(async |ValidQuery(page): ValidQuery<Page>| format!("{} {}", page.page, page.sort.unwrap_or_default())),
         )
-        .route(
-            "/employees/{id}",
-            get(async |ValidPath(id): ValidPath<u64>| id.to_string()),
-        )
+        .route("/employees/{id}", get(async |ValidPath(id): ValidPath<u64>| id.to_string()))
         .route(
             "/teams/{team}/{id}",
             get(async |ValidPath((team, id)): ValidPath<(String, u64)>| format!("{team} {id}")),
@@ -64,9 +59,7 @@ async fn post_json(content_type: Option<&str>, body: impl Into<Body>) -> (u16, V
 async fn get_text(path: &str) -> (u16, String) {
     let response = call(router(), Request::get(path).body(Body::empty()).unwrap()).await;
     let status = response.status().as_u16();
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 16)
-        .await
-        .unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
@@ -78,25 +71,15 @@ async fn get_problem(path: &str) -> (u16, Value) {
 #[tokio::test]
 async fn good_data_reaches_the_handler() {
     let body = r#"{"email":"a@b.c","addresses":[{"city":"Hue","number":7}]}"#;
-    for content_type in [
-        "application/json",
-        "Application/JSON; charset=utf-8",
-        "application/merge-patch+json",
-    ] {
+    for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
         let request = Request::post("/employees").header("content-type", content_type);
         let response = call(router(), request.body(Body::from(body)).unwrap()).await;
         assert_eq!(response.status(), 200, "{content_type}");
     }
-    assert_eq!(
-        get_text("/employees?page=3&sort=-email").await,
-        (200, "3 -email".to_owned())
-    );
+    assert_eq!(get_text("/employees?page=3&sort=-email").await, (200, "3 -email".to_owned()));
     assert_eq!(get_text("/employees").await, (200, "0 ".to_owned()));
     assert_eq!(get_text("/employees/42").await, (200, "42".to_owned()));
-    assert_eq!(
-        get_text("/teams/core/42").await,
-        (200, "core 42".to_owned())
-    );
+    assert_eq!(get_text("/teams/core/42").await, (200, "core 42".to_owned()));
 }
 
 #[tokio::test]
@@ -107,61 +90,33 @@ async fn field_that_does_not_fit_is_named_by_its_path() {
             "addresses[1].number",
             "invalid type: string \"x\", expected u16",
         ),
-        (
-            r#"{"email":"a","addresses":[{"number":7}]}"#,
-            "addresses[0].city",
-            "is required",
-        ),
+        (r#"{"email":"a","addresses":[{"number":7}]}"#, "addresses[0].city", "is required"),
         (r#"{"addresses":[]}"#, "email", "is required"),
         (
             r#"{"email":"a","addresses":[],"salary":1}"#,
             "salary",
             "unknown field `salary`, expected `email` or `addresses`",
         ),
-        (
-            "[]",
-            "",
-            "invalid length 0, expected struct NewEmployee with 2 elements",
-        ),
+        ("[]", "", "invalid length 0, expected struct NewEmployee with 2 elements"),
     ];
     for (body, field, message) in cases {
         let (status, document) = post_json(Some("application/json"), body).await;
-        assert_eq!(
-            (status, &document["code"]),
-            (422, &json!("validation_failed")),
-            "{body}"
-        );
-        assert_eq!(
-            document["errors"],
-            json!([{ "field": field, "message": message }]),
-            "{body}"
-        );
+        assert_eq!((status, &document["code"]), (422, &json!("validation_failed")), "{body}");
+        assert_eq!(document["errors"], json!([{ "field": field, "message": message }]), "{body}");
     }
 }
 
 #[tokio::test]
 async fn what_is_not_json_is_told_with_its_place_but_not_repeated() {
-    for body in [
-        "",
-        "{\"email\": hunter2}",
-        "{} trailing",
-        "{\"email\":\"a\",\"addresses\":[]} x",
-    ] {
+    for body in ["", "{\"email\": hunter2}", "{} trailing", "{\"email\":\"a\",\"addresses\":[]} x"] {
         let (status, document) = post_json(Some("application/json"), body).await;
         let text = document.to_string();
         if body == "{} trailing" {
             // The structure is judged before the end is looked for.
-            assert_eq!(
-                (status, &document["code"]),
-                (422, &json!("validation_failed"))
-            );
+            assert_eq!((status, &document["code"]), (422, &json!("validation_failed")));
             continue;
         }
-        assert_eq!(
-            (status, &document["code"]),
-            (400, &json!("invalid_request")),
-            "{body}"
-        );
+        assert_eq!((status, &document["code"]), (400, &json!("invalid_request")), "{body}");
         assert!(text.contains("line 1, column"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
@@ -169,26 +124,16 @@ async fn what_is_not_json_is_told_with_its_place_but_not_repeated() {
 
 #[tokio::test]
 async fn body_of_another_type_is_refused_unread() {
-    for content_type in [
-        None,
-        Some("text/plain"),
-        Some("application/x-www-form-urlencoded"),
-    ] {
+    for content_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
         let (status, document) = post_json(content_type, "{}").await;
-        assert_eq!(
-            (status, &document["code"]),
-            (415, &json!("unsupported_media_type"))
-        );
+        assert_eq!((status, &document["code"]), (415, &json!("unsupported_media_type")));
     }
 }
 
 #[tokio::test]
 async fn body_beyond_the_limit_is_refused() {
     let (status, document) = post_json(Some("application/json"), vec![b' '; 1025]).await;
-    assert_eq!(
-        (status, &document["code"]),
-        (413, &json!("payload_too_large"))
-    );
+    assert_eq!((status, &document["code"]), (413, &json!("payload_too_large")));
     let (status, _) = post_json(Some("application/json"), vec![b' '; 1024]).await;
     assert_eq!(status, 400, "a body at the limit is read");
 }
@@ -196,20 +141,11 @@ async fn body_beyond_the_limit_is_refused() {
 #[tokio::test]
 async fn parameters_that_do_not_fit_are_named() {
     let (status, document) = get_problem("/employees?page=many").await;
-    assert_eq!(
-        (status, &document["code"]),
-        (400, &json!("invalid_request"))
-    );
+    assert_eq!((status, &document["code"]), (400, &json!("invalid_request")));
     assert_eq!(document["errors"][0]["field"], "page");
     let (status, document) = get_problem("/employees/abc").await;
-    assert_eq!(
-        (status, &document["code"]),
-        (400, &json!("invalid_request"))
-    );
-    assert_eq!(
-        document["detail"],
-        "the parameter of the path must be of type u64"
-    );
+    assert_eq!((status, &document["code"]), (400, &json!("invalid_request")));
+    assert_eq!(document["detail"], "the parameter of the path must be of type u64");
     let (status, document) = get_problem("/teams/core/abc").await;
     assert_eq!(status, 400);
     assert_eq!(document["errors"][0]["message"], "must be of type u64");

@@ -20,24 +20,11 @@ fn routes() -> Router {
 async fn request_id_of_the_client_comes_back_and_reaches_the_handler() {
     let server = serve_router(&http_config(), routes()).await;
     let url = format!("{}/things/1", server.url);
-    let response = Client::new()
-        .get(&url)
-        .header("x-request-id", "from-client-1")
-        .send()
-        .await
-        .unwrap();
+    let response = Client::new().get(&url).header("x-request-id", "from-client-1").send().await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "from-client-1");
     assert_eq!(response.text().await.unwrap(), "from-client-1");
-    let response = Client::new()
-        .get(&url)
-        .header("x-request-id", "two words")
-        .send()
-        .await
-        .unwrap();
-    let id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let response = Client::new().get(&url).header("x-request-id", "two words").send().await.unwrap();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
     assert_eq!(response.text().await.unwrap(), id);
 }
@@ -45,19 +32,9 @@ async fn request_id_of_the_client_comes_back_and_reaches_the_handler() {
 #[tokio::test]
 async fn unknown_routes_and_methods_are_problems() {
     let server = serve_router(&http_config(), routes()).await;
-    let response = Client::new()
-        .get(format!("{}/nothing", server.url))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
-    let id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let response = Client::new().get(format!("{}/nothing", server.url)).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(
         response.json::<Value>().await.unwrap(),
         json!({
@@ -70,11 +47,7 @@ async fn unknown_routes_and_methods_are_problems() {
         })
     );
     for path in ["/things", "/health/live"] {
-        let response = Client::new()
-            .delete(format!("{}{path}", server.url))
-            .send()
-            .await
-            .unwrap();
+        let response = Client::new().delete(format!("{}{path}", server.url)).send().await.unwrap();
         assert_eq!(response.status(), 405);
         assert!(response.headers().contains_key("allow"), "{path}");
         let document = response.json::<Value>().await.unwrap();
@@ -86,9 +59,7 @@ async fn unknown_routes_and_methods_are_problems() {
 async fn router_may_keep_a_fallback_of_its_own() {
     let router = routes().fallback(async || (StatusCode::NOT_FOUND, "a page"));
     let server = serve(HttpServer::new("test", &http_config(), router).own_fallback()).await;
-    let response = reqwest::get(format!("{}/nothing", server.url))
-        .await
-        .unwrap();
+    let response = reqwest::get(format!("{}/nothing", server.url)).await.unwrap();
     assert_eq!(response.text().await.unwrap(), "a page");
 }
 
@@ -97,22 +68,12 @@ async fn readiness_is_the_worst_of_the_checks() {
     let checks = HealthChecks::new();
     let server = serve(HttpServer::new("test", &http_config(), routes()).health(&checks)).await;
     let ready = async || {
-        let response = reqwest::get(format!("{}/health/ready", server.url))
-            .await
-            .unwrap();
-        (
-            response.status().as_u16(),
-            response.json::<Value>().await.unwrap(),
-        )
+        let response = reqwest::get(format!("{}/health/ready", server.url)).await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
-    assert_eq!(
-        ready().await,
-        (200, json!({ "status": "ready", "checks": {} }))
-    );
+    assert_eq!(ready().await, (200, json!({ "status": "ready", "checks": {} })));
     checks.add("database", || async { Health::Ready });
-    checks.add("relay", || async {
-        Health::degraded("oldest event waits for 40 s")
-    });
+    checks.add("relay", || async { Health::degraded("oldest event waits for 40 s") });
     let relay = json!({ "status": "degraded", "reason": "oldest event waits for 40 s" });
     assert_eq!(
         ready().await,
@@ -127,18 +88,9 @@ async fn readiness_is_the_worst_of_the_checks() {
     checks.add("database", || async { Health::down("disk is full") });
     let (status, body) = ready().await;
     assert_eq!((status, &body["status"]), (503, &json!("down")));
-    assert_eq!(
-        body["checks"]["database"],
-        json!({ "status": "down", "reason": "disk is full" })
-    );
-    let live = reqwest::get(format!("{}/health/live", server.url))
-        .await
-        .unwrap();
-    assert_eq!(
-        live.status(),
-        200,
-        "what is broken elsewhere must not restart us"
-    );
+    assert_eq!(body["checks"]["database"], json!({ "status": "down", "reason": "disk is full" }));
+    let live = reqwest::get(format!("{}/health/live", server.url)).await.unwrap();
+    assert_eq!(live.status(), 200, "what is broken elsewhere must not restart us");
 }
 
 #[tokio::test]
@@ -149,16 +101,11 @@ async fn check_that_hangs_or_panics_is_down() {
     let mut config = http_config();
     config.health_timeout_ms = 20;
     let server = serve(HttpServer::new("test", &config, routes()).health(&checks)).await;
-    let response = soon(reqwest::get(format!("{}/health/ready", server.url)))
-        .await
-        .unwrap();
+    let response = soon(reqwest::get(format!("{}/health/ready", server.url))).await.unwrap();
     assert_eq!(response.status(), 503);
     let body = response.json::<Value>().await.unwrap();
     assert_eq!(body["checks"]["hangs"]["reason"], "no answer within 20 ms");
-    assert_eq!(
-        body["checks"]["panics"]["reason"],
-        "the check itself failed"
-    );
+    assert_eq!(body["checks"]["panics"]["reason"], "the check itself failed");
 }
 
 #[tokio::test]
@@ -170,36 +117,20 @@ async fn metrics_count_by_route_and_never_by_path() {
         reqwest::get(format!("{}{path}", server.url)).await.unwrap();
     }
     let method = reqwest::Method::from_bytes(b"BREW").unwrap();
-    Client::new()
-        .request(method, format!("{}/things", server.url))
-        .send()
-        .await
-        .unwrap();
-    let text = reqwest::get(format!("{}/metrics", server.url))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    Client::new().request(method, format!("{}/things", server.url)).send().await.unwrap();
+    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
     let count = |labels: &[&str]| {
         let line = text.lines().find(|line| {
             line.starts_with("http_requests_total{")
                 && line.contains("service=\"metrics-test\"")
                 && labels.iter().all(|label| line.contains(label))
         });
-        line.and_then(|line| line.rsplit_once(' '))
-            .map(|(_, number)| number.to_owned())
+        line.and_then(|line| line.rsplit_once(' ')).map(|(_, number)| number.to_owned())
     };
-    assert_eq!(
-        count(&["route=\"/things/{id}\"", "status=\"200\"", "method=\"GET\""]).unwrap(),
-        "2"
-    );
+    assert_eq!(count(&["route=\"/things/{id}\"", "status=\"200\"", "method=\"GET\""]).unwrap(), "2");
     assert_eq!(count(&["route=\"none\"", "status=\"404\""]).unwrap(), "1");
     assert_eq!(count(&["method=\"other\"", "status=\"405\""]).unwrap(), "1");
-    assert!(
-        !text.contains("private-path") && !text.contains("BREW"),
-        "{text}"
-    );
+    assert!(!text.contains("private-path") && !text.contains("BREW"), "{text}");
     assert!(text.contains("http_request_seconds_bucket"), "{text}");
 }
 
@@ -207,29 +138,16 @@ async fn metrics_count_by_route_and_never_by_path() {
 async fn server_without_telemetry_has_no_metrics_route() {
     let server = HttpServer::new("test", &http_config(), routes());
     let router = server.into_router(&CancellationToken::new());
-    let server = serve(HttpServer::new(
-        "outer",
-        &http_config(),
-        Router::new().nest("/in", router),
-    ))
-    .await;
-    let response = reqwest::get(format!("{}/in/metrics", server.url))
-        .await
-        .unwrap();
+    let server = serve(HttpServer::new("outer", &http_config(), Router::new().nest("/in", router))).await;
+    let response = reqwest::get(format!("{}/in/metrics", server.url)).await.unwrap();
     assert_eq!(response.status(), 404);
 }
 
 #[tokio::test]
 async fn idle_server_stops_at_once() {
     let server = serve_router(&http_config(), routes()).await;
-    reqwest::get(format!("{}/things/1", server.url))
-        .await
-        .unwrap();
+    reqwest::get(format!("{}/things/1", server.url)).await.unwrap();
     server.stop.cancel();
     soon(server.served).await.unwrap();
-    assert!(
-        reqwest::get(format!("{}/things/1", server.url))
-            .await
-            .is_err()
-    );
+    assert!(reqwest::get(format!("{}/things/1", server.url)).await.is_err());
 }

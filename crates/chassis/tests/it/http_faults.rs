@@ -32,9 +32,7 @@ impl Held {
             held.release.notified().await;
             "done"
         };
-        let router = Router::new()
-            .route("/held", get(hold))
-            .route("/free", get(async || "free"));
+        let router = Router::new().route("/held", get(hold)).route("/free", get(async || "free"));
         serve_router(config, router).await
     }
 }
@@ -49,23 +47,13 @@ async fn code_at(url: String) -> (u16, String) {
 #[tokio::test]
 async fn panic_is_a_problem_and_the_server_goes_on() {
     let panics = async || -> String { panic!("secret detail of a fault") };
-    let router = Router::new()
-        .route("/panics", get(panics))
-        .route("/free", get(async || "free"));
+    let router = Router::new().route("/panics", get(panics)).route("/free", get(async || "free"));
     let server = serve_router(&http_config(), router).await;
-    let response = reqwest::get(format!("{}/panics", server.url))
-        .await
-        .unwrap();
+    let response = reqwest::get(format!("{}/panics", server.url)).await.unwrap();
     assert_eq!(response.status(), 500);
-    let id = response.headers()["x-request-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     let document = response.json::<Value>().await.unwrap();
-    assert_eq!(
-        (&document["code"], &document["requestId"]),
-        (&"internal".into(), &id.into())
-    );
+    assert_eq!((&document["code"], &document["requestId"]), (&"internal".into(), &id.into()));
     assert!(!document.to_string().contains("secret detail"));
     let response = reqwest::get(format!("{}/free", server.url)).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -82,10 +70,7 @@ async fn request_without_an_answer_is_timed_out_and_its_work_dropped() {
     let mut config = http_config();
     config.request_timeout_ms = 50;
     let server = serve_router(&config, Router::new().route("/", get(hang))).await;
-    assert_eq!(
-        code_at(server.url.clone()).await,
-        (503, "timeout".to_owned())
-    );
+    assert_eq!(code_at(server.url.clone()).await, (503, "timeout".to_owned()));
     soon(gone).await.unwrap_err();
 }
 
@@ -101,9 +86,7 @@ async fn requests_beyond_the_limit_are_refused_at_once_but_health_is_answered() 
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.json::<Value>().await.unwrap()["code"], "overloaded");
-    let live = reqwest::get(format!("{}/health/live", server.url))
-        .await
-        .unwrap();
+    let live = reqwest::get(format!("{}/health/live", server.url)).await.unwrap();
     assert_eq!(live.status(), 200);
     held.release.notify_one();
     assert_eq!(soon(first).await.unwrap().unwrap().status(), 200);
@@ -115,9 +98,7 @@ async fn requests_beyond_the_limit_are_refused_at_once_but_health_is_answered() 
 async fn body_beyond_the_limit_is_a_problem() {
     let router = Router::new().route("/", post(async |_: ValidJson<Value>| "read"));
     let server = serve_router(&http_config(), router).await;
-    let request = Client::new()
-        .post(&server.url)
-        .header("content-type", "application/json");
+    let request = Client::new().post(&server.url).header("content-type", "application/json");
     let response = soon(request.body(vec![b' '; 4096]).send()).await.unwrap();
     assert_eq!(response.status(), 413);
     let document = response.json::<Value>().await.unwrap();
@@ -172,11 +153,7 @@ async fn readiness_goes_before_the_port_does() {
     let mut config = http_config();
     config.drain_delay_ms = 3_600_000;
     let server = held.server(&config).await;
-    let ready = async || {
-        reqwest::get(format!("{}/health/ready", server.url))
-            .await
-            .unwrap()
-    };
+    let ready = async || reqwest::get(format!("{}/health/ready", server.url)).await.unwrap();
     assert_eq!(ready().await.status(), 200);
     server.stop.cancel();
     soon(async { while ready().await.status() != 503 {} }).await;
@@ -191,9 +168,7 @@ async fn client_that_sends_its_request_slowly_is_cut() {
     config.header_read_timeout_ms = 50;
     let server = Held::default().server(&config).await;
     let mut slow = TcpStream::connect(server.address).await.unwrap();
-    slow.write_all(b"GET /free HTTP/1.1\r\nhost: a\r\n")
-        .await
-        .unwrap();
+    slow.write_all(b"GET /free HTTP/1.1\r\nhost: a\r\n").await.unwrap();
     let mut answer = Vec::new();
     // The connection ends, cleanly or not, without our closing it.
     let _ = soon(slow.read_to_end(&mut answer)).await;
@@ -218,9 +193,7 @@ async fn client_that_takes_nothing_of_its_answer_is_cut() {
     config.write_stall_timeout_ms = 50;
     let server = serve_router(&config, Router::new().route("/", get(endless))).await;
     let mut deaf = TcpStream::connect(server.address).await.unwrap();
-    deaf.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    deaf.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     soon(gone).await.unwrap_err();
     drop(deaf);
 }

@@ -18,10 +18,7 @@ type Ending = fn() -> Result<(), Fault>;
 type Journal = Arc<Mutex<Vec<String>>>;
 
 fn parts(shutdown: &Shutdown) -> Parts {
-    let limits = LifecycleConfig {
-        part_start_timeout_ms: 20_000,
-        part_stop_timeout_ms: 20_000,
-    };
+    let limits = LifecycleConfig { part_start_timeout_ms: 20_000, part_stop_timeout_ms: 20_000 };
     Parts::new(shutdown.clone(), &limits)
 }
 
@@ -50,14 +47,7 @@ fn taken(journal: &Journal) -> Vec<String> {
     journal.lock().unwrap().clone()
 }
 
-const ALL_STOPPED: [&str; 6] = [
-    "+database",
-    "+relay",
-    "+http",
-    "-http",
-    "-relay",
-    "-database",
-];
+const ALL_STOPPED: [&str; 6] = ["+database", "+relay", "+http", "-http", "-relay", "-database"];
 
 #[tokio::test]
 async fn parts_stop_in_the_reverse_order_of_their_start() {
@@ -76,10 +66,7 @@ async fn part_that_fails_to_start_stops_those_before_it() {
     start_three(&mut parts, &journal).await;
     let failing = async { Err::<((), Running), _>(Fault("no port")) };
     let error = parts.start("console", failing).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::PartStart { part, .. } if part == "console"),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::PartStart { part, .. } if part == "console"), "{error:?}");
     assert_eq!(taken(&journal), ALL_STOPPED);
 }
 
@@ -90,16 +77,7 @@ async fn part_that_never_starts_is_given_up() {
     start_three(&mut parts, &journal).await;
     let stuck = std::future::pending::<Result<((), Running), Fault>>();
     let error = parts.start("console", stuck).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::PartStartTimedOut {
-                limit_ms: 20_000,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::PartStartTimedOut { limit_ms: 20_000, .. }), "{error:?}");
     assert_eq!(taken(&journal), ALL_STOPPED);
 }
 
@@ -129,10 +107,7 @@ async fn part_that_ends_by_itself_stops_the_process() {
         let mut parts = parts(&shutdown);
         start_three(&mut parts, &journal).await;
         let part = Running::spawn(move |_| async move { end() });
-        parts
-            .start("broker", async { Ok::<_, Fault>(((), part)) })
-            .await
-            .unwrap();
+        parts.start("broker", async { Ok::<_, Fault>(((), part)) }).await.unwrap();
         let error = soon(parts.run()).await.unwrap_err();
         assert_eq!(error.to_string(), message);
         assert!(shutdown.is_requested());
@@ -150,10 +125,7 @@ async fn part_that_never_stops_is_cut_off_and_the_others_still_stop() {
         let _dropped = dropped;
         std::future::pending::<Result<(), Fault>>().await
     });
-    parts
-        .start("console", async { Ok::<_, Fault>(((), stuck)) })
-        .await
-        .unwrap();
+    parts.start("console", async { Ok::<_, Fault>(((), stuck)) }).await.unwrap();
     shutdown.trigger();
     let error = parts.run().await.unwrap_err();
     assert!(matches!(error, Error::PartStopTimedOut { .. }), "{error:?}");
@@ -171,10 +143,7 @@ async fn parts_that_are_dropped_are_asked_to_stop() {
         let _ = told.send(());
         Ok::<(), Fault>(())
     });
-    parts
-        .start("relay", async { Ok::<_, Fault>(((), part)) })
-        .await
-        .unwrap();
+    parts.start("relay", async { Ok::<_, Fault>(((), part)) }).await.unwrap();
     drop(parts);
     soon(heard).await.unwrap();
     assert!(taken(&journal).is_empty());
@@ -184,13 +153,7 @@ async fn parts_that_are_dropped_are_asked_to_stop() {
 async fn value_of_a_started_part_reaches_the_next() {
     let mut parts = parts(&Shutdown::new());
     let idle = Running::until_stopped(|| async { Ok::<(), Fault>(()) });
-    let port = parts
-        .start("broker", async { Ok::<_, Fault>((9092, idle)) })
-        .await
-        .unwrap();
+    let port = parts.start("broker", async { Ok::<_, Fault>((9092, idle)) }).await.unwrap();
     assert_eq!(port, 9092);
-    tokio::time::timeout(Duration::from_secs(20), parts.stop())
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(20), parts.stop()).await.unwrap().unwrap();
 }

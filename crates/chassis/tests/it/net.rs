@@ -12,10 +12,7 @@ async fn refused(binder: Binder, address: &str) -> Error {
 #[tokio::test]
 async fn taken_port_is_told_with_the_part_and_the_key() {
     let binder = Binder::new(Profile::Development, false);
-    let holder = binder
-        .bind("user-service", KEY, "127.0.0.1:0")
-        .await
-        .unwrap();
+    let holder = binder.bind("user-service", KEY, "127.0.0.1:0").await.unwrap();
     let address = holder.local_addr().unwrap().to_string();
     let error = refused(binder, &address).await;
     assert!(matches!(error, Error::PortTaken { .. }), "{error:?}");
@@ -29,25 +26,18 @@ async fn development_keeps_to_loopback_unless_it_is_allowed_more() {
     let error = refused(Binder::new(Profile::Development, false), "0.0.0.0:0").await;
     assert!(matches!(error, Error::PublicBind { .. }), "{error:?}");
     assert!(error.to_string().contains("allow_public_bind"), "{error}");
-    for binder in [
-        Binder::new(Profile::Development, true),
-        Binder::new(Profile::Production, false),
-    ] {
+    for binder in [Binder::new(Profile::Development, true), Binder::new(Profile::Production, false)] {
         binder.bind("user-service", KEY, "0.0.0.0:0").await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn binder_follows_the_settings() {
-    let sources = |flags: &[&str]| Sources {
-        flags: flags.iter().map(ToString::to_string).collect(),
-        ..Sources::default()
-    };
-    for (flags, allowed) in [
-        (&[][..], false),
-        (&["allow_public_bind=true"][..], true),
-        (&["profile=production"][..], true),
-    ] {
+    let sources =
+        |flags: &[&str]| Sources { flags: flags.iter().map(ToString::to_string).collect(), ..Sources::default() };
+    for (flags, allowed) in
+        [(&[][..], false), (&["allow_public_bind=true"][..], true), (&["profile=production"][..], true)]
+    {
         let settings = Settings::load(&sources(flags)).unwrap();
         let binder = Binder::from_settings(&settings).unwrap();
         let bound = binder.bind("user-service", KEY, "0.0.0.0:0").await;
@@ -57,18 +47,9 @@ async fn binder_follows_the_settings() {
 
 #[tokio::test]
 async fn what_is_no_address_is_told() {
-    for address in [
-        "",
-        "3001",
-        "127.0.0.1",
-        "127.0.0.1:seven",
-        "127.0.0.1:70000",
-    ] {
+    for address in ["", "3001", "127.0.0.1", "127.0.0.1:seven", "127.0.0.1:70000"] {
         let error = refused(Binder::new(Profile::Production, false), address).await;
-        assert!(
-            matches!(error, Error::AddressUnknown { .. }),
-            "{address}: {error:?}"
-        );
+        assert!(matches!(error, Error::AddressUnknown { .. }), "{address}: {error:?}");
         assert!(error.to_string().contains(KEY), "{error}");
     }
 }

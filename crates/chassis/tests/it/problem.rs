@@ -24,10 +24,7 @@ async fn document_has_every_member_that_applies() {
         .retry_after(Duration::from_millis(1500));
     let response = problem.into_response();
     assert_eq!(response.status(), 422);
-    assert_eq!(
-        response.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     assert_eq!(response.headers()["retry-after"], "2");
     assert_eq!(
         json_of(response).await,
@@ -86,10 +83,7 @@ impl<'a> MakeWriter<'a> for Lines {
 #[tokio::test]
 async fn cause_is_logged_once_with_the_request_id_and_never_sent() {
     let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_writer(lines.clone())
-        .finish();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(lines.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
     let router = Router::new().route(
         "/",
@@ -98,10 +92,7 @@ async fn cause_is_logged_once_with_the_request_id_and_never_sent() {
             Problem::internal(chassis::Error::Signals(disk))
         }),
     );
-    let request = Request::get("/")
-        .header("x-request-id", "req-7")
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::get("/").header("x-request-id", "req-7").body(Body::empty()).unwrap();
     let response = call(router, request).await;
     drop(guard);
     assert_eq!(
@@ -115,16 +106,10 @@ async fn cause_is_logged_once_with_the_request_id_and_never_sent() {
         })
     );
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let about: Vec<&str> = logged
-        .lines()
-        .filter(|line| line.contains("sda1"))
-        .collect();
+    let about: Vec<&str> = logged.lines().filter(|line| line.contains("sda1")).collect();
     assert_eq!(about.len(), 1, "{logged}");
     let line: serde_json::Value = serde_json::from_str(about[0]).unwrap();
     assert_eq!(line["level"], "ERROR");
     assert_eq!(line["fields"]["request_id"], "req-7");
-    assert_eq!(
-        line["fields"]["cause"],
-        "signal handlers cannot be set: disk sda1 is full"
-    );
+    assert_eq!(line["fields"]["cause"], "signal handlers cannot be set: disk sda1 is full");
 }

@@ -27,11 +27,7 @@ fn first_signal_asks_to_stop_and_the_second_ends_the_process_at_once() {
         let mut said = |word: &str| assert!(lines.any(|line| line.unwrap().contains(word)));
         let send = || {
             let pid = child.id().to_string();
-            let sent = Command::new("kill")
-                .arg(format!("-{signal}"))
-                .arg(pid)
-                .status()
-                .unwrap();
+            let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid).status().unwrap();
             assert!(sent.success());
         };
         said("listening");
@@ -49,10 +45,7 @@ fn wait_for_signals() {
         writeln!(out, "\n{word}").unwrap();
         out.flush().unwrap();
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().unwrap();
         say("listening");

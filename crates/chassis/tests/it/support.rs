@@ -42,12 +42,7 @@ pub(crate) async fn serve(server: HttpServer) -> Server {
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let served = tokio::spawn(server.serve(listener, stop.clone()));
-    Server {
-        url: format!("http://{address}"),
-        address,
-        stop,
-        served,
-    }
+    Server { url: format!("http://{address}"), address, stop, served }
 }
 
 pub(crate) async fn serve_router(config: &HttpConfig, router: Router) -> Server {
@@ -57,23 +52,15 @@ pub(crate) async fn serve_router(config: &HttpConfig, router: Router) -> Server 
 /// One request to a router without a socket.
 pub(crate) async fn call(router: Router, request: Request<Body>) -> Response<Body> {
     let server = HttpServer::new("test", &http_config(), router);
-    server
-        .into_router(&CancellationToken::new())
-        .oneshot(request)
-        .await
-        .unwrap()
+    server.into_router(&CancellationToken::new()).oneshot(request).await.unwrap()
 }
 
 pub(crate) async fn json_of(response: Response<Body>) -> Value {
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
-        .await
-        .unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 
 /// Waits, but not for ever.
 pub(crate) async fn soon<F: Future>(work: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, work)
-        .await
-        .expect("this should have happened by now")
+    tokio::time::timeout(PATIENCE, work).await.expect("this should have happened by now")
 }

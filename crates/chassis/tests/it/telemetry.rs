@@ -4,10 +4,7 @@ use chassis::telemetry::{LogConfig, LogFormat};
 use chassis::{Error, Telemetry};
 
 fn config(filter: &str) -> LogConfig {
-    LogConfig {
-        format: LogFormat::Json,
-        filter: filter.to_owned(),
-    }
+    LogConfig { format: LogFormat::Json, filter: filter.to_owned() }
 }
 
 #[test]

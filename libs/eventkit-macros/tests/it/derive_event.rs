@@ -45,10 +45,7 @@ fn the_constants_say_what_the_attribute_says() {
 
 #[test]
 fn upcasters_stand_in_the_order_of_versions_and_run() {
-    let from: Vec<u32> = UserCreated::UPCASTERS
-        .iter()
-        .map(|step| step.from)
-        .collect();
+    let from: Vec<u32> = UserCreated::UPCASTERS.iter().map(|step| step.from).collect();
     assert_eq!(from, [1, 2]);
     let upcast = (UserCreated::UPCASTERS[0].apply)(json!({"firstName": "An"}));
     assert_eq!(upcast, Ok(json!({"firstName": "An", "lastName": ""})));
@@ -78,9 +75,7 @@ struct Started;
 #[test]
 fn tuple_structs_raw_names_braces_and_fixed_keys_work() {
     assert_eq!(JobMoved(7, "x").key(), "{x}/7");
-    let typed = JobTyped {
-        r#type: "full-time".to_owned(),
-    };
+    let typed = JobTyped { r#type: "full-time".to_owned() };
     assert_eq!(typed.key(), "job-full-time");
     assert_eq!(Started.key(), "system{1}");
     assert_eq!(JobMoved::TOPIC, "recruitment-events");
@@ -115,10 +110,7 @@ fn an_enum_without_key_is_an_event() {
 
 #[test]
 fn type_parameters_and_their_bounds_are_passed_on() {
-    let changed = Changed {
-        id: "a",
-        _rest: [0; 2],
-    };
+    let changed = Changed { id: "a", _rest: [0; 2] };
     assert_eq!(changed.key(), "thing-a");
     assert_eq!(Changed::<u8, 1>::TYPE, "thing.changed");
 }

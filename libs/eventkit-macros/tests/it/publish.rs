@@ -44,7 +44,6 @@ where
         return Err(E::from(Error));
     }
     std::future::ready(()).await;
-    work.published
-        .push((topic, V::TYPE, key, format!("{data:?}")));
+    work.published.push((topic, V::TYPE, key, format!("{data:?}")));
     Ok(value)
 }

@@ -26,9 +26,7 @@ struct User {
 
 impl From<&User> for UserCreated {
     fn from(user: &User) -> Self {
-        Self {
-            employee_id: user.employee_id,
-        }
+        Self { employee_id: user.employee_id }
     }
 }
 
@@ -68,11 +66,7 @@ fn run<F: Future>(future: F) -> F::Output {
 async fn turn() {
     let mut is_second = false;
     std::future::poll_fn(move |_| {
-        let ready = if is_second {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        };
+        let ready = if is_second { Poll::Ready(()) } else { Poll::Pending };
         is_second = true;
         ready
     })
@@ -101,10 +95,7 @@ impl Users {
             return Err(Failure::Refused(number.to_owned()));
         }
         insert(work, format!("{}{employee_id}", self.prefix)).await;
-        Ok(User {
-            employee_id,
-            name: self.prefix.clone(),
-        })
+        Ok(User { employee_id, name: self.prefix.clone() })
     }
 
     #[publish_event(
@@ -126,9 +117,7 @@ impl Users {
 }
 
 fn users() -> Users {
-    Users {
-        prefix: "u".to_owned(),
-    }
+    Users { prefix: "u".to_owned() }
 }
 
 #[test]
@@ -138,10 +127,7 @@ fn success_publishes_in_the_same_unit_of_work() {
     assert_eq!(user.employee_id, 42);
     assert_eq!(work.rows, ["u42"]);
     let data = "UserCreated { employee_id: 42 }".to_owned();
-    assert_eq!(
-        work.published,
-        [("user-events", "user.created", "user-42".to_owned(), data)]
-    );
+    assert_eq!(work.published, [("user-events", "user.created", "user-42".to_owned(), data)]);
 }
 
 #[test]
@@ -155,10 +141,7 @@ fn an_early_return_and_a_question_mark_publish_nothing() {
 
 #[test]
 fn a_failure_to_publish_is_the_functions_failure() {
-    let mut work = UnitOfWork {
-        is_broken: true,
-        ..UnitOfWork::default()
-    };
+    let mut work = UnitOfWork { is_broken: true, ..UnitOfWork::default() };
     assert_eq!(run(users().create(&mut work, "1")), Err(Failure::Publish));
 }
 
@@ -167,10 +150,7 @@ fn the_long_form_decides_topic_key_and_data() {
     let mut work = UnitOfWork::default();
     let mut users = users();
     for name in ["an", ""] {
-        let user = User {
-            employee_id: 7,
-            name: name.to_owned(),
-        };
+        let user = User { employee_id: 7, name: name.to_owned() };
         run(users.create_elsewhere(&mut work, user)).unwrap();
     }
     let data = "UserCreated { employee_id: 8 }".to_owned();
@@ -206,10 +186,7 @@ where
     tx = take(tx);
     insert(tx, data).await;
     insert(take(tx), typed).await;
-    return Ok(User {
-        employee_id: key.get(),
-        name: result.to_string(),
-    });
+    return Ok(User { employee_id: key.get(), name: result.to_string() });
 }
 
 #[test]
@@ -232,10 +209,7 @@ trait Creates {
 
     #[publish_event(UserCreated)]
     async fn create_default(&self, work: &mut UnitOfWork) -> Result<User, Failure> {
-        Ok(User {
-            employee_id: 1,
-            name: String::new(),
-        })
+        Ok(User { employee_id: 1, name: String::new() })
     }
 }
 
@@ -255,10 +229,7 @@ impl Creates for Users {
             // Only a known return type turns this box into one of a trait object.
             return Err(Box::new(publish::Error));
         }
-        Ok(User {
-            employee_id: 5,
-            name: String::new(),
-        })
+        Ok(User { employee_id: 5, name: String::new() })
     }
 }
 
@@ -267,26 +238,17 @@ fn methods_of_traits_publish_also_by_default() {
     let mut work = UnitOfWork::default();
     run(Creates::create(&users(), &mut work)).unwrap();
     run(users().create_default(&mut work)).unwrap();
-    let keys: Vec<&str> = work
-        .published
-        .iter()
-        .map(|event| event.2.as_str())
-        .collect();
+    let keys: Vec<&str> = work.published.iter().map(|event| event.2.as_str()).collect();
     assert_eq!(keys, ["user-5", "user-1"]);
 
-    let nobody = Users {
-        prefix: String::new(),
-    };
+    let nobody = Users { prefix: String::new() };
     let error = run(Creates::create(&nobody, &mut work)).unwrap_err();
     assert_eq!(error.to_string(), "publishing failed");
     assert_eq!(work.published.len(), 2);
 }
 
 #[publish_event(event_type = UserCreated, key_extractor = |_| "k".to_owned(), data_extractor = |list| UserCreated { employee_id: list.clone().sum() })]
-async fn opaque(
-    work: &mut UnitOfWork,
-    up_to: i64,
-) -> Result<impl Iterator<Item = i64> + Clone, Failure> {
+async fn opaque(work: &mut UnitOfWork, up_to: i64) -> Result<impl Iterator<Item = i64> + Clone, Failure> {
     insert(work, "row").await;
     Ok(0..=up_to)
 }
@@ -303,10 +265,7 @@ macro_rules! creating {
         #[publish_event(UserCreated)]
         async fn $name($work: &mut UnitOfWork) -> $result {
             insert($work, "row").await;
-            Ok(User {
-                employee_id: 9,
-                name: String::new(),
-            })
+            Ok(User { employee_id: 9, name: String::new() })
         }
     };
 }

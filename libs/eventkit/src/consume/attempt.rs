@@ -71,7 +71,6 @@ impl<'a> Delivery<'a> {
         }
     }
 
-
     fn handling(&self, handler: &'static str) -> Handling {
         Handling { group: self.group.clone(), handler, identity: self.identity.clone() }
     }

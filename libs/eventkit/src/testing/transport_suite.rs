@@ -166,9 +166,8 @@ fn record(topic: &str, key: &str, value: &str) -> Record {
 }
 
 async fn publish_numbers(transport: &Arc<dyn Transport>, topic: &str) {
-    let records = (0..RECORDS_PER_KEY).flat_map(|number| {
-        (0..KEYS).map(move |key| (format!("key-{key}"), number.to_string()))
-    });
+    let records =
+        (0..RECORDS_PER_KEY).flat_map(|number| (0..KEYS).map(move |key| (format!("key-{key}"), number.to_string())));
     let records = records.map(|(key, number)| record(topic, &key, &number)).collect();
     transport.publish(records).await.expect("publish");
 }

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{
-    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport,
-    partition_of,
+    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport, partition_of,
 };
 use crate::error::{Error, Result};
 
@@ -100,12 +99,8 @@ impl State {
         topics.dedup();
         let mut dealt: HashMap<u64, Vec<TopicPartition>> = HashMap::new();
         for topic in topics {
-            let interested: Vec<u64> = group
-                .members
-                .iter()
-                .filter(|(_, member)| member.topics.contains(&topic))
-                .map(|(id, _)| *id)
-                .collect();
+            let interested: Vec<u64> =
+                group.members.iter().filter(|(_, member)| member.topics.contains(&topic)).map(|(id, _)| *id).collect();
             for partition in 0..PARTITIONS {
                 let turn = usize::try_from(partition).expect("partitions are not negative");
                 let id = interested[turn % interested.len()];

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use db::params;
 use eventkit::testing::eventually;
 use eventkit::transport::{Record, Transport};
-use eventkit::{
-    Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, outbox,
-};
+use eventkit::{Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, outbox};
 use tokio::sync::Semaphore;
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
@@ -189,17 +187,13 @@ async fn a_partition_pauses_when_too_many_records_follow_an_unfinished_one() {
     let place = fixture.transport.records(ACCOUNTS)[0].topic_partition();
     let gate = Arc::new(Semaphore::new(0));
     let handler = CountEffect { gate: gate.clone(), attempts: Arc::default() };
-    let running = consumer(handler)
-        .uncommitted_window_max(4)
-        .start(fixture.publisher.clone(), fixture.transport.clone());
+    let running =
+        consumer(handler).uncommitted_window_max(4).start(fixture.publisher.clone(), fixture.transport.clone());
     for _ in 0..10 {
         send(&fixture, 1, "waits").await;
     }
     publish_all(&fixture).await;
-    eventually("the partition is paused", async || {
-        (running.stalled() == [place.to_string()]).then_some(())
-    })
-    .await;
+    eventually("the partition is paused", async || (running.stalled() == [place.to_string()]).then_some(())).await;
     gate.add_permits(1);
     until_effects(&fixture, 1, 11).await;
     eventually("the partition goes on", async || running.stalled().is_empty().then_some(())).await;

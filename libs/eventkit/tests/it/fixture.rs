@@ -50,9 +50,7 @@ impl Fixture {
     /// Opens an account: its row and its event.
     pub(crate) async fn open(&self, account_id: i64) -> String {
         let mut work = self.publisher.begin(Origin::default());
-        work.execute("insert into accounts (account_id, effects) values ($1, 0)", &params![account_id])
-            .await
-            .unwrap();
+        work.execute("insert into accounts (account_id, effects) values ($1, 0)", &params![account_id]).await.unwrap();
         let event_id = work.publish(&opened(account_id)).await.unwrap();
         work.commit().await.unwrap();
         event_id

@@ -78,11 +78,8 @@ struct Unreliable {
 impl Transport for Unreliable {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let failure = Error::Transport {
-            operation: "publish".to_owned(),
-            transient: true,
-            source: "planted fault".into(),
-        };
+        let failure =
+            Error::Transport { operation: "publish".to_owned(), transient: true, source: "planted fault".into() };
         match call % 4 {
             0 => Err(failure),
             1 => {

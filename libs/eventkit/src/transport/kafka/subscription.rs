@@ -1,9 +1,9 @@
 //! A membership in a consumer group: librdkafka polled on a thread of its own, so that a rebalance can wait for
 //! records in flight without holding up the runtime.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,9 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{KafkaConfig, client_settings, failed, log, refused_setting};
 use crate::error::{Error, Result};
-use crate::transport::{
-    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
-};
+use crate::transport::{ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition};
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCHES_QUEUED_MAX: usize = 8;
