@@ -3,13 +3,14 @@
 //! States are told as digests: an audit record proves what a state was without carrying private fields.
 
 use eventkit::Event;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::topics::AUDIT_EVENTS;
 
 /// Data was read or changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
 #[serde(rename_all = "camelCase")]
 #[event(type = "audit.data", topic = AUDIT_EVENTS, key = "{entity}")]
 pub struct AuditData {
@@ -27,8 +28,77 @@ pub struct AuditData {
     pub after: Option<String>,
 }
 
+/// Access was refused, or somebody tried what only an attacker would.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[serde(rename_all = "camelCase")]
+#[event(type = "audit.security", topic = AUDIT_EVENTS, key = "{entity}")]
+pub struct AuditSecurity {
+    /// What happened.
+    pub incident: Incident,
+    /// Whom or what it concerns: an entity's key, or the part that was asked, for example `part-user-service`.
+    pub entity: String,
+    /// Who tried, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+    /// What was asked for, for example `GET /api/v1/users/{employee_id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Where the request came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<String>,
+    /// How many more like it were not recorded one by one, because there were too many.
+    #[serde(default)]
+    pub suppressed: u64,
+}
+
+/// What threatened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Incident {
+    /// A login with a wrong password or an unknown address.
+    LoginFailed,
+    /// A request without a token that is known.
+    Unauthenticated,
+    /// A request for what the actor may not do.
+    Forbidden,
+    /// A refresh token was used a second time.
+    TokenReused,
+    /// An invitation or a bootstrap token was refused.
+    TokenRefused,
+}
+
+/// The system itself did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[serde(rename_all = "camelCase")]
+#[event(type = "audit.system", topic = AUDIT_EVENTS, key = "{entity}")]
+pub struct AuditSystem {
+    /// What happened.
+    pub occurrence: Occurrence,
+    /// The part that it happened to, for example `part-user-service`.
+    pub entity: String,
+    /// The version of the program.
+    pub version: String,
+    /// Which copy of the part it was.
+    pub instance: String,
+    /// The digest of the configuration as `techleet config print` shows it, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
+}
+
+/// What the system did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Occurrence {
+    /// A part started.
+    Started,
+    /// A part started with another configuration than it had before.
+    Reconfigured,
+    /// A part is about to stop.
+    Stopping,
+}
+
 /// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Actor {
     /// Whoever holds the operator's token.
@@ -46,7 +116,7 @@ pub enum Actor {
 }
 
 /// What was done to an entity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// It was made.

@@ -5,11 +5,17 @@
 //!
 //! # Map
 //! - [`topics`]: the one table of topics, which topic creation, documents and tests read.
-//! - [`user`], [`notification`], [`audit`]: the events, by topic.
+//! - [`user`], [`company`], [`recruitment`], [`notification`], [`audit`]: the events, by topic.
+//! - [`access`]: permissions and roles; [`money`]: amounts.
 
+pub mod access;
 pub mod audit;
+pub mod company;
+pub mod money;
 pub mod notification;
+pub mod recruitment;
 pub mod topics;
 pub mod user;
 
-pub use topics::{AUDIT_EVENTS, NOTIFICATION_EVENTS, TOPICS, USER_EVENTS};
+pub use money::Money;
+pub use topics::{AUDIT_EVENTS, COMPANY_EVENTS, NOTIFICATION_EVENTS, RECRUITMENT_EVENTS, TOPICS, USER_EVENTS};

@@ -3,13 +3,14 @@
 //! The envelope names whom (`recipientId`, `recipientType`), and so does the key.
 
 use eventkit::{Event, RecipientType};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::topics::NOTIFICATION_EVENTS;
 
 /// Somebody is to get an e-mail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Event)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Event)]
 #[serde(rename_all = "camelCase")]
 #[event(type = "notification.email", topic = NOTIFICATION_EVENTS)]
 pub struct NotificationEmail {
@@ -19,6 +20,35 @@ pub struct NotificationEmail {
     /// The subject line.
     pub subject: String,
     /// The name of the template that makes the text, for example `user-notification`.
+    pub template: String,
+    /// What the template is filled with.
+    #[serde(default)]
+    pub variables: Map<String, Value>,
+}
+
+/// Somebody is to get a text message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Event)]
+#[serde(rename_all = "camelCase")]
+#[event(type = "notification.sms", topic = NOTIFICATION_EVENTS)]
+pub struct NotificationSms {
+    /// The telephone number to send to; absent where the sender knows only the recipient's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The name of the template that makes the text.
+    pub template: String,
+    /// What the template is filled with.
+    #[serde(default)]
+    pub variables: Map<String, Value>,
+}
+
+/// Somebody is to be told on their devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Event)]
+#[serde(rename_all = "camelCase")]
+#[event(type = "notification.push", topic = NOTIFICATION_EVENTS)]
+pub struct NotificationPush {
+    /// The first line.
+    pub title: String,
+    /// The name of the template that makes the text.
     pub template: String,
     /// What the template is filled with.
     #[serde(default)]

@@ -142,7 +142,10 @@ impl Broker {
     /// [`Error::Topic`] if the name, partition count or configuration cannot be, or it could not be written down.
     pub async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Ensured, Error> {
         let catalog = &self.shared.catalog;
-        let failed = |error: TopicError| Error::Topic { topic: spec.name.clone(), reason: crate::server::api::chain(&error).to_string() };
+        let failed = |error: TopicError| Error::Topic {
+            topic: spec.name.clone(),
+            reason: crate::server::api::chain(&error).to_string(),
+        };
         match catalog.create(&spec.name, spec.partitions, spec.configs.clone()).await {
             Ok(_) => return Ok(Ensured::Created),
             Err(TopicError::Exists) => {}

@@ -129,11 +129,25 @@ impl Catalog {
                 }
                 .run()
                 .map_err(Error::storage("recovering", &dir))?;
-                partitions.push(Partition::new(Arc::clone(&env), Arc::clone(&name), topic.id, index, Arc::clone(&log_config), state));
+                partitions.push(Partition::new(
+                    Arc::clone(&env),
+                    Arc::clone(&name),
+                    topic.id,
+                    index,
+                    Arc::clone(&log_config),
+                    state,
+                ));
             }
             topics.put(Arc::new(Topic { name, id: topic.id, configs: topic.configs.clone(), partitions }));
         }
-        let catalog = Self { env, cluster_id: meta.cluster_id, config, topics: RwLock::new(topics), admin: Mutex::new(()), checkpointing: std::sync::Mutex::new(()) };
+        let catalog = Self {
+            env,
+            cluster_id: meta.cluster_id,
+            config,
+            topics: RwLock::new(topics),
+            admin: Mutex::new(()),
+            checkpointing: std::sync::Mutex::new(()),
+        };
         catalog.remove_orphans()?;
         Ok(catalog)
     }
@@ -177,7 +191,12 @@ impl Catalog {
     }
 
     /// Checks what [`Self::create`] would do, without doing it; returns the partition count.
-    pub(crate) fn check_new(&self, name: &str, partitions: i32, configs: &BTreeMap<String, String>) -> Result<i32, TopicError> {
+    pub(crate) fn check_new(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: &BTreeMap<String, String>,
+    ) -> Result<i32, TopicError> {
         check_name(name)?;
         let topics = read(&self.topics);
         if topics.by_name.contains_key(name) {
@@ -197,13 +216,21 @@ impl Catalog {
         }
         let all: usize = topics.by_name.values().map(|topic| topic.partitions.len()).sum();
         if all - existing + usize_of_i32(count) > self.config.partitions_max {
-            return Err(TopicError::Partitions(format!("the broker holds at most {} partitions", self.config.partitions_max)));
+            return Err(TopicError::Partitions(format!(
+                "the broker holds at most {} partitions",
+                self.config.partitions_max
+            )));
         }
         Ok(())
     }
 
     /// Makes a topic; `partitions` -1 means the default.
-    pub(crate) async fn create(&self, name: &str, partitions: i32, configs: BTreeMap<String, String>) -> Result<Arc<Topic>, TopicError> {
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        configs: BTreeMap<String, String>,
+    ) -> Result<Arc<Topic>, TopicError> {
         let _admin = self.admin.lock().await;
         let count = self.check_new(name, partitions, &configs)?;
         let topic = self.build(Arc::from(name), Uuid::now_v7(), configs, &[], count);
@@ -296,12 +323,26 @@ impl Catalog {
         Ok(())
     }
 
-    fn build(&self, name: Arc<str>, id: Uuid, configs: BTreeMap<String, String>, existing: &[Arc<Partition>], count: i32) -> Arc<Topic> {
+    fn build(
+        &self,
+        name: Arc<str>,
+        id: Uuid,
+        configs: BTreeMap<String, String>,
+        existing: &[Arc<Partition>],
+        count: i32,
+    ) -> Arc<Topic> {
         let log_config: Arc<LogConfig> = Arc::new(topic_config::resolve(&configs, &self.config));
         let mut partitions = existing.to_vec();
         for index in i32_of(existing.len())..count {
             let config = Arc::clone(&log_config);
-            partitions.push(Partition::new(Arc::clone(&self.env), Arc::clone(&name), id, index, config, State::empty(0)));
+            partitions.push(Partition::new(
+                Arc::clone(&self.env),
+                Arc::clone(&name),
+                id,
+                index,
+                config,
+                State::empty(0),
+            ));
         }
         Arc::new(Topic { name, id, configs, partitions })
     }

@@ -91,10 +91,7 @@ impl Config {
     /// The defaults with a URL.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            ..Self::default()
-        }
+        Self { url: url.into(), ..Self::default() }
     }
 
     /// Checks every key and tells which database is meant.
@@ -120,19 +117,13 @@ impl Config {
         if let Some(schema) = &self.schema
             && !is_identifier(schema)
         {
-            return Err(Error::config(
-                "schema",
-                "must be lower-case letters, digits and underscores, at most 63",
-            ));
+            return Err(Error::config("schema", "must be lower-case letters, digits and underscores, at most 63"));
         }
         if self.url.starts_with("postgres://") || self.url.starts_with("postgresql://") {
             return Ok(Target::Postgres);
         }
         let Some(path) = self.url.strip_prefix("sqlite:") else {
-            return Err(Error::config(
-                "url",
-                "must begin with sqlite: or postgres://",
-            ));
+            return Err(Error::config("url", "must begin with sqlite: or postgres://"));
         };
         let path = path.strip_prefix("//").unwrap_or(path);
         if path.is_empty() || path.starts_with(":memory:") {
@@ -167,9 +158,7 @@ impl Config {
 pub(crate) fn is_identifier(word: &str) -> bool {
     let mut bytes = word.bytes();
     word.len() <= 63
-        && bytes
-            .next()
-            .is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
+        && bytes.next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
@@ -199,15 +188,9 @@ mod tests {
             Config::new("sqlite://data/a.db").target().unwrap(),
             Target::Sqlite(path) if path == PathBuf::from("data/a.db")
         ));
-        assert!(matches!(
-            Config::new("postgres://localhost/x").target().unwrap(),
-            Target::Postgres
-        ));
+        assert!(matches!(Config::new("postgres://localhost/x").target().unwrap(), Target::Postgres));
         for wrong in ["", "mysql://x", "sqlite:", "sqlite::memory:"] {
-            assert!(matches!(
-                Config::new(wrong).target(),
-                Err(Error::Config { key: "url", .. })
-            ));
+            assert!(matches!(Config::new(wrong).target(), Err(Error::Config { key: "url", .. })));
         }
     }
 
@@ -215,27 +198,15 @@ mod tests {
     fn zero_limits_and_odd_schemas_are_refused() {
         let mut config = Config::new("sqlite:a.db");
         config.batch_units_max = 0;
-        assert!(matches!(
-            config.target(),
-            Err(Error::Config {
-                key: "batch_units_max",
-                ..
-            })
-        ));
+        assert!(matches!(config.target(), Err(Error::Config { key: "batch_units_max", .. })));
         let mut config = Config::new("postgres://localhost/x");
         config.schema = Some("a; drop schema b".into());
-        assert!(matches!(
-            config.target(),
-            Err(Error::Config { key: "schema", .. })
-        ));
+        assert!(matches!(config.target(), Err(Error::Config { key: "schema", .. })));
     }
 
     #[test]
     fn debug_output_hides_the_password() {
-        let shown = format!(
-            "{:?}",
-            Config::new("postgres://me:s3cr@t@host/x?password=s3cr")
-        );
+        let shown = format!("{:?}", Config::new("postgres://me:s3cr@t@host/x?password=s3cr"));
         assert!(shown.contains("postgres://host/x"));
         assert!(!shown.contains("s3cr"));
     }

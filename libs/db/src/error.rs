@@ -159,9 +159,7 @@ impl Error {
             | Self::StatementTimedOut { .. }
             | Self::Commit { .. }
             | Self::CommitUnknown { .. } => true,
-            Self::Open { source, .. } => source
-                .downcast_ref::<Self>()
-                .is_some_and(Self::is_transient),
+            Self::Open { source, .. } => source.downcast_ref::<Self>().is_some_and(Self::is_transient),
             _ => false,
         }
     }
@@ -171,39 +169,25 @@ impl Error {
     /// SQLite names columns (`employee.email`), PostgreSQL the constraint (`employee_email_key`): both are understood.
     #[must_use]
     pub fn violates(&self, table: &str, column: &str) -> bool {
-        let Self::UniqueViolation {
-            table: found,
-            constraint,
-            columns,
-        } = self
-        else {
+        let Self::UniqueViolation { table: found, constraint, columns } = self else {
             return false;
         };
         if found != table {
             return false;
         }
-        columns.iter().any(|known| known == column)
-            || columns.is_empty() && constraint_names(constraint, table, column)
+        columns.iter().any(|known| known == column) || columns.is_empty() && constraint_names(constraint, table, column)
     }
 
     pub(crate) fn config(key: &'static str, reason: impl Into<String>) -> Self {
-        Self::Config {
-            key,
-            reason: reason.into(),
-        }
+        Self::Config { key, reason: reason.into() }
     }
 
     pub(crate) fn unavailable(source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Unavailable {
-            source: Arc::new(source),
-        }
+        Self::Unavailable { source: Arc::new(source) }
     }
 
     pub(crate) fn statement(sql: &str, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self::Statement {
-            sql: shorten(sql),
-            source: Arc::new(source),
-        }
+        Self::Statement { sql: shorten(sql), source: Arc::new(source) }
     }
 }
 
@@ -237,14 +221,8 @@ pub(crate) fn shorten(sql: &str) -> String {
 
 /// Whether PostgreSQL's or a person's usual constraint name speaks of the column.
 fn constraint_names(constraint: &str, table: &str, column: &str) -> bool {
-    let rest = constraint
-        .strip_prefix(table)
-        .and_then(|rest| rest.strip_prefix('_'))
-        .unwrap_or(constraint);
-    let rest = ["_key", "_idx", "_unique", "_uq"]
-        .iter()
-        .find_map(|suffix| rest.strip_suffix(suffix))
-        .unwrap_or(rest);
+    let rest = constraint.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).unwrap_or(constraint);
+    let rest = ["_key", "_idx", "_unique", "_uq"].iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
     rest == column
         || rest.starts_with(&format!("{column}_"))
         || rest.ends_with(&format!("_{column}"))
@@ -267,14 +245,10 @@ mod tests {
     fn violates_understands_columns_and_constraint_names() {
         assert!(unique("employee", "employee.email", &["email"]).violates("employee", "email"));
         assert!(unique("employee", "employee_email_key", &[]).violates("employee", "email"));
-        assert!(
-            unique("employee", "employee_company_email_key", &[]).violates("employee", "email")
-        );
+        assert!(unique("employee", "employee_company_email_key", &[]).violates("employee", "email"));
         assert!(!unique("employee", "employee_email_key", &[]).violates("employee", "phone"));
         assert!(!unique("employee", "employee_email_key", &[]).violates("company", "email"));
-        assert!(
-            !unique("employee", "employee_email_key", &["phone"]).violates("employee", "email")
-        );
+        assert!(!unique("employee", "employee_email_key", &["phone"]).violates("employee", "email"));
         assert!(!Error::Overloaded.violates("employee", "email"));
     }
 

@@ -55,11 +55,7 @@ impl Meter {
     /// Handles are made once, so a recorder must be installed before the database is opened.
     pub(crate) fn new(db: &str) -> Self {
         metrics::describe_counter!(UNITS_TOTAL, "Units of work that ended, by outcome");
-        metrics::describe_histogram!(
-            COMMIT_SECONDS,
-            metrics::Unit::Seconds,
-            "Time of a commit, flush included"
-        );
+        metrics::describe_histogram!(COMMIT_SECONDS, metrics::Unit::Seconds, "Time of a commit, flush included");
         metrics::describe_histogram!(BATCH_UNITS, "Units of work made durable by one commit");
         metrics::describe_gauge!(UNITS_WAITING, "Units of work waiting for their turn");
         let db = db.to_owned();
@@ -69,12 +65,7 @@ impl Meter {
         };
         Self {
             commits: AtomicU64::new(0),
-            outcomes: [
-                outcome("committed"),
-                outcome("rolled_back"),
-                outcome("timed_out"),
-                outcome("failed"),
-            ],
+            outcomes: [outcome("committed"), outcome("rolled_back"), outcome("timed_out"), outcome("failed")],
             waiting: AtomicU64::new(0),
             commit_seconds: metrics::histogram!(COMMIT_SECONDS, "db" => db.clone()),
             batch_units: metrics::histogram!(BATCH_UNITS, "db" => db.clone()),

@@ -41,15 +41,9 @@ impl Migration {
 
 /// Checks a set and makes it ready to run.
 pub(crate) fn runner(set: &str, migrations: &[Migration], dialect: Dialect) -> Result<Runner> {
-    let refuse = |reason: String| Error::Migration {
-        set: set.to_owned(),
-        source: Arc::new(Reason(reason)),
-    };
+    let refuse = |reason: String| Error::Migration { set: set.to_owned(), source: Arc::new(Reason(reason)) };
     if !is_identifier(set) || set.len() > 40 {
-        return Err(refuse(
-            "the name of a set is lower-case letters, digits and underscores, at most 40"
-                .to_owned(),
-        ));
+        return Err(refuse("the name of a set is lower-case letters, digits and underscores, at most 40".to_owned()));
     }
     let mut steps = Vec::with_capacity(migrations.len());
     for migration in migrations {
@@ -57,22 +51,15 @@ pub(crate) fn runner(set: &str, migrations: &[Migration], dialect: Dialect) -> R
         let lower = sql.to_ascii_lowercase();
         if lower.contains("initially deferred") {
             // checked at the commit only, it would take the other units of a batch with it
-            return Err(refuse(format!(
-                "step {version} `{name}` has a deferred constraint"
-            )));
+            return Err(refuse(format!("step {version} `{name}` has a deferred constraint")));
         }
         if sql.contains("{{") && !sql.replace("{{identity}}", "").contains("{{") {
             // only the known placeholder
         } else if sql.contains("{{") {
-            return Err(refuse(format!(
-                "step {version} `{name}` has an unknown placeholder"
-            )));
+            return Err(refuse(format!("step {version} `{name}` has an unknown placeholder")));
         }
-        let step = refinery::Migration::unapplied(
-            &format!("V{version}__{name}"),
-            &migration.sql_for(dialect),
-        )
-        .map_err(|error| failed(set, error))?;
+        let step = refinery::Migration::unapplied(&format!("V{version}__{name}"), &migration.sql_for(dialect))
+            .map_err(|error| failed(set, error))?;
         steps.push(step);
     }
     // grouped: the steps and the records of them are one transaction, so that a crash leaves all or nothing
@@ -83,17 +70,8 @@ pub(crate) fn runner(set: &str, migrations: &[Migration], dialect: Dialect) -> R
 
 /// Applies a set to a SQLite file. Two processes may do so at once: SQLite lets one of them win, and the other finds the
 /// work done when it tries again.
-pub(crate) fn run_sqlite(
-    set: &str,
-    runner: &Runner,
-    connection: &mut Connection,
-    wait: Duration,
-) -> Result<()> {
-    let busy = |connection: &Connection, wait| {
-        connection
-            .busy_timeout(wait)
-            .map_err(|error| failed(set, error))
-    };
+pub(crate) fn run_sqlite(set: &str, runner: &Runner, connection: &mut Connection, wait: Duration) -> Result<()> {
+    let busy = |connection: &Connection, wait| connection.busy_timeout(wait).map_err(|error| failed(set, error));
     let give_up = Instant::now() + wait;
     let mut attempt = 1;
     busy(connection, wait)?;
@@ -116,21 +94,15 @@ pub(crate) fn run_sqlite(
 }
 
 pub(crate) fn failed(set: &str, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Migration {
-        set: set.to_owned(),
-        source: Arc::new(source),
-    }
+    Error::Migration { set: set.to_owned(), source: Arc::new(source) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STEP: Migration = Migration {
-        version: 1,
-        name: "first",
-        sql: "create table t (id {{identity}}, n bigint not null)",
-    };
+    const STEP: Migration =
+        Migration { version: 1, name: "first", sql: "create table t (id {{identity}}, n bigint not null)" };
 
     #[test]
     fn identity_is_put_into_each_databases_words() {

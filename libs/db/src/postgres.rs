@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
-    Timeouts,
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType, Timeouts,
 };
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -56,14 +55,9 @@ impl Postgres {
             connect.application_name("db");
         }
         let name = config.schema.as_deref().unwrap_or("public");
-        let open_error = |error: Error| Error::Open {
-            database: name.to_owned(),
-            source: Arc::new(error),
-        };
+        let open_error = |error: Error| Error::Open { database: name.to_owned(), source: Arc::new(error) };
         if let Some(schema) = &config.schema {
-            create_schema(&connect, config, schema)
-                .await
-                .map_err(open_error)?;
+            create_schema(&connect, config, schema).await.map_err(open_error)?;
         }
         let statement_ms = config.statement_timeout_ms.min(config.unit_timeout_ms);
         let mut units = connect.clone();
@@ -79,10 +73,7 @@ impl Postgres {
         readers.options(options(
             &connect,
             config,
-            &format!(
-                "-c statement_timeout={} -c default_transaction_read_only=on",
-                config.statement_timeout_ms
-            ),
+            &format!("-c statement_timeout={} -c default_transaction_read_only=on", config.statement_timeout_ms),
         ));
         let db = Self {
             units: pool(units, config.connections_max, config).map_err(open_error)?,
@@ -110,29 +101,19 @@ impl Postgres {
         Unit::begin(held, &self.terms).await
     }
 
-    pub(crate) async fn query(
-        &self,
-        sql: &str,
-        params: &[Value],
-        rows_max: usize,
-    ) -> Result<Vec<Row>> {
+    pub(crate) async fn query(&self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let held = self.hold(&self.readers).await?;
         let rows_max = rows_max.min(self.config.rows_max);
         let work = statement::query(held.client(), sql, params, rows_max);
         match timeout(self.config.statement_timeout() + GRACE, work).await {
             Ok(result) => {
                 // not given back after an answer cut short: what is left of it would hold up the next query
-                if !matches!(
-                    result,
-                    Err(Error::TooManyRows { .. } | Error::Unavailable { .. })
-                ) {
+                if !matches!(result, Err(Error::TooManyRows { .. } | Error::Unavailable { .. })) {
                     held.give_back();
                 }
                 result
             }
-            Err(_) => Err(Error::StatementTimedOut {
-                sql: crate::error::shorten(sql),
-            }),
+            Err(_) => Err(Error::StatementTimedOut { sql: crate::error::shorten(sql) }),
         }
     }
 
@@ -143,18 +124,11 @@ impl Postgres {
         }
         let failed = |error: Error| migrate::failed(set, error);
         // a connection of its own: no statement timeout, and the lock ends with it
-        let mut client = connect(&self.connect, &self.config, "-c statement_timeout=0")
-            .await
-            .map_err(failed)?;
+        let mut client = connect(&self.connect, &self.config, "-c statement_timeout=0").await.map_err(failed)?;
         let schema = self.config.schema.as_deref().unwrap_or("public");
         let key = lock_key(&[schema, set]);
-        lock(&client, key, self.config.migration_timeout())
-            .await
-            .map_err(failed)?;
-        let report = runner
-            .run_async(&mut client)
-            .await
-            .map_err(|error| migrate::failed(set, error))?;
+        lock(&client, key, self.config.migration_timeout()).await.map_err(failed)?;
+        let report = runner.run_async(&mut client).await.map_err(|error| migrate::failed(set, error))?;
         let steps = report.applied_migrations().len();
         tracing::info!(set, steps, "migrations applied");
         Ok(())
@@ -180,10 +154,7 @@ impl Postgres {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Error::Closed);
         }
-        let at_once = Timeouts {
-            wait: Some(Duration::ZERO),
-            ..pool.timeouts()
-        };
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..pool.timeouts() };
         let object = match pool.timeout_get(&at_once).await {
             Err(PoolError::Timeout(TimeoutType::Wait)) => {
                 let _waiting = Waiting::new(self)?;
@@ -228,9 +199,7 @@ impl Drop for Waiting<'_> {
 }
 
 fn pool(connect: tokio_postgres::Config, max: usize, config: &Config) -> Result<Pool> {
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     Pool::builder(Manager::from_config(connect, NoTls, recycling))
         .max_size(max)
         .runtime(Runtime::Tokio1)
@@ -283,20 +252,12 @@ async fn create_schema(to: &tokio_postgres::Config, config: &Config, schema: &st
     let explain = |error: tokio_postgres::Error| statement::explain("create schema", &error);
     let exists = "select 1 from pg_namespace where nspname = $1";
     // asked first, because creating needs a right that the user may not have
-    if client
-        .query_opt(exists, &[&schema])
-        .await
-        .map_err(explain)?
-        .is_some()
-    {
+    if client.query_opt(exists, &[&schema]).await.map_err(explain)?.is_some() {
         return Ok(());
     }
     // `if not exists` alone fails when two copies do it at once
     lock(&client, lock_key(&[schema]), config.migration_timeout()).await?;
-    client
-        .batch_execute(&format!("create schema if not exists {schema}"))
-        .await
-        .map_err(explain)
+    client.batch_execute(&format!("create schema if not exists {schema}")).await.map_err(explain)
 }
 
 /// Takes a lock that lasts as long as the connection.

@@ -66,28 +66,15 @@ impl Sqlite {
         };
         let writer = Writer::new(connection, limits, meter)
             .map_err(|error| open_error(path, statement::explain("open", error)))?;
-        Ok(Self {
-            writer,
-            readers: Arc::new(Readers::new(path.to_owned(), config)),
-            config: config.clone(),
-        })
+        Ok(Self { writer, readers: Arc::new(Readers::new(path.to_owned(), config)), config: config.clone() })
     }
 
     pub(crate) async fn begin(&self) -> Result<Unit> {
         let id = self.writer.begin().await?;
-        Ok(Unit {
-            writer: Arc::clone(&self.writer),
-            id,
-            ended: false,
-        })
+        Ok(Unit { writer: Arc::clone(&self.writer), id, ended: false })
     }
 
-    pub(crate) async fn query(
-        &self,
-        sql: &str,
-        params: &[Value],
-        rows_max: usize,
-    ) -> Result<Vec<Row>> {
+    pub(crate) async fn query(&self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         self.readers.query(sql, params, rows_max).await
     }
 
@@ -147,21 +134,12 @@ pub(crate) struct Unit {
 
 impl Unit {
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        self.writer.run(self.id, |connection| {
-            statement::execute(connection, sql, params)
-        })
+        self.writer.run(self.id, |connection| statement::execute(connection, sql, params))
     }
 
-    pub(crate) fn query(
-        &mut self,
-        sql: &str,
-        params: &[Value],
-        rows_max: usize,
-    ) -> Result<Vec<Row>> {
+    pub(crate) fn query(&mut self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let rows_max = rows_max.min(self.writer.limits.rows_max);
-        self.writer.run(self.id, |connection| {
-            statement::query(connection, sql, params, rows_max)
-        })
+        self.writer.run(self.id, |connection| statement::query(connection, sql, params, rows_max))
     }
 
     pub(crate) fn release(mut self, hooks: Vec<Hook>) -> Result<Pending> {
@@ -188,35 +166,23 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.0).poll(ctx));
-        Poll::Ready(answer.unwrap_or_else(|error| {
-            Err(Error::CommitUnknown {
-                source: Arc::new(error),
-            })
-        }))
+        Poll::Ready(answer.unwrap_or_else(|error| Err(Error::CommitUnknown { source: Arc::new(error) })))
     }
 }
 
 fn open_error(path: &Path, error: Error) -> Error {
-    Error::Open {
-        database: path.display().to_string(),
-        source: Arc::new(error),
-    }
+    Error::Open { database: path.display().to_string(), source: Arc::new(error) }
 }
 
 fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // switching a new file to the write-ahead log takes a lock that another process may hold
     connection.busy_timeout(config.busy_timeout())?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
     if mode != "wal" {
-        tracing::warn!(
-            mode,
-            "the file system allows no write-ahead log: readers wait for the writer"
-        );
+        tracing::warn!(mode, "the file system allows no write-ahead log: readers wait for the writer");
     }
     connection.execute_batch(CONNECTION_PRAGMAS)?;
     connection.execute_batch(WRITER_PRAGMAS)?;

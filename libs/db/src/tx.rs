@@ -13,16 +13,7 @@ use crate::{postgres, sqlite};
 pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
 /// Statements that begin so would end or split the transaction that units share.
-const TRANSACTION_WORDS: [&str; 8] = [
-    "begin",
-    "start",
-    "commit",
-    "end",
-    "rollback",
-    "abort",
-    "savepoint",
-    "release",
-];
+const TRANSACTION_WORDS: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
 
 /// A unit of work: its statements are kept together or not at all. Dropped without [`Tx::commit`], it is rolled back.
 ///
@@ -68,11 +59,7 @@ impl Tx {
     }
 
     fn new(unit: Unit) -> Self {
-        Self {
-            unit,
-            broken: None,
-            hooks: Vec::new(),
-        }
+        Self { unit, broken: None, hooks: Vec::new() }
     }
 
     /// The database that the unit runs on.
@@ -145,11 +132,7 @@ impl Tx {
     ///
     /// The unit is committed whether or not the answer is waited for.
     pub fn release(self) -> Commit {
-        let Self {
-            unit,
-            broken,
-            hooks,
-        } = self;
+        let Self { unit, broken, hooks } = self;
         if let Some(broken) = broken {
             drop(unit);
             return Commit(State::Answered(Some(Err(broken.error()))));
@@ -240,10 +223,7 @@ impl Future for Commit {
 /// Refuses statements that would end the transaction under the unit, or under its neighbours.
 pub(crate) fn refuse_transaction_words(sql: &str) -> Result<()> {
     let word = sqlite::first_word(sql);
-    if TRANSACTION_WORDS
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
-    {
+    if TRANSACTION_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) {
         return Err(Error::TransactionControl { sql: shorten(sql) });
     }
     Ok(())
@@ -255,24 +235,10 @@ mod tests {
 
     #[test]
     fn words_that_control_transactions_are_refused_however_written() {
-        for sql in [
-            "commit",
-            " ROLLBACK to unit",
-            "-- so\n begin immediate",
-            "/* so */ ; savepoint x",
-            "END;",
-        ] {
-            assert!(matches!(
-                refuse_transaction_words(sql),
-                Err(Error::TransactionControl { .. })
-            ));
+        for sql in ["commit", " ROLLBACK to unit", "-- so\n begin immediate", "/* so */ ; savepoint x", "END;"] {
+            assert!(matches!(refuse_transaction_words(sql), Err(Error::TransactionControl { .. })));
         }
-        for sql in [
-            "select 1",
-            "insert into releases values (1)",
-            "",
-            "-- commit",
-        ] {
+        for sql in ["select 1", "insert into releases values (1)", "", "-- commit"] {
             assert!(refuse_transaction_words(sql).is_ok());
         }
     }

@@ -189,10 +189,7 @@ impl Row {
     /// The column's value as it came, if there is such a column.
     #[must_use]
     pub fn value(&self, column: &str) -> Option<&Value> {
-        let at = self
-            .columns
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(column))?;
+        let at = self.columns.iter().position(|name| name.eq_ignore_ascii_case(column))?;
         self.values.get(at)
     }
 
@@ -224,10 +221,7 @@ mod tests {
     #[test]
     fn errors_name_the_column_and_the_types() {
         let missing = row().get::<i64>("email").unwrap_err().to_string();
-        assert_eq!(
-            missing,
-            "column `email` holds nothing: there is no such column, not an integer"
-        );
+        assert_eq!(missing, "column `email` holds nothing: there is no such column, not an integer");
         let wrong = row().get::<String>("id").unwrap_err().to_string();
         assert_eq!(wrong, "column `id` holds an integer, not text");
         let null = row().get::<String>("name").unwrap_err().to_string();

@@ -205,13 +205,16 @@ impl Horizon {
         for _ in 0..2 {
             let probe = match self.probe {
                 Some(probe) => probe,
-                None => take_probe(db).await?,
+                None => match take_probe(db, self.reached).await? {
+                    Some(probe) => probe,
+                    None => break,
+                },
             };
             if oldest_writer(db).await? < probe.writers_end {
                 self.probe = Some(probe);
                 break;
             }
-            self.reached = self.reached.max(probe.position);
+            self.reached = probe.position;
             self.probe = None;
         }
         Ok(self.reached)
@@ -223,17 +226,23 @@ impl Horizon {
     }
 }
 
-/// Two statements on purpose: the position must be read before the transactions that may hold a lower one are.
-async fn take_probe(db: &Db) -> Result<Probe> {
+/// Two statements on purpose: the position must be read before the transaction id that bounds its writers is drawn.
+///
+/// `None` when nothing was handed out since `reached`. A fresh id is drawn because no snapshot tells the next one:
+/// `pg_snapshot_xmax` follows the latest transaction that has *ended*, and writers above it may be running.
+async fn take_probe(db: &Db, reached: i64) -> Result<Option<Probe>> {
     let handed_out = db
         .query_one(
             "select case when is_called then last_value else 0 end as position from event_store_position_seq",
             &[],
         )
         .await?;
-    let writers =
-        db.query_one("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as writers_end", &[]).await?;
-    Ok(Probe { position: handed_out.get("position")?, writers_end: writers.get("writers_end")? })
+    let position: i64 = handed_out.get("position")?;
+    if position <= reached {
+        return Ok(None);
+    }
+    let writers = db.query_one("select pg_current_xact_id()::text::bigint as writers_end", &[]).await?;
+    Ok(Some(Probe { position, writers_end: writers.get("writers_end")? }))
 }
 
 async fn oldest_writer(db: &Db) -> Result<i64> {

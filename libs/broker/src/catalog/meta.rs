@@ -37,7 +37,9 @@ impl Meta {
     pub(crate) fn load_or_create(data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| Error::Metadata { path, reason: error.to_string() }),
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| Error::Metadata { path, reason: error.to_string() })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if data_dir.join("topics").exists() {
                     let reason = "it is missing, but the directory holds topics".to_owned();
@@ -62,10 +64,12 @@ impl Meta {
 fn base64_id(id: Uuid) -> String {
     let bits = id.as_u128();
     // 22 characters are 132 bits: the last one carries 2 bits and 4 of padding.
-    (0..22).map(|at| {
-        let value = if at < 21 { bits >> (128 - 6 * (at + 1)) } else { bits << 4 };
-        char::from(URL_ALPHABET[(value & 0x3f) as usize])
-    }).collect()
+    (0..22)
+        .map(|at| {
+            let value = if at < 21 { bits >> (128 - 6 * (at + 1)) } else { bits << 4 };
+            char::from(URL_ALPHABET[(value & 0x3f) as usize])
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -30,7 +30,10 @@ impl ProducerIds {
     pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let next = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(|_| Error::Metadata { path: path.clone(), reason: "not a number".to_owned() })?,
+            Ok(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| Error::Metadata { path: path.clone(), reason: "not a number".to_owned() })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };

@@ -54,34 +54,95 @@ const fn fixed(name: &'static str, kind: Kind, default: &'static str, doc: &'sta
     Key { name, kind, doc, default: Fallback::Fixed(default) }
 }
 
-const fn of_broker(name: &'static str, kind: Kind, default: fn(&Config) -> i64, key: &'static str, doc: &'static str) -> Key {
+const fn of_broker(
+    name: &'static str,
+    kind: Kind,
+    default: fn(&Config) -> i64,
+    key: &'static str,
+    doc: &'static str,
+) -> Key {
     Key { name, kind, doc, default: Fallback::Broker(default, key) }
 }
 
 /// Every key, by name.
 pub(crate) const KEYS: &[Key] = &[
-    fixed("cleanup.policy", Kind::List(&["compact", "delete"]), "delete", "Whether old segments are deleted, or only the last record of each key is kept."),
-    fixed("compression.type", Kind::Word(&["producer"]), "producer", "Batches are stored as the producer compressed them."),
+    fixed(
+        "cleanup.policy",
+        Kind::List(&["compact", "delete"]),
+        "delete",
+        "Whether old segments are deleted, or only the last record of each key is kept.",
+    ),
+    fixed(
+        "compression.type",
+        Kind::Word(&["producer"]),
+        "producer",
+        "Batches are stored as the producer compressed them.",
+    ),
     fixed("delete.retention.ms", Kind::Long(0), "86400000", "How long tombstones of a compacted topic are kept."),
     fixed("file.delete.delay.ms", Kind::Long(0), "60000", "Accepted; files are deleted at once."),
     fixed("flush.messages", Kind::Long(1), "1", "Accepted; every acknowledged record is synced."),
     fixed("flush.ms", Kind::Long(0), "0", "Accepted; every acknowledged record is synced."),
     fixed("index.interval.bytes", Kind::Int(0), "4096", "Log bytes between two index entries."),
     fixed("max.compaction.lag.ms", Kind::Long(1), "9223372036854775807", "Longest time a record stays uncompacted."),
-    of_broker("max.message.bytes", Kind::Int(0), |config| i64::from(config.message_bytes_max), "message.max.bytes", "Largest record batch."),
-    fixed("message.timestamp.after.max.ms", Kind::Long(0), "9223372036854775807", "Accepted; timestamps ahead of the broker are taken."),
-    fixed("message.timestamp.before.max.ms", Kind::Long(0), "9223372036854775807", "Accepted; timestamps behind the broker are taken."),
-    fixed("message.timestamp.type", Kind::Word(&["CreateTime", "LogAppendTime"]), "CreateTime", "Whether records keep the producer's time or get the broker's."),
+    of_broker(
+        "max.message.bytes",
+        Kind::Int(0),
+        |config| i64::from(config.message_bytes_max),
+        "message.max.bytes",
+        "Largest record batch.",
+    ),
+    fixed(
+        "message.timestamp.after.max.ms",
+        Kind::Long(0),
+        "9223372036854775807",
+        "Accepted; timestamps ahead of the broker are taken.",
+    ),
+    fixed(
+        "message.timestamp.before.max.ms",
+        Kind::Long(0),
+        "9223372036854775807",
+        "Accepted; timestamps behind the broker are taken.",
+    ),
+    fixed(
+        "message.timestamp.type",
+        Kind::Word(&["CreateTime", "LogAppendTime"]),
+        "CreateTime",
+        "Whether records keep the producer's time or get the broker's.",
+    ),
     fixed("min.cleanable.dirty.ratio", Kind::Double, "0.5", "Share of uncompacted log at which compaction starts."),
     fixed("min.compaction.lag.ms", Kind::Long(0), "0", "Shortest time a record stays uncompacted."),
     fixed("min.insync.replicas", Kind::Int(1), "1", "There is one replica."),
     fixed("preallocate", Kind::Boolean, "false", "Accepted; files grow as they are written."),
-    of_broker("retention.bytes", Kind::Long(-1), |config| config.retention_bytes, "log.retention.bytes", "Bytes kept per partition; -1 keeps all."),
-    of_broker("retention.ms", Kind::Long(-1), |config| config.retention_ms, "log.retention.ms", "How long records are kept; -1 keeps for ever."),
-    of_broker("segment.bytes", Kind::Int(1024), |config| i64::from(config.segment_bytes), "log.segment.bytes", "Size at which a segment is closed."),
+    of_broker(
+        "retention.bytes",
+        Kind::Long(-1),
+        |config| config.retention_bytes,
+        "log.retention.bytes",
+        "Bytes kept per partition; -1 keeps all.",
+    ),
+    of_broker(
+        "retention.ms",
+        Kind::Long(-1),
+        |config| config.retention_ms,
+        "log.retention.ms",
+        "How long records are kept; -1 keeps for ever.",
+    ),
+    of_broker(
+        "segment.bytes",
+        Kind::Int(1024),
+        |config| i64::from(config.segment_bytes),
+        "log.segment.bytes",
+        "Size at which a segment is closed.",
+    ),
     fixed("segment.index.bytes", Kind::Int(4), "10485760", "Accepted; an index is as large as its segment needs."),
     fixed("segment.jitter.ms", Kind::Long(0), "0", "Accepted; segments close without jitter."),
-    of_broker("segment.ms", Kind::Long(1), |config| config.segment_ms, "log.roll.ms", "Age at which a segment is closed."),
+    of_broker(
+        "segment.ms",
+        Kind::Long(1),
+        |config| config.segment_ms,
+        "log.roll.ms",
+        "Age at which a segment is closed.",
+    ),
     fixed("unclean.leader.election.enable", Kind::Boolean, "false", "There is one replica."),
 ];
 
@@ -173,8 +234,14 @@ mod tests {
     #[test]
     fn impossible_values_are_refused() {
         for (name, value) in [
-            ("retention.ms", "-2"), ("retention.ms", "soon"), ("segment.bytes", "3000000000"), ("cleanup.policy", "delete,shred"),
-            ("compression.type", "gzip"), ("no.such.key", "1"), ("preallocate", "yes"), ("min.cleanable.dirty.ratio", "2"),
+            ("retention.ms", "-2"),
+            ("retention.ms", "soon"),
+            ("segment.bytes", "3000000000"),
+            ("cleanup.policy", "delete,shred"),
+            ("compression.type", "gzip"),
+            ("no.such.key", "1"),
+            ("preallocate", "yes"),
+            ("min.cleanable.dirty.ratio", "2"),
         ] {
             assert!(check(name, value).is_err(), "{name}={value}");
         }
@@ -185,7 +252,10 @@ mod tests {
     fn what_a_topic_sets_wins_over_the_broker() {
         let config = Config { retention_ms: 5, ..Config::default() };
         assert_eq!(resolve(&BTreeMap::new(), &config).retention_ms, 5);
-        let set = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned()), ("cleanup.policy".to_owned(), "compact".to_owned())]);
+        let set = BTreeMap::from([
+            ("retention.ms".to_owned(), "-1".to_owned()),
+            ("cleanup.policy".to_owned(), "compact".to_owned()),
+        ]);
         let resolved = resolve(&set, &config);
         assert_eq!((resolved.retention_ms, resolved.deletes), (-1, false));
     }

@@ -36,11 +36,18 @@ pub(crate) struct Coordinator {
 
 impl Coordinator {
     /// Reads the log of group states and begins to tend what is in it.
-    pub(crate) async fn start(config: Arc<Config>, catalog: Arc<Catalog>, stop: CancellationToken, tasks: TaskTracker) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn start(
+        config: Arc<Config>,
+        catalog: Arc<Catalog>,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Result<Arc<Self>, Error> {
         let topic = offsets_topic(&catalog).await?;
         let failed = || Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
         let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
-        let groups = tokio::task::spawn_blocking(move || restore(&topic)).await.map_err(|_| Error::Worker { operation: "replaying groups" })??;
+        let groups = tokio::task::spawn_blocking(move || restore(&topic))
+            .await
+            .map_err(|_| Error::Worker { operation: "replaying groups" })??;
         let clock = Arc::clone(&config.clock);
         let coordinator = Arc::new(Self { config, clock, store, groups: Mutex::new(groups), stop, tasks });
         let state = Arc::downgrade(&coordinator);
@@ -113,7 +120,10 @@ impl Coordinator {
         self.ensure_tended(&group);
         match pending {
             Pending::Now(joined) => joined,
-            Pending::Later(joined) => self.until_stop(joined).await.unwrap_or_else(|| Joined::refused(&ResponseError::NotCoordinator, &member_id)),
+            Pending::Later(joined) => self
+                .until_stop(joined)
+                .await
+                .unwrap_or_else(|| Joined::refused(&ResponseError::NotCoordinator, &member_id)),
         }
     }
 
@@ -134,7 +144,9 @@ impl Coordinator {
         };
         match answer {
             Pending::Now(synced) => synced,
-            Pending::Later(synced) => self.until_stop(synced).await.unwrap_or_else(|| Synced::refused(&ResponseError::RebalanceInProgress)),
+            Pending::Later(synced) => {
+                self.until_stop(synced).await.unwrap_or_else(|| Synced::refused(&ResponseError::RebalanceInProgress))
+            }
         }
     }
 
@@ -152,7 +164,13 @@ impl Coordinator {
     }
 
     /// A member is alive.
-    pub(crate) fn heartbeat(&self, group_id: &str, member_id: &str, instance: Option<&str>, generation: i32) -> Result<(), ResponseError> {
+    pub(crate) fn heartbeat(
+        &self,
+        group_id: &str,
+        member_id: &str,
+        instance: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
         let group = self.get(group_id).ok_or(ResponseError::UnknownMemberId)?;
         lock(&group).heartbeat(member_id, instance, generation, Instant::now())
     }
@@ -273,11 +291,20 @@ impl Coordinator {
                 let since = locked.stored.as_ref().map_or(i64::MIN, |stored| stored.since_ms);
                 let idle = locked.phase == Phase::Empty && locked.pending.is_empty() && since < before;
                 let old = |committed: &Committed| committed.committed_ms < before;
-                let expired: Vec<_> = locked.offsets.iter().filter(|(_, committed)| idle && old(committed)).map(|(key, _)| key.clone()).collect();
+                let expired: Vec<_> = locked
+                    .offsets
+                    .iter()
+                    .filter(|(_, committed)| idle && old(committed))
+                    .map(|(key, _)| key.clone())
+                    .collect();
                 (Arc::clone(&locked.id), expired, idle && locked.is_vacant())
             };
             if !expired.is_empty() {
-                let _ = self.remove_offsets(&group, |topic, partition| expired.iter().any(|(t, p)| t == topic && *p == partition)).await;
+                let _ = self
+                    .remove_offsets(&group, |topic, partition| {
+                        expired.iter().any(|(t, p)| t == topic && *p == partition)
+                    })
+                    .await;
             } else if vacant {
                 let _ = self.delete(&id).await;
             }
@@ -319,7 +346,11 @@ async fn writer_until(stop: CancellationToken, writer: impl Future<Output = ()>)
 
 fn tombstones(group: &Group) -> Vec<Entry> {
     let id = group.id.to_string();
-    let offset = |(topic, partition): &(String, i32)| Key::Offset { group: id.clone(), topic: topic.clone(), partition: *partition };
+    let offset = |(topic, partition): &(String, i32)| Key::Offset {
+        group: id.clone(),
+        topic: topic.clone(),
+        partition: *partition,
+    };
     let mut entries: Vec<Entry> = group.offsets.keys().map(|key| (offset(key).encode(), None)).collect();
     entries.push((Key::Group { group: id.clone() }.encode(), None));
     entries
@@ -329,9 +360,16 @@ async fn offsets_topic(catalog: &Catalog) -> Result<Arc<Topic>, Error> {
     if let Some(topic) = catalog.get(OFFSETS_TOPIC) {
         return Ok(topic);
     }
-    let configs = [("cleanup.policy", "compact".to_owned()), ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()), ("segment.bytes", (32 * 1024 * 1024).to_string())];
+    let configs = [
+        ("cleanup.policy", "compact".to_owned()),
+        ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()),
+        ("segment.bytes", (32 * 1024 * 1024).to_string()),
+    ];
     let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    catalog.create(OFFSETS_TOPIC, 1, configs).await.map_err(|error: TopicError| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })
+    catalog
+        .create(OFFSETS_TOPIC, 1, configs)
+        .await
+        .map_err(|error: TopicError| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })
 }
 
 /// The groups as the log tells them; blocking.
@@ -359,10 +397,16 @@ fn restore(topic: &Topic) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error>
             snapshots.remove(&group);
         }
     });
-    let replayed = replayed.map_err(|error| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })?;
+    let replayed =
+        replayed.map_err(|error| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })?;
     let now = Instant::now();
     let mut groups: HashMap<Arc<str>, Arc<Mutex<Group>>> = HashMap::new();
-    let ids: std::collections::BTreeSet<String> = offsets.iter().filter(|(_, offsets)| !offsets.is_empty()).map(|(id, _)| id.clone()).chain(snapshots.keys().cloned()).collect();
+    let ids: std::collections::BTreeSet<String> = offsets
+        .iter()
+        .filter(|(_, offsets)| !offsets.is_empty())
+        .map(|(id, _)| id.clone())
+        .chain(snapshots.keys().cloned())
+        .collect();
     for id in ids {
         let mut group = Group::new(Arc::from(id.as_str()));
         if let Some(snapshot) = snapshots.remove(&id) {

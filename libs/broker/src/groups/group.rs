@@ -131,7 +131,11 @@ impl Synced {
 
 impl Member {
     pub(crate) fn metadata(&self, protocol: Option<&str>) -> Bytes {
-        self.protocols.iter().find(|(name, _)| Some(name.as_str()) == protocol).map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+        self.protocols
+            .iter()
+            .find(|(name, _)| Some(name.as_str()) == protocol)
+            .map(|(_, metadata)| metadata.clone())
+            .unwrap_or_default()
     }
 
     pub(crate) fn touch(&mut self, now: Instant) {
@@ -183,7 +187,11 @@ impl Group {
                 client_host: member.client_host.clone(),
                 session_timeout,
                 rebalance_timeout: millis(member.rebalance_timeout_ms),
-                protocols: snapshot.protocol.iter().map(|protocol| (protocol.clone(), member.subscription.clone())).collect(),
+                protocols: snapshot
+                    .protocol
+                    .iter()
+                    .map(|protocol| (protocol.clone(), member.subscription.clone()))
+                    .collect(),
                 assignment: member.assignment.clone(),
                 expires: now + session_timeout,
                 joining: None,
@@ -322,14 +330,17 @@ impl Group {
             return false;
         }
         let others: Vec<&Member> = others.collect();
-        protocols.iter().any(|(name, _)| others.iter().all(|member| member.protocols.iter().any(|(protocol, _)| protocol == name)))
+        protocols
+            .iter()
+            .any(|(name, _)| others.iter().all(|member| member.protocols.iter().any(|(protocol, _)| protocol == name)))
     }
 
     /// The answer to a join of a member that is in the present generation.
     pub(crate) fn joined(&self, member_id: &str, skip_assignment: bool) -> Joined {
         let leads = self.leader.as_deref() == Some(member_id);
         let protocol = self.protocol.as_deref();
-        let everybody = self.members.values().map(|member| (member.id.clone(), member.instance.clone(), member.metadata(protocol)));
+        let everybody =
+            self.members.values().map(|member| (member.id.clone(), member.instance.clone(), member.metadata(protocol)));
         Joined {
             code: 0,
             generation: self.generation,
@@ -427,7 +438,8 @@ impl Group {
 
     /// The assigning took too long: who did not ask for an assignment is out, the others begin anew.
     fn drop_unsynced(&mut self, now: Instant) {
-        let out: Vec<String> = self.members.values().filter(|member| !member.synced).map(|member| member.id.clone()).collect();
+        let out: Vec<String> =
+            self.members.values().filter(|member| !member.synced).map(|member| member.id.clone()).collect();
         if out.is_empty() {
             self.prepare(now, Duration::ZERO);
             return;

@@ -46,7 +46,10 @@ pub(crate) enum Pending<T> {
 pub(crate) enum SyncStep {
     Answer(Pending<Synced>),
     /// The leader assigned: when this is stored, [`Group::assigned`] tells everybody.
-    Store { generation: i32, answer: oneshot::Receiver<Synced> },
+    Store {
+        generation: i32,
+        answer: oneshot::Receiver<Synced>,
+    },
 }
 
 /// A sync, as the wire has it.
@@ -243,7 +246,13 @@ impl Group {
     }
 
     /// A member is alive.
-    pub(crate) fn heartbeat(&mut self, member_id: &str, instance: Option<&str>, generation: i32, now: Instant) -> Result<(), ResponseError> {
+    pub(crate) fn heartbeat(
+        &mut self,
+        member_id: &str,
+        instance: Option<&str>,
+        generation: i32,
+        now: Instant,
+    ) -> Result<(), ResponseError> {
         self.check_member(member_id, instance, generation)?;
         if let Some(member) = self.members.get_mut(member_id) {
             member.touch(now);
@@ -292,7 +301,12 @@ impl Group {
     }
 
     /// Whether this is a member of the present generation.
-    pub(crate) fn check_member(&self, member_id: &str, instance: Option<&str>, generation: i32) -> Result<(), ResponseError> {
+    pub(crate) fn check_member(
+        &self,
+        member_id: &str,
+        instance: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
         self.check_identity(member_id, instance)?;
         if generation == self.generation { Ok(()) } else { Err(ResponseError::IllegalGeneration) }
     }

@@ -32,7 +32,12 @@ impl Coordinator {
     ///
     /// # Errors
     /// Kafka's: an unknown or fenced member, a stale generation, a rebalance, a log that takes nothing.
-    pub(crate) async fn commit(self: &Arc<Self>, group_id: &str, committer: Committer, offsets: Vec<NewOffset>) -> Result<(), ResponseError> {
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        group_id: &str,
+        committer: Committer,
+        offsets: Vec<NewOffset>,
+    ) -> Result<(), ResponseError> {
         if group_id.is_empty() && committer.generation >= 0 {
             return Err(ResponseError::InvalidGroupId);
         }
@@ -44,7 +49,8 @@ impl Coordinator {
             }
             check_committer(&mut locked, &committer)?;
             let entries = offsets.iter().map(|new| {
-                let key = Key::Offset { group: group_id.to_owned(), topic: new.topic.clone(), partition: new.partition };
+                let key =
+                    Key::Offset { group: group_id.to_owned(), topic: new.topic.clone(), partition: new.partition };
                 (key.encode(), Some(new.committed.encode()))
             });
             let entries = entries.collect();
@@ -71,7 +77,11 @@ impl Coordinator {
     }
 
     /// The group, made if a committer without membership names a new one.
-    fn group_for_commit(self: &Arc<Self>, group_id: &str, generation: i32) -> Result<Arc<std::sync::Mutex<Group>>, ResponseError> {
+    fn group_for_commit(
+        self: &Arc<Self>,
+        group_id: &str,
+        generation: i32,
+    ) -> Result<Arc<std::sync::Mutex<Group>>, ResponseError> {
         match self.get(group_id) {
             Some(group) => Ok(group),
             None if generation < 0 => self.get_or_create(group_id),
@@ -80,10 +90,15 @@ impl Coordinator {
     }
 
     /// Removes offsets of partitions for which `doomed` holds; returns when that is on stable storage.
-    pub(crate) async fn remove_offsets(&self, group: &Arc<std::sync::Mutex<Group>>, doomed: impl Fn(&str, i32) -> bool) -> Result<(), ResponseError> {
+    pub(crate) async fn remove_offsets(
+        &self,
+        group: &Arc<std::sync::Mutex<Group>>,
+        doomed: impl Fn(&str, i32) -> bool,
+    ) -> Result<(), ResponseError> {
         let done = {
             let locked = lock(group);
-            let gone: Vec<_> = locked.offsets.keys().filter(|(topic, partition)| doomed(topic, *partition)).cloned().collect();
+            let gone: Vec<_> =
+                locked.offsets.keys().filter(|(topic, partition)| doomed(topic, *partition)).cloned().collect();
             if gone.is_empty() {
                 return Ok(());
             }

@@ -143,7 +143,9 @@ impl Writer {
         });
         match dropped.await {
             Ok(Ok(segments)) => tracing::info!(segments, "group state written anew"),
-            Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "old group state could not be dropped"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "old group state could not be dropped");
+            }
             Err(_) => tracing::error!("group state worker was lost"),
         }
         self.written_since_rewrite = 0;
@@ -155,7 +157,10 @@ fn size_of_entries(entries: &[Entry]) -> usize {
 }
 
 /// Appends one batch; blocking. Returns where it went and its bytes.
-fn append(partition: &Arc<Partition>, entries: &[Entry]) -> Result<(crate::log::partition::Appended, u64), AppendError> {
+fn append(
+    partition: &Arc<Partition>,
+    entries: &[Entry],
+) -> Result<(crate::log::partition::Appended, u64), AppendError> {
     let borrowed: Vec<_> = entries.iter().map(|(key, value)| (Some(key.as_slice()), value.as_deref())).collect();
     let batch = records::build(&borrowed, partition.env.clock.now_ms());
     let header: Header = check_produced(&batch).map_err(|_| AppendError::TooLarge)?;

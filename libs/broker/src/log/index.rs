@@ -16,6 +16,8 @@ use crate::num::{i64_of, u32_of, u64_of};
 const INTERVAL_BYTES: u64 = 4096;
 /// Bytes of an entry on disk.
 pub(crate) const ENTRY_BYTES: u64 = 16;
+/// The same, as a length in memory.
+const ENTRY_LENGTH: usize = 16;
 const TRAILER_BYTES: usize = 40;
 const TRAILER_MAGIC: u32 = 0x544c_4958;
 
@@ -88,7 +90,7 @@ impl Index {
         let mut bytes = vec![0; crate::num::usize_of(count * ENTRY_BYTES)];
         file.read_exact_at(&mut bytes, 0)?;
         let mut entries: Vec<Entry> = Vec::new();
-        for chunk in bytes.chunks_exact(ENTRY_BYTES as usize) {
+        for chunk in bytes.chunks_exact(ENTRY_LENGTH) {
             let entry = Entry::decode(base, chunk);
             let rises = entries.last().is_none_or(|last| last.position < entry.position && last.offset < entry.offset);
             if !rises || entry.position >= position_limit {
@@ -147,12 +149,17 @@ impl Summary {
 }
 
 /// Looks into a closed segment's index file without loading it: the last of `entries` entries for which `before` holds.
-pub(crate) fn search(file: &File, base: i64, entries: u32, before: impl Fn(&Entry) -> bool) -> io::Result<Option<Entry>> {
+pub(crate) fn search(
+    file: &File,
+    base: i64,
+    entries: u32,
+    before: impl Fn(&Entry) -> bool,
+) -> io::Result<Option<Entry>> {
     let (mut low, mut high) = (0_u64, u64::from(entries));
     let mut found = None;
     while low < high {
         let middle = u64::midpoint(low, high);
-        let mut bytes = [0; ENTRY_BYTES as usize];
+        let mut bytes = [0; ENTRY_LENGTH];
         file.read_exact_at(&mut bytes, middle * ENTRY_BYTES)?;
         let entry = Entry::decode(base, &bytes);
         if before(&entry) {
@@ -178,7 +185,8 @@ mod tests {
     fn filled() -> Index {
         let mut index = Index::default();
         for at in 0..100_u64 {
-            let entry = Entry { offset: 1000 + i64_of(at * 3), position: at * 2000, timestamp_before: i64_of(at) * 10 - 1 };
+            let entry =
+                Entry { offset: 1000 + i64_of(at * 3), position: at * 2000, timestamp_before: i64_of(at) * 10 - 1 };
             index.note(entry, 2000);
         }
         index
@@ -189,7 +197,12 @@ mod tests {
         let index = filled();
         let file = tempfile::tempfile().unwrap();
         let mut bytes = index.encode_from(0, 1000);
-        let summary = Summary { entries: u32_of(index.len() as u64), log_bytes: 200_000, max_timestamp: 5, max_timestamp_offset: 6 };
+        let summary = Summary {
+            entries: u32_of(index.len() as u64),
+            log_bytes: 200_000,
+            max_timestamp: 5,
+            max_timestamp_offset: 6,
+        };
         bytes.extend(summary.encode());
         file.write_all_at(&bytes, 0).unwrap();
         assert_eq!(Summary::load(&file).unwrap(), Some(summary));

@@ -35,7 +35,8 @@ impl Partition {
                         if header.base_offset >= high_watermark {
                             return Ok(None);
                         }
-                        if let Some(found) = record_in(&place, position, &header, log_start, |time| time >= timestamp)? {
+                        if let Some(found) = record_in(&place, position, &header, log_start, |time| time >= timestamp)?
+                        {
                             return Ok(Some(found));
                         }
                     }
@@ -52,9 +53,11 @@ impl Partition {
     pub(crate) fn find_max_timestamp(&self) -> Result<Option<Found>, ReadError> {
         let largest = {
             let state = self.state();
-            let largest = state.segments.iter().filter(|segment| segment.size > 0).max_by(|a, b| {
-                a.max_timestamp.cmp(&b.max_timestamp).then(b.base.cmp(&a.base))
-            });
+            let largest = state
+                .segments
+                .iter()
+                .filter(|segment| segment.size > 0)
+                .max_by(|a, b| a.max_timestamp.cmp(&b.max_timestamp).then(b.base.cmp(&a.base)));
             largest.map(|segment| segment.max_timestamp)
         };
         match largest {
@@ -70,7 +73,11 @@ impl Partition {
     fn place_by_time(&self, timestamp: i64, after: i64) -> Result<Option<(Place, i64, i64)>, ReadError> {
         let state = self.state();
         let count = state.segments.len();
-        let found = state.segments.iter().enumerate().find(|(_, segment)| segment.base > after && segment.max_timestamp >= timestamp);
+        let found = state
+            .segments
+            .iter()
+            .enumerate()
+            .find(|(_, segment)| segment.base > after && segment.max_timestamp >= timestamp);
         let Some((at, segment)) = found else { return Ok(None) };
         let base = segment.base;
         let entry = match &segment.index {
@@ -87,7 +94,13 @@ impl Partition {
 }
 
 /// The first record of a batch at or above `log_start` whose time is wanted.
-fn record_in(place: &Place, position: u64, header: &Header, log_start: i64, wanted: impl Fn(i64) -> bool) -> Result<Option<Found>, ReadError> {
+fn record_in(
+    place: &Place,
+    position: u64,
+    header: &Header,
+    log_start: i64,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<Option<Found>, ReadError> {
     if header.is_compressed() || header.is_log_append_time() {
         let timestamp = if header.is_log_append_time() { header.max_timestamp } else { header.base_timestamp };
         return Ok(Some(Found { offset: header.base_offset.max(log_start), timestamp }));

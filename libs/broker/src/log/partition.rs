@@ -138,7 +138,14 @@ impl State {
 }
 
 impl Partition {
-    pub(crate) fn new(env: Arc<LogEnv>, topic: Arc<str>, topic_id: Uuid, index: i32, config: Arc<LogConfig>, state: State) -> Arc<Self> {
+    pub(crate) fn new(
+        env: Arc<LogEnv>,
+        topic: Arc<str>,
+        topic_id: Uuid,
+        index: i32,
+        config: Arc<LogConfig>,
+        state: State,
+    ) -> Arc<Self> {
         let dir = partition_dir(&env.data_dir, topic_id, index);
         let progress = watch::Sender::new(Progress { synced: state.synced, stopped: false });
         Arc::new(Self {
@@ -213,7 +220,12 @@ impl Partition {
             Verdict::Duplicate(seen) => {
                 let append_time = if config.log_append_time { seen.timestamp } else { -1 };
                 let log_start = state.log_start;
-                return Ok(Appended { base_offset: seen.base_offset, end: seen.last_offset + 1, append_time, log_start });
+                return Ok(Appended {
+                    base_offset: seen.base_offset,
+                    end: seen.last_offset + 1,
+                    append_time,
+                    log_start,
+                });
             }
         }
         self.make_room(&mut state, header, &config, now)?;
@@ -437,7 +449,8 @@ impl Partition {
     pub(crate) fn checkpoint(&self, all: bool) -> Option<Known> {
         let (known, candidate) = {
             let mut state = self.state();
-            if !state.unnoted && !(all && state.bytes_since_point > 0) {
+            let is_news = state.unnoted || all && state.bytes_since_point > 0;
+            if !is_news {
                 return None;
             }
             state.unnoted = false;
@@ -469,7 +482,9 @@ impl Partition {
         {
             // The segment may have been closed meanwhile: then its index is complete already.
             let mut state = self.state();
-            let Some(active) = state.segments.last_mut().filter(|active| active.base == point.segment) else { return Ok(()) };
+            let Some(active) = state.segments.last_mut().filter(|active| active.base == point.segment) else {
+                return Ok(());
+            };
             let SegmentIndex::Active { persisted, .. } = &mut active.index else { return Ok(()) };
             self.env.disk.write_at(&index, entries, from)?;
             *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));

@@ -105,7 +105,15 @@ mod tests {
     use super::*;
 
     fn point(offset: i64) -> Point {
-        Point { offset, segment: 0, position: 7, index_entries: 1, max_timestamp: 3, max_timestamp_offset: 2, producers: Producers::default() }
+        Point {
+            offset,
+            segment: 0,
+            position: 7,
+            index_entries: 1,
+            max_timestamp: 3,
+            max_timestamp_offset: 2,
+            producers: Producers::default(),
+        }
     }
 
     #[test]

@@ -60,7 +60,10 @@ impl Producers {
             return if header.base_sequence == 0 { Verdict::Append } else { Verdict::OutOfOrder };
         }
         let last_sequence = header.last_sequence();
-        let known = producer.batches.iter().find(|seen| seen.base_sequence == header.base_sequence && seen.last_sequence == last_sequence);
+        let known = producer
+            .batches
+            .iter()
+            .find(|seen| seen.base_sequence == header.base_sequence && seen.last_sequence == last_sequence);
         if let Some(seen) = known {
             return Verdict::Duplicate(*seen);
         }
@@ -194,7 +197,9 @@ mod tests {
         let mut bytes = Vec::new();
         producers.encode(&mut bytes);
         let read = Producers::decode(&mut bytes.as_slice()).unwrap();
-        assert!(matches!(read.judge(&batch(3, i32::MAX - 1, 4, -1)), Verdict::Duplicate(seen) if seen.last_offset == 73));
+        assert!(
+            matches!(read.judge(&batch(3, i32::MAX - 1, 4, -1)), Verdict::Duplicate(seen) if seen.last_offset == 73)
+        );
         assert_eq!(read.judge(&batch(3, 2, 1, -1)), Verdict::Append, "sequences wrapped");
         assert!(Producers::decode(&mut &bytes[..bytes.len() - 1]).is_none());
     }

@@ -40,7 +40,12 @@ impl Partition {
     /// Whole batches from the one that holds `offset` on: at most `bytes_max`, but if `at_least_one` the first in any case.
     ///
     /// Blocking. Empty at the high watermark.
-    pub(crate) fn read(&self, offset: i64, bytes_max: usize, at_least_one: bool) -> Result<(Offsets, Bytes), ReadError> {
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<(Offsets, Bytes), ReadError> {
         let (offsets, place) = {
             let state = self.state();
             if state.deleted {
@@ -94,7 +99,9 @@ impl Partition {
         let mut from_start = place.position == 0;
         loop {
             match walker.step()? {
-                Step::Batch { position, header } if header.last_offset() >= offset => return Ok(Some((position, header))),
+                Step::Batch { position, header } if header.last_offset() >= offset => {
+                    return Ok(Some((position, header)));
+                }
                 Step::Batch { .. } => {}
                 Step::Damaged { position, .. } if !from_start && position == place.position => {
                     // Not the log but the index may be wrong: walk the whole segment before saying so.
@@ -110,7 +117,14 @@ impl Partition {
         }
     }
 
-    fn take_batches(&self, place: &Place, position: u64, first: &Header, bytes_max: usize, at_least_one: bool) -> Result<Bytes, ReadError> {
+    fn take_batches(
+        &self,
+        place: &Place,
+        position: u64,
+        first: &Header,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Bytes, ReadError> {
         let first_bytes = usize_of(first.total_bytes());
         if first_bytes > bytes_max && !at_least_one {
             return Ok(Bytes::new());

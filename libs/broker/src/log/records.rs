@@ -32,8 +32,11 @@ pub(crate) fn parse<'a>(batch: &'a [u8], header: &Header) -> Option<Vec<Record<'
     Some(records)
 }
 
+/// A record's key and value.
+pub(crate) type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// An uncompressed batch of these keys and values, all of one time, at base offset 0.
-pub(crate) fn build(records: &[(Option<&[u8]>, Option<&[u8]>)], timestamp: i64) -> Vec<u8> {
+pub(crate) fn build(records: &[KeyValue<'_>], timestamp: i64) -> Vec<u8> {
     let mut batch = vec![0; HEADER_BYTES];
     for (delta, (key, value)) in records.iter().enumerate() {
         let mut body = vec![0];
@@ -124,7 +127,11 @@ mod tests {
 
     #[test]
     fn what_is_built_is_read_back_and_kafkas_own_decoder_agrees() {
-        let records = [(Some(b"a".as_slice()), Some(b"1".as_slice())), (None, Some([9_u8; 300].as_slice())), (Some(b"c".as_slice()), None)];
+        let records = [
+            (Some(b"a".as_slice()), Some(b"1".as_slice())),
+            (None, Some([9_u8; 300].as_slice())),
+            (Some(b"c".as_slice()), None),
+        ];
         let batch = build(&records, 1_700_000_000_123);
         let header = Header::parse(&batch).unwrap();
         let read = parse(&batch, &header).unwrap();

@@ -86,7 +86,14 @@ impl Recovery<'_> {
     }
 
     /// Reads a segment's batches; `false` if it was cut, so that nothing after it belongs to the log.
-    fn scan(&self, base: i64, from: Option<&Point>, below_point: bool, last: bool, progress: &mut Progress) -> io::Result<bool> {
+    fn scan(
+        &self,
+        base: i64,
+        from: Option<&Point>,
+        below_point: bool,
+        last: bool,
+        progress: &mut Progress,
+    ) -> io::Result<bool> {
         let file = OpenOptions::new().read(true).write(true).open(log_path(self.dir, base))?;
         let length = file.metadata()?.len();
         let floor = self.floor(base, length, below_point);
@@ -94,7 +101,7 @@ impl Recovery<'_> {
         progress.end = progress.end.max(base);
         let mut at = (0, base);
         if let Some(point) = from {
-            segment = self.from_point(point)?;
+            segment = self.recover_from(point)?;
             progress.producers = point.producers.clone();
             progress.end = point.offset;
             at = (point.position, point.offset);
@@ -105,7 +112,8 @@ impl Recovery<'_> {
             match walker.step()? {
                 Step::Batch { position, header } => {
                     segment.size = position;
-                    let time = if header.max_timestamp >= 0 { header.max_timestamp.min(self.now_ms) } else { self.now_ms };
+                    let time =
+                        if header.max_timestamp >= 0 { header.max_timestamp.min(self.now_ms) } else { self.now_ms };
                     segment.note(&header, time);
                     progress.producers.note(&header, self.now_ms, self.producers_max);
                     progress.end = header.next_offset();
@@ -122,7 +130,14 @@ impl Recovery<'_> {
                     walker = Walker::new(&file, next, offset, length, true);
                 }
                 Step::Damaged { position, .. } => {
-                    tracing::warn!(topic = self.topic, partition = self.partition, segment = base, position, cut = length - position, "torn end cut back");
+                    tracing::warn!(
+                        topic = self.topic,
+                        partition = self.partition,
+                        segment = base,
+                        position,
+                        cut = length - position,
+                        "torn end cut back"
+                    );
                     file.set_len(position)?;
                     whole = false;
                     break;
@@ -155,7 +170,7 @@ impl Recovery<'_> {
         self.known.filter(|known| known.segment == base).map(|known| known.synced)
     }
 
-    fn from_point(&self, point: &Point) -> io::Result<Segment> {
+    fn recover_from(&self, point: &Point) -> io::Result<Segment> {
         let mut segment = Segment::empty(point.segment);
         let index = match std::fs::File::open(index_path(self.dir, point.segment)) {
             Ok(file) => Index::load(&file, point.segment, point.index_entries, point.position).unwrap_or_default(),
@@ -208,7 +223,12 @@ impl Recovery<'_> {
     }
 
     fn remove_segment(&self, base: i64) -> io::Result<()> {
-        tracing::warn!(topic = self.topic, partition = self.partition, segment = base, "segment after a torn end removed");
+        tracing::warn!(
+            topic = self.topic,
+            partition = self.partition,
+            segment = base,
+            "segment after a torn end removed"
+        );
         std::fs::remove_file(log_path(self.dir, base))?;
         match std::fs::remove_file(index_path(self.dir, base)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -218,11 +238,24 @@ impl Recovery<'_> {
 
     fn report_damage(&self, segment: i64, position: u64, offset: i64) {
         metrics::counter!(names::DAMAGED_BATCHES).increment(1);
-        tracing::error!(topic = self.topic, partition = self.partition, segment, position, offset, "batch below the synced end is damaged and will be refused");
+        tracing::error!(
+            topic = self.topic,
+            partition = self.partition,
+            segment,
+            position,
+            offset,
+            "batch below the synced end is damaged and will be refused"
+        );
     }
 
     fn report_loss(&self, from: i64, to: i64) {
         metrics::counter!(names::DAMAGED_BATCHES).increment(1);
-        tracing::error!(topic = self.topic, partition = self.partition, from, to, "synced records are missing from the data directory");
+        tracing::error!(
+            topic = self.topic,
+            partition = self.partition,
+            from,
+            to,
+            "synced records are missing from the data directory"
+        );
     }
 }

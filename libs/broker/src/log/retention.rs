@@ -21,7 +21,8 @@ impl Partition {
         let mut doomed = wholly_below(&state.segments, state.log_start);
         if config.deletes {
             if config.retention_ms >= 0 {
-                let expired = |segment: &&Segment| segment.size > 0 && now.saturating_sub(time_of(segment)) > config.retention_ms;
+                let expired =
+                    |segment: &&Segment| segment.size > 0 && now.saturating_sub(time_of(segment)) > config.retention_ms;
                 let by_age = state.segments.iter().take_while(expired).count();
                 if by_age == state.segments.len() && by_age > 0 {
                     // Also the last one is expired: an empty one takes its place and keeps the end.

@@ -70,7 +70,11 @@ impl Segment {
     }
 
     /// Where to start looking for `offset`: a batch start at or before it.
-    pub(crate) fn locate(&self, index_file: impl FnOnce() -> io::Result<std::sync::Arc<File>>, offset: i64) -> io::Result<(u64, i64)> {
+    pub(crate) fn locate(
+        &self,
+        index_file: impl FnOnce() -> io::Result<std::sync::Arc<File>>,
+        offset: i64,
+    ) -> io::Result<(u64, i64)> {
         let entry = match &self.index {
             SegmentIndex::Active { index, .. } => index.by_offset(offset),
             SegmentIndex::Closed { entries: 0 } => None,
@@ -124,7 +128,8 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<i64>> {
     };
     for entry in entries {
         let name = entry?.file_name();
-        if let Some(base) = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|base| base.parse().ok()) {
+        if let Some(base) = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|base| base.parse().ok())
+        {
             bases.push(base);
         }
     }

@@ -104,7 +104,11 @@ impl<'a> Walker<'a> {
             {
                 self.position = at;
                 self.expected = header.base_offset;
-                return Ok(Step::Damaged { position: damaged_at, from_offset, resumes: Some((at, header.base_offset)) });
+                return Ok(Step::Damaged {
+                    position: damaged_at,
+                    from_offset,
+                    resumes: Some((at, header.base_offset)),
+                });
             }
             at += 1;
         }
@@ -171,7 +175,10 @@ mod tests {
                 let steps = walk(&damaged, true);
                 assert_eq!(steps.len(), 3, "byte {at} bit {bit}: {steps:?}");
                 assert!(matches!(steps[0], Step::Batch { position: 0, .. }));
-                assert_eq!(steps[1], Step::Damaged { position: starts[1], from_offset: 2, resumes: Some((starts[2], 4)) });
+                assert_eq!(
+                    steps[1],
+                    Step::Damaged { position: starts[1], from_offset: 2, resumes: Some((starts[2], 4)) }
+                );
                 assert!(matches!(steps[2], Step::Batch { position, .. } if position == starts[2]));
             }
         }
@@ -184,7 +191,10 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[usize_of(starts[1]) + 11] ^= 1 << bit;
             let steps = walk(&damaged, false);
-            assert!(matches!(steps.last(), Some(Step::Batch { position, .. }) if *position == starts[2]), "bit {bit}: {steps:?}");
+            assert!(
+                matches!(steps.last(), Some(Step::Batch { position, .. }) if *position == starts[2]),
+                "bit {bit}: {steps:?}"
+            );
         }
     }
 
@@ -193,7 +203,11 @@ mod tests {
         let (bytes, starts) = three();
         for length in usize_of(starts[2]) + 1..bytes.len() {
             let steps = walk(&bytes[..length], true);
-            assert_eq!(steps[2], Step::Damaged { position: starts[2], from_offset: 4, resumes: None }, "length {length}");
+            assert_eq!(
+                steps[2],
+                Step::Damaged { position: starts[2], from_offset: 4, resumes: None },
+                "length {length}"
+            );
         }
     }
 }

@@ -192,7 +192,8 @@ mod tests {
                     let what = format!("{:?} version {version} elements {elements}", api.key);
                     assert_eq!(api.shape.check(version, &body), Ok(()), "{what}");
                     let mut rest = Bytes::from(body.clone());
-                    let request = RequestKind::decode(api.key, &mut rest, version).unwrap_or_else(|error| panic!("{what}: {error}"));
+                    let request = RequestKind::decode(api.key, &mut rest, version)
+                        .unwrap_or_else(|error| panic!("{what}: {error}"));
                     assert!(rest.is_empty(), "{what}: {} bytes left", rest.len());
                     let mut again = BytesMut::new();
                     request.encode(&mut again, version).unwrap();

@@ -182,7 +182,11 @@ fn panicked() -> Refusal {
 }
 
 /// Runs the handlers in order and writes their answers.
-async fn write_answers(mut to: OwnedWriteHalf, mut pending: mpsc::Receiver<BoxFuture<'static, Outcome>>, limit: Duration) -> Result<(), Ended> {
+async fn write_answers(
+    mut to: OwnedWriteHalf,
+    mut pending: mpsc::Receiver<BoxFuture<'static, Outcome>>,
+    limit: Duration,
+) -> Result<(), Ended> {
     while let Some(work) = pending.recv().await {
         if let Some(answer) = work.await? {
             timeout(limit, to.write_all(&answer.frame)).await.map_err(|_| Ended::SlowPeer)??;

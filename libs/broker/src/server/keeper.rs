@@ -9,7 +9,12 @@ use crate::catalog::Catalog;
 use crate::log::checkpoint::{self, Checkpoint};
 
 /// Runs until the broker stops; without traffic it only wakes for retention.
-pub(crate) async fn run(catalog: Arc<Catalog>, checkpoint_every: Duration, retention_every: Duration, stop: CancellationToken) {
+pub(crate) async fn run(
+    catalog: Arc<Catalog>,
+    checkpoint_every: Duration,
+    retention_every: Duration,
+    stop: CancellationToken,
+) {
     let mut retention = tokio::time::interval(retention_every.max(Duration::from_millis(10)));
     retention.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut idle_since = 0;

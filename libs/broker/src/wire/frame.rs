@@ -52,7 +52,9 @@ pub(crate) enum FrameError {
 /// Reads the next frame.
 pub(crate) async fn read_frame(from: &mut (impl AsyncRead + Unpin), limits: &FrameLimits) -> Result<Frame, FrameError> {
     let first = timeout(limits.idle, from.read_u8()).await.map_err(|_| FrameError::Idle)?;
-    let first = first.map_err(|error| if error.kind() == std::io::ErrorKind::UnexpectedEof { FrameError::Closed } else { error.into() })?;
+    let first = first.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof { FrameError::Closed } else { error.into() }
+    })?;
     let deadline = Instant::now() + limits.whole;
     timeout_at(deadline, read_rest(from, first, limits)).await.map_err(|_| FrameError::Slow)?
 }
@@ -99,7 +101,12 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     fn limits(memory: &Arc<Semaphore>) -> FrameLimits {
-        FrameLimits { bytes_max: 1 << 20, idle: Duration::from_secs(5), whole: Duration::from_secs(5), memory: Arc::clone(memory) }
+        FrameLimits {
+            bytes_max: 1 << 20,
+            idle: Duration::from_secs(5),
+            whole: Duration::from_secs(5),
+            memory: Arc::clone(memory),
+        }
     }
 
     #[tokio::test]

@@ -45,7 +45,8 @@ pub(crate) fn peek(body: &Bytes) -> Result<(i16, i16, i32), Refusal> {
 
 /// Reads the header off the front of a request of a known key and version.
 pub(crate) fn take_head(body: &mut Bytes, key: ApiKey, version: i16) -> Result<Head, Refusal> {
-    let header = RequestHeader::decode(body, key.request_header_version(version)).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    let header = RequestHeader::decode(body, key.request_header_version(version))
+        .map_err(|error| Refusal::Malformed(error.to_string()))?;
     let client_id = header.client_id.unwrap_or_default();
     let client_id = match client_id.char_indices().find(|(at, _)| *at >= CLIENT_ID_BYTES_MAX) {
         Some((at, _)) => StrBytes::from_string(client_id[..at].to_owned()),
@@ -55,7 +56,11 @@ pub(crate) fn take_head(body: &mut Bytes, key: ApiKey, version: i16) -> Result<H
 }
 
 /// A response as it goes on the wire, length first.
-pub(crate) fn encode_response<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response: &R) -> Result<Bytes, Refusal> {
+pub(crate) fn encode_response<R: Encodable + HeaderVersion>(
+    correlation: i32,
+    version: i16,
+    response: &R,
+) -> Result<Bytes, Refusal> {
     let header = ResponseHeader::default().with_correlation_id(correlation);
     let header_version = R::header_version(version);
     let size = response.compute_size(version).map_err(|error| Refusal::Encode(error.to_string()))?;

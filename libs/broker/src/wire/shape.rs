@@ -258,7 +258,10 @@ pub(crate) mod generate {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { flexible: 2, fields: &[all(I32), since(1, Kind::List(&[all(Kind::Text), until(1, I32_LIST)])), all(Kind::Blob)] };
+    const SHAPE: Shape = Shape {
+        flexible: 2,
+        fields: &[all(I32), since(1, Kind::List(&[all(Kind::Text), until(1, I32_LIST)])), all(Kind::Blob)],
+    };
 
     #[test]
     fn made_bodies_pass_and_every_truncation_fails() {

@@ -18,48 +18,30 @@ const STATEMENTS_KEPT: usize = 512;
 pub(super) async fn execute(client: &ClientWrapper, sql: &str, params: &[Value]) -> Result<u64> {
     let statement = prepare(client, sql, params).await?;
     let params: Vec<Param<'_>> = params.iter().map(Param).collect();
-    let changed = client
-        .execute_raw(&statement, params.iter().map(as_sql))
-        .await
-        .map_err(|error| failed(client, sql, &error))?;
+    let changed =
+        client.execute_raw(&statement, params.iter().map(as_sql)).await.map_err(|error| failed(client, sql, &error))?;
     let reads = crate::sqlite::first_word(sql).eq_ignore_ascii_case("select");
     // PostgreSQL counts the rows that a select gives; here only changes count
     Ok(if reads { 0 } else { changed })
 }
 
 /// Runs a statement and gives its rows.
-pub(super) async fn query(
-    client: &ClientWrapper,
-    sql: &str,
-    params: &[Value],
-    rows_max: usize,
-) -> Result<Vec<Row>> {
+pub(super) async fn query(client: &ClientWrapper, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
     let statement = prepare(client, sql, params).await?;
-    let columns: Arc<[String]> = statement
-        .columns()
-        .iter()
-        .map(|column| column.name().to_owned())
-        .collect();
+    let columns: Arc<[String]> = statement.columns().iter().map(|column| column.name().to_owned()).collect();
     let params: Vec<Param<'_>> = params.iter().map(Param).collect();
-    let stream = client
-        .query_raw(&statement, params.iter().map(as_sql))
-        .await
-        .map_err(|error| failed(client, sql, &error))?;
+    let stream =
+        client.query_raw(&statement, params.iter().map(as_sql)).await.map_err(|error| failed(client, sql, &error))?;
     let mut stream = std::pin::pin!(stream);
     let mut found = Vec::new();
     while let Some(row) = next(&mut stream).await {
         let row = row.map_err(|error| failed(client, sql, &error))?;
         if found.len() == rows_max {
-            return Err(Error::TooManyRows {
-                sql: shorten(sql),
-                rows_max,
-            });
+            return Err(Error::TooManyRows { sql: shorten(sql), rows_max });
         }
         let mut values = Vec::with_capacity(columns.len());
         for at in 0..columns.len() {
-            let Any(value) = row
-                .try_get(at)
-                .map_err(|error| failed(client, sql, &error))?;
+            let Any(value) = row.try_get(at).map_err(|error| failed(client, sql, &error))?;
             values.push(value);
         }
         found.push(Row::new(Arc::clone(&columns), values));
@@ -81,19 +63,12 @@ async fn prepare(client: &ClientWrapper, sql: &str, params: &[Value]) -> Result<
     if client.statement_cache.size() >= STATEMENTS_KEPT {
         client.statement_cache.clear();
     }
-    let statement = client
-        .prepare_cached(sql)
-        .await
-        .map_err(|error| failed(client, sql, &error))?;
+    let statement = client.prepare_cached(sql).await.map_err(|error| failed(client, sql, &error))?;
     let expected = statement.params().len();
     if expected == params.len() {
         return Ok(statement);
     }
-    Err(Error::Parameters {
-        sql: shorten(sql),
-        expected,
-        given: params.len(),
-    })
+    Err(Error::Parameters { sql: shorten(sql), expected, given: params.len() })
 }
 
 /// The error in this crate's words; a plan that no longer fits the tables is forgotten, so that a retry makes a new one.
@@ -149,9 +124,7 @@ fn words(db: &DbError) -> Reason {
 
 /// Whether the server may well do the same later: connection trouble, resources, deadlocks, shutdown, idle limits.
 pub(super) fn is_passing(code: &SqlState) -> bool {
-    ["08", "40", "53", "57", "58"]
-        .iter()
-        .any(|class| code.code().starts_with(class))
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.code().starts_with(class))
         || *code == SqlState::LOCK_NOT_AVAILABLE
         || code.code() == "25P03"
         || code.code() == "25006"
@@ -159,16 +132,10 @@ pub(super) fn is_passing(code: &SqlState) -> bool {
 
 /// Reads `Key (company, email)=(7, a@b.c) already exists.`; in another language the list is empty.
 fn key_columns(detail: &str) -> Vec<String> {
-    let Some((names, _)) = detail
-        .split_once('(')
-        .and_then(|(_, rest)| rest.split_once(")=("))
-    else {
+    let Some((names, _)) = detail.split_once('(').and_then(|(_, rest)| rest.split_once(")=(")) else {
         return Vec::new();
     };
-    names
-        .split(", ")
-        .map(|name| name.trim_matches('"').to_owned())
-        .collect()
+    names.split(", ").map(|name| name.trim_matches('"').to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -177,14 +144,8 @@ mod tests {
 
     #[test]
     fn columns_are_read_from_the_detail() {
-        assert_eq!(
-            key_columns("Key (company, email)=(7, a@b.c) already exists."),
-            ["company", "email"]
-        );
-        assert_eq!(
-            key_columns("Schlüssel »(email)=(a)« existiert bereits."),
-            ["email"]
-        );
+        assert_eq!(key_columns("Key (company, email)=(7, a@b.c) already exists."), ["company", "email"]);
+        assert_eq!(key_columns("Schlüssel »(email)=(a)« existiert bereits."), ["email"]);
         assert!(key_columns("").is_empty());
     }
 }

@@ -77,10 +77,7 @@ fn refused(kind: &str, ty: &Type) -> Fault {
     Box::new(Reason(format!("{kind} cannot be given as {ty}")))
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "the nearest real is what the column can hold"
-)]
+#[allow(clippy::cast_precision_loss, reason = "the nearest real is what the column can hold")]
 fn real(value: i64) -> f64 {
     value as f64
 }
@@ -100,9 +97,7 @@ impl<'a> FromSql<'a> for Any {
             Type::FLOAT8 => Value::Real(f64::from_sql(ty, raw)?),
             Type::NUMERIC => numeric(raw)?,
             Type::BYTEA => Value::Bytes(raw.to_owned()),
-            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => {
-                text(raw)?
-            }
+            Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => text(raw)?,
             Type::JSONB => text(raw.get(1..).unwrap_or_default())?,
             Type::UUID => Value::Text(Uuid::from_slice(raw)?.to_string()),
             Type::TIMESTAMPTZ => {
@@ -116,9 +111,7 @@ impl<'a> FromSql<'a> for Any {
             Type::VOID => Value::Null,
             _ if matches!(ty.kind(), Kind::Enum(_)) => text(raw)?,
             _ => {
-                return Err(Box::new(Reason(format!(
-                    "columns of type {ty} cannot be read"
-                ))));
+                return Err(Box::new(Reason(format!("columns of type {ty} cannot be read"))));
             }
         }))
     }
@@ -141,14 +134,8 @@ fn text(raw: &[u8]) -> Result<Value, Fault> {
 ///
 /// The binary form: number of digits, weight of the first, sign, decimals shown, then digits to the base 10,000.
 fn numeric(raw: &[u8]) -> Result<Value, Fault> {
-    let mut words = raw
-        .chunks_exact(2)
-        .map(|pair| i16::from_be_bytes([pair[0], pair[1]]));
-    let mut word = || {
-        words
-            .next()
-            .ok_or_else(|| Reason("a number is cut off".to_owned()))
-    };
+    let mut words = raw.chunks_exact(2).map(|pair| i16::from_be_bytes([pair[0], pair[1]]));
+    let mut word = || words.next().ok_or_else(|| Reason("a number is cut off".to_owned()));
     let (digits, weight, sign) = (word()?, word()?, word()?);
     let _decimals_shown = word()?;
     let negative = match sign.cast_unsigned() {
@@ -170,9 +157,7 @@ fn numeric(raw: &[u8]) -> Result<Value, Fault> {
                 .and_then(|exponent| 10_000_i64.checked_pow(exponent))
                 .and_then(|place| place.checked_mul(digit))
         };
-        whole = whole
-            .zip(part)
-            .and_then(|(sum, part)| sum.checked_add(part));
+        whole = whole.zip(part).and_then(|(sum, part)| sum.checked_add(part));
     }
     Ok(match whole {
         Some(whole) => Value::Int(if negative { -whole } else { whole }),
@@ -192,18 +177,9 @@ mod tests {
     #[test]
     fn whole_numerics_are_integers_and_others_real() {
         assert_eq!(numeric(&raw(&[0, 0, 0, 0])).unwrap(), Value::Int(0));
-        assert_eq!(
-            numeric(&raw(&[2, 1, 0, 0, 12, 3456])).unwrap(),
-            Value::Int(123_456)
-        );
-        assert_eq!(
-            numeric(&raw(&[1, 1, 0x4000, 0, 7])).unwrap(),
-            Value::Int(-70_000)
-        );
-        assert_eq!(
-            numeric(&raw(&[2, 0, 0, 1, 1, 5000])).unwrap(),
-            Value::Real(1.5)
-        );
+        assert_eq!(numeric(&raw(&[2, 1, 0, 0, 12, 3456])).unwrap(), Value::Int(123_456));
+        assert_eq!(numeric(&raw(&[1, 1, 0x4000, 0, 7])).unwrap(), Value::Int(-70_000));
+        assert_eq!(numeric(&raw(&[2, 0, 0, 1, 1, 5000])).unwrap(), Value::Real(1.5));
         assert_eq!(numeric(&raw(&[1, 6, 0, 0, 1])).unwrap(), Value::Real(1e24));
         assert!(numeric(&raw(&[2, 0, 0])).is_err());
     }
@@ -211,17 +187,9 @@ mod tests {
     #[test]
     fn integers_out_of_range_are_refused() {
         let mut out = BytesMut::new();
-        assert!(
-            Param(&Value::Int(70_000))
-                .to_sql(&Type::INT2, &mut out)
-                .is_err()
-        );
+        assert!(Param(&Value::Int(70_000)).to_sql(&Type::INT2, &mut out).is_err());
         assert!(Param(&Value::Int(1)).to_sql(&Type::TEXT, &mut out).is_err());
-        assert!(
-            Param(&Value::Text("x".into()))
-                .to_sql(&Type::UUID, &mut out)
-                .is_err()
-        );
+        assert!(Param(&Value::Text("x".into())).to_sql(&Type::UUID, &mut out).is_err());
     }
 
     #[test]

@@ -32,16 +32,11 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(object: Object, token: TaskTrackerToken) -> Self {
-        Self {
-            object: Some(object),
-            _token: token,
-        }
+        Self { object: Some(object), _token: token }
     }
 
     pub(super) fn client(&self) -> &ClientWrapper {
-        self.object
-            .as_ref()
-            .expect("the connection leaves only with its holder")
+        self.object.as_ref().expect("the connection leaves only with its holder")
     }
 
     pub(super) fn give_back(mut self) {
@@ -88,11 +83,7 @@ impl Shared {
     }
 
     fn gone(&self) -> Error {
-        if self.timed_out.load(Ordering::Relaxed) {
-            Error::UnitTimedOut
-        } else {
-            Error::Closed
-        }
+        if self.timed_out.load(Ordering::Relaxed) { Error::UnitTimedOut } else { Error::Closed }
     }
 }
 
@@ -156,12 +147,7 @@ impl Unit {
         }
     }
 
-    pub(crate) async fn query(
-        &mut self,
-        sql: &str,
-        params: &[Value],
-        rows_max: usize,
-    ) -> Result<Vec<Row>> {
+    pub(crate) async fn query(&mut self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let rows_max = rows_max.min(self.rows_max);
         let guard = self.shared.held.lock().await;
         let held = guard.as_ref().ok_or_else(|| self.shared.gone())?;
@@ -251,25 +237,17 @@ async fn commit(held: Held, end_timeout: Duration) -> Result<()> {
         }
         Ok(Err(error)) => error,
         Err(elapsed) => {
-            return Err(Error::CommitUnknown {
-                source: Arc::new(elapsed),
-            });
+            return Err(Error::CommitUnknown { source: Arc::new(elapsed) });
         }
     };
-    let refused = error
-        .as_db_error()
-        .is_some_and(|db| db.parsed_severity() == Some(Severity::Error));
+    let refused = error.as_db_error().is_some_and(|db| db.parsed_severity() == Some(Severity::Error));
     if !refused {
         // cut off: by the network, or by a server that is going down
-        return Err(Error::CommitUnknown {
-            source: Arc::new(Reason(error.to_string())),
-        });
+        return Err(Error::CommitUnknown { source: Arc::new(Reason(error.to_string())) });
     }
     match statement::explain("commit", &error) {
         violation @ (Error::UniqueViolation { .. } | Error::ForeignKeyViolation) => Err(violation),
-        error => Err(Error::Commit {
-            source: Arc::new(error),
-        }),
+        error => Err(Error::Commit { source: Arc::new(error) }),
     }
 }
 
@@ -284,11 +262,7 @@ impl Future for Pending {
         match &mut self.0 {
             Ok(task) => {
                 let answer = ready!(Pin::new(task).poll(ctx));
-                Poll::Ready(answer.unwrap_or_else(|error| {
-                    Err(Error::CommitUnknown {
-                        source: Arc::new(error),
-                    })
-                }))
+                Poll::Ready(answer.unwrap_or_else(|error| Err(Error::CommitUnknown { source: Arc::new(error) })))
             }
             Err(error) => match error.take() {
                 Some(error) => Poll::Ready(Err(error)),

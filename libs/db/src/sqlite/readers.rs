@@ -51,12 +51,7 @@ impl Readers {
     }
 
     /// Runs the query on a blocking thread. If the caller goes away, it runs to its end or its deadline.
-    pub(super) async fn query(
-        self: &Arc<Self>,
-        sql: &str,
-        params: &[Value],
-        rows_max: usize,
-    ) -> Result<Vec<Row>> {
+    pub(super) async fn query(self: &Arc<Self>, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let permit = self.permit().await?;
         let readers = Arc::clone(self);
         let (sql, params) = (sql.to_owned(), params.to_owned());
@@ -65,9 +60,7 @@ impl Readers {
             drop(permit);
             answer
         });
-        answer
-            .await
-            .unwrap_or_else(|error| Err(Error::unavailable(error)))
+        answer.await.unwrap_or_else(|error| Err(Error::unavailable(error)))
     }
 
     /// Waits for the running queries and closes all connections.
@@ -101,9 +94,7 @@ impl Readers {
         let idle = lock(&self.idle).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => self
-                .connect()
-                .map_err(|error| statement::explain(sql, error))?,
+            None => self.connect().map_err(|error| statement::explain(sql, error))?,
         };
         reader.deadline.set(self.statement_timeout);
         let answer = statement::query(&reader.connection, sql, params, rows_max.min(self.rows_max));
@@ -120,10 +111,7 @@ impl Readers {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         connection.execute_batch(super::CONNECTION_PRAGMAS)?;
         let deadline = Deadline::install(&mut connection)?;
-        Ok(Reader {
-            connection,
-            deadline,
-        })
+        Ok(Reader { connection, deadline })
     }
 }
 

@@ -25,10 +25,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Puts a deadline on everything that the connection runs; there is none until [`Self::set`].
     pub(crate) fn install(connection: &mut Connection) -> rusqlite::Result<Arc<Self>> {
-        let deadline = Arc::new(Self {
-            base: Instant::now(),
-            at_ms: AtomicU64::new(u64::MAX),
-        });
+        let deadline = Arc::new(Self { base: Instant::now(), at_ms: AtomicU64::new(u64::MAX) });
         let watched = Arc::clone(&deadline);
         connection.progress_handler(STEPS_PER_LOOK, Some(move || watched.has_passed()))?;
         Ok(deadline)
@@ -52,45 +49,25 @@ impl Deadline {
 
 /// Runs a statement and gives the number of rows it changed; rows that it returns are passed over.
 pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64> {
-    let mut statement = connection
-        .prepare_cached(sql)
-        .map_err(|error| explain(sql, error))?;
+    let mut statement = connection.prepare_cached(sql).map_err(|error| explain(sql, error))?;
     bind(&mut statement, sql, params)?;
     let changes_rows = changes_rows(sql);
     let mut rows = statement.raw_query();
     while rows.next().map_err(|error| explain(sql, error))?.is_some() {}
     // SQLite keeps the count of the last change, which a statement without changes leaves as it was
-    Ok(if changes_rows {
-        connection.changes()
-    } else {
-        0
-    })
+    Ok(if changes_rows { connection.changes() } else { 0 })
 }
 
 /// Runs a statement and gives its rows.
-pub(crate) fn query(
-    connection: &Connection,
-    sql: &str,
-    params: &[Value],
-    rows_max: usize,
-) -> Result<Vec<Row>> {
-    let mut statement = connection
-        .prepare_cached(sql)
-        .map_err(|error| explain(sql, error))?;
+pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
+    let mut statement = connection.prepare_cached(sql).map_err(|error| explain(sql, error))?;
     bind(&mut statement, sql, params)?;
-    let columns: Arc<[String]> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| explain(sql, error))? {
         if found.len() == rows_max {
-            return Err(Error::TooManyRows {
-                sql: shorten(sql),
-                rows_max,
-            });
+            return Err(Error::TooManyRows { sql: shorten(sql), rows_max });
         }
         let mut values = Vec::with_capacity(columns.len());
         for at in 0..columns.len() {
@@ -128,11 +105,7 @@ fn bind(statement: &mut Statement<'_>, sql: &str, params: &[Value]) -> Result<()
     if expected == params.len() {
         return Ok(());
     }
-    Err(Error::Parameters {
-        sql: shorten(sql),
-        expected,
-        given: params.len(),
-    })
+    Err(Error::Parameters { sql: shorten(sql), expected, given: params.len() })
 }
 
 fn owned(sql: &str, value: ValueRef<'_>) -> Result<Value> {
@@ -151,9 +124,7 @@ fn owned(sql: &str, value: ValueRef<'_>) -> Result<Value> {
 /// Whether the statement is one that counts changed rows.
 fn changes_rows(sql: &str) -> bool {
     let word = first_word(sql);
-    ["insert", "update", "delete", "replace", "with"]
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
+    ["insert", "update", "delete", "replace", "with"].iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// The statement's first word, past spaces and comments.
@@ -171,9 +142,7 @@ pub(crate) fn first_word(sql: &str) -> &str {
         }
         rest = rest.trim_start();
     }
-    let end = rest
-        .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-        .unwrap_or(rest.len());
+    let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
     &rest[..end]
 }
 
@@ -185,9 +154,9 @@ pub(crate) fn explain(sql: &str, error: SqliteError) -> Error {
         _ => return Error::statement(sql, error),
     };
     match code.extended_code {
-        ffi::SQLITE_CONSTRAINT_UNIQUE
-        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-        | ffi::SQLITE_CONSTRAINT_ROWID => return unique_violation(words),
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => {
+            return unique_violation(words);
+        }
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => return Error::ForeignKeyViolation,
         _ => {}
     }
@@ -201,9 +170,7 @@ pub(crate) fn explain(sql: &str, error: SqliteError) -> Error {
         | ffi::SQLITE_PROTOCOL => Error::unavailable(error),
         ffi::SQLITE_INTERRUPT => Error::StatementTimedOut { sql: shorten(sql) },
         // the error would carry the whole text of the statement a second time
-        _ if matches!(error, SqliteError::SqlInputError { .. }) => {
-            Error::statement(sql, Reason(words.to_owned()))
-        }
+        _ if matches!(error, SqliteError::SqlInputError { .. }) => Error::statement(sql, Reason(words.to_owned())),
         _ => Error::statement(sql, error),
     }
 }
@@ -219,11 +186,7 @@ fn unique_violation(words: &str) -> Error {
             columns.push(column.to_owned());
         }
     }
-    Error::UniqueViolation {
-        table: table.to_owned(),
-        constraint: constraint.to_owned(),
-        columns,
-    }
+    Error::UniqueViolation { table: table.to_owned(), constraint: constraint.to_owned(), columns }
 }
 
 #[cfg(test)]
@@ -235,13 +198,7 @@ mod tests {
     #[test]
     fn parameters_are_bound_by_number_in_any_order_and_often() {
         let connection = Connection::open_in_memory().unwrap();
-        let rows = query(
-            &connection,
-            "select $2 as second, $1 as first, $2 as again",
-            &params!["a", 2],
-            10,
-        )
-        .unwrap();
+        let rows = query(&connection, "select $2 as second, $1 as first, $2 as again", &params!["a", 2], 10).unwrap();
         assert_eq!(rows[0].get::<i64>("second").unwrap(), 2);
         assert_eq!(rows[0].get::<String>("first").unwrap(), "a");
         assert_eq!(rows[0].get::<i64>("again").unwrap(), 2);
@@ -259,10 +216,7 @@ mod tests {
         execute(&connection, "create table t (n bigint)", &[]).unwrap();
         let insert = "insert into t (n) values (1), (2) returning n";
         assert_eq!(execute(&connection, insert, &[]).unwrap(), 2);
-        assert_eq!(
-            execute(&connection, "create table u (n bigint)", &[]).unwrap(),
-            0
-        );
+        assert_eq!(execute(&connection, "create table u (n bigint)", &[]).unwrap(), 0);
         assert_eq!(execute(&connection, "select n from t", &[]).unwrap(), 0);
         let update = "-- a word\n /* and another */ update t set n = 3 where n > $1";
         assert_eq!(execute(&connection, update, &params![1]).unwrap(), 1);
@@ -274,17 +228,9 @@ mod tests {
         let deadline = Deadline::install(&mut connection).unwrap();
         deadline.set(Duration::from_millis(20));
         let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
-        assert!(matches!(
-            query(&connection, endless, &[], 10),
-            Err(Error::StatementTimedOut { .. })
-        ));
+        assert!(matches!(query(&connection, endless, &[], 10), Err(Error::StatementTimedOut { .. })));
         deadline.clear();
-        assert_eq!(
-            query(&connection, "select 1 as one", &[], 10)
-                .unwrap()
-                .len(),
-            1
-        );
+        assert_eq!(query(&connection, "select 1 as one", &[], 10).unwrap().len(), 1);
     }
 
     #[test]

@@ -78,26 +78,16 @@ struct Joined {
 
 impl std::fmt::Debug for Joined {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Joined")
-            .field("hooks", &self.hooks.len())
-            .finish()
+        f.debug_struct("Joined").field("hooks", &self.hooks.len()).finish()
     }
 }
 
 impl Writer {
-    pub(super) fn new(
-        mut connection: Connection,
-        limits: Limits,
-        meter: Arc<Meter>,
-    ) -> rusqlite::Result<Arc<Self>> {
+    pub(super) fn new(mut connection: Connection, limits: Limits, meter: Arc<Meter>) -> rusqlite::Result<Arc<Self>> {
         let deadline = Deadline::install(&mut connection)?;
         let writer = Arc::new(Self {
             queue: Queue::default(),
-            desk: Mutex::new(Desk {
-                connection: Some(connection),
-                unit: None,
-                batch: Vec::new(),
-            }),
+            desk: Mutex::new(Desk { connection: Some(connection), unit: None, batch: Vec::new() }),
             units_last: AtomicU64::new(0),
             deadline,
             runtime: Handle::current(),
@@ -144,12 +134,8 @@ impl Writer {
             self.refuse(lost);
             return Err(error);
         }
-        desk.unit = Some(Current {
-            id,
-            expires: Instant::now() + self.limits.unit_timeout,
-        });
-        self.deadline
-            .set(self.limits.unit_timeout.min(self.limits.statement_timeout));
+        desk.unit = Some(Current { id, expires: Instant::now() + self.limits.unit_timeout });
+        self.deadline.set(self.limits.unit_timeout.min(self.limits.statement_timeout));
         Ok(())
     }
 
@@ -168,19 +154,13 @@ impl Writer {
         drop(desk);
         self.refuse(lost);
         match error {
-            Error::StatementTimedOut { .. } if current.expires <= Instant::now() => {
-                Err(Error::UnitTimedOut)
-            }
+            Error::StatementTimedOut { .. } if current.expires <= Instant::now() => Err(Error::UnitTimedOut),
             error => Err(error),
         }
     }
 
     /// Ends the unit's work: it joins the batch, and the next unit has its turn at once.
-    pub(super) fn release(
-        self: &Arc<Self>,
-        id: u64,
-        hooks: Vec<Hook>,
-    ) -> Result<oneshot::Receiver<Result<()>>> {
+    pub(super) fn release(self: &Arc<Self>, id: u64, hooks: Vec<Hook>) -> Result<oneshot::Receiver<Result<()>>> {
         let (full, receiver) = {
             let mut desk = lock(&self.desk);
             desk.current(id)?;
@@ -190,9 +170,7 @@ impl Writer {
             if let Err(error) = statement::execute(connection, "release unit", &[]) {
                 drop(desk);
                 self.roll_back(id, Outcome::Failed);
-                return Err(Error::Commit {
-                    source: Arc::new(error),
-                });
+                return Err(Error::Commit { source: Arc::new(error) });
             }
             let (answer, receiver) = oneshot::channel();
             desk.unit = None;
@@ -271,11 +249,7 @@ impl Writer {
         let batch = std::mem::take(&mut desk.batch);
         drop(desk);
         self.deadline.clear();
-        let away = Away {
-            writer: Arc::clone(self),
-            connection: Some(connection),
-            batch,
-        };
+        let away = Away { writer: Arc::clone(self), connection: Some(connection), batch };
         self.runtime.spawn_blocking(move || away.work(job));
         true
     }
@@ -302,10 +276,7 @@ impl Writer {
         };
         match current {
             Some(unit) if unit.expires <= now => {
-                tracing::warn!(
-                    unit = unit.id,
-                    "a unit of work took too long and is rolled back"
-                );
+                tracing::warn!(unit = unit.id, "a unit of work took too long and is rolled back");
                 self.roll_back(unit.id, Outcome::TimedOut);
                 now
             }
@@ -342,25 +313,18 @@ struct Lost {
 }
 
 impl Lost {
-    const NOTHING: Self = Self {
-        batch: Vec::new(),
-        cause: None,
-    };
+    const NOTHING: Self = Self { batch: Vec::new(), cause: None };
 }
 
 impl Desk {
     fn current(&self, id: u64) -> Result<Current> {
-        self.unit
-            .filter(|unit| unit.id == id)
-            .ok_or(Error::UnitTimedOut)
+        self.unit.filter(|unit| unit.id == id).ok_or(Error::UnitTimedOut)
     }
 
     /// Finds out whether SQLite gave up the whole transaction (full disk, I/O error), which takes the batch along.
     fn after_failure(&mut self, error: &Error) -> Lost {
         match &self.connection {
-            Some(connection) if connection.is_autocommit() && !self.batch.is_empty() => {
-                self.lose(error.to_string())
-            }
+            Some(connection) if connection.is_autocommit() && !self.batch.is_empty() => self.lose(error.to_string()),
             _ => Lost::NOTHING,
         }
     }
@@ -396,10 +360,7 @@ impl Desk {
     }
 
     fn lose(&mut self, reason: String) -> Lost {
-        Lost {
-            batch: std::mem::take(&mut self.batch),
-            cause: Some(Arc::new(Reason(reason))),
-        }
+        Lost { batch: std::mem::take(&mut self.batch), cause: Some(Arc::new(Reason(reason))) }
     }
 }
 
@@ -437,9 +398,7 @@ impl Away {
         let start = std::time::Instant::now();
         let failure = match statement::execute(connection, "commit", &[]) {
             Ok(_) => {
-                self.writer
-                    .meter
-                    .committed(units, start.elapsed().as_secs_f64());
+                self.writer.meter.committed(units, start.elapsed().as_secs_f64());
                 None
             }
             Err(error) => {
@@ -458,9 +417,7 @@ impl Away {
                         run_hooks(joined.hooks);
                         Ok(())
                     }
-                    Some(cause) => Err(Error::Commit {
-                        source: Arc::clone(cause),
-                    }),
+                    Some(cause) => Err(Error::Commit { source: Arc::clone(cause) }),
                 };
                 (joined.answer, result)
             })
@@ -502,9 +459,7 @@ fn is_busy(error: &Error) -> bool {
         return false;
     };
     matches!(
-        source
-            .downcast_ref::<rusqlite::Error>()
-            .and_then(rusqlite::Error::sqlite_error_code),
+        source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code),
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
     )
 }

@@ -22,20 +22,14 @@ async fn values_come_back_as_they_went_in() {
             })
             .await
             .unwrap();
-        let row = db
-            .query_one("select * from employee where id = $1", &params![id])
-            .await
-            .unwrap();
+        let row = db.query_one("select * from employee where id = $1", &params![id]).await.unwrap();
         assert_eq!(row.get::<String>("email").unwrap(), "ä@b.c");
         assert_eq!(row.get::<i64>("age").unwrap(), i64::MAX);
         assert!(!row.get::<bool>("active").unwrap());
         assert!((row.get::<f64>("rating").unwrap() - 1.5).abs() < f64::EPSILON);
         assert_eq!(row.get::<Vec<u8>>("photo").unwrap(), [0, 255]);
         assert_eq!(row.get::<Option<i64>>("company").unwrap(), None);
-        assert!(matches!(
-            row.get::<i64>("email"),
-            Err(Error::Column { found: "text", .. })
-        ));
+        assert!(matches!(row.get::<i64>("email"), Err(Error::Column { found: "text", .. })));
     }
 }
 
@@ -44,11 +38,7 @@ async fn nulls_go_in_for_every_type() {
     for db in both(|_| ()).await {
         db.unit(async |tx: &mut Tx| {
             let sql = "insert into employee (email, age, rating, photo) values ($1, $2, $3, $4)";
-            tx.execute(
-                sql,
-                &params!["a", Value::Null, None::<f64>, None::<Vec<u8>>],
-            )
-            .await
+            tx.execute(sql, &params!["a", Value::Null, None::<f64>, None::<Vec<u8>>]).await
         })
         .await
         .unwrap();
@@ -86,12 +76,7 @@ async fn execute_counts_changed_rows() {
             assert_eq!(tx.execute(INSERT, &params![email]).await.unwrap(), 1);
         }
         let update = "update employee set age = $2 where email <> $1";
-        assert_eq!(
-            tx.execute(update, &params!["a", None::<i64>])
-                .await
-                .unwrap(),
-            2
-        );
+        assert_eq!(tx.execute(update, &params!["a", None::<i64>]).await.unwrap(), 2);
         assert_eq!(tx.execute("select id from employee", &[]).await.unwrap(), 0);
         let skip = "insert into employee (email) values ($1) on conflict (email) do nothing";
         assert_eq!(tx.execute(skip, &params!["a"]).await.unwrap(), 0);
@@ -132,9 +117,8 @@ async fn an_error_undoes_the_whole_unit() {
             })
             .await;
         assert!(matches!(refused, Err(Own::No)));
-        let broken: Result<u64, Own> = db
-            .unit(async |tx: &mut Tx| Ok(tx.execute("insert into nowhere values (1)", &[]).await?))
-            .await;
+        let broken: Result<u64, Own> =
+            db.unit(async |tx: &mut Tx| Ok(tx.execute("insert into nowhere values (1)", &[]).await?)).await;
         assert!(matches!(broken, Err(Own::Db)));
         assert_eq!(count(&db).await, 0);
         assert_eq!(db.stats().units_committed, 0);
@@ -159,8 +143,7 @@ async fn unique_violations_name_table_and_column() {
 
         let twice = db
             .unit(async |tx: &mut Tx| {
-                tx.execute("insert into company (id) values (7)", &[])
-                    .await?;
+                tx.execute("insert into company (id) values (7)", &[]).await?;
                 let sql = "insert into employee (email, company, age) values ($1, 7, 30)";
                 tx.execute(sql, &params!["b"]).await?;
                 tx.execute(sql, &params!["c"]).await
@@ -172,8 +155,7 @@ async fn unique_violations_name_table_and_column() {
 
         let twice = db
             .unit(async |tx: &mut Tx| {
-                tx.execute("insert into company (id) values (8)", &[])
-                    .await?;
+                tx.execute("insert into company (id) values (8)", &[]).await?;
                 tx.execute("insert into company (id) values (8)", &[]).await
             })
             .await
@@ -201,10 +183,7 @@ async fn after_a_failed_statement_a_unit_can_only_be_rolled_back() {
         let mut tx = db.begin().await.unwrap();
         tx.execute(INSERT, &params!["a"]).await.unwrap();
         assert!(tx.execute(INSERT, &params!["a"]).await.is_err());
-        assert!(matches!(
-            tx.execute(INSERT, &params!["b"]).await,
-            Err(Error::UnitBroken)
-        ));
+        assert!(matches!(tx.execute(INSERT, &params!["b"]).await, Err(Error::UnitBroken)));
         assert!(matches!(tx.commit().await, Err(Error::UnitBroken)));
         assert_eq!(count(&db).await, 0);
     }
@@ -229,33 +208,17 @@ async fn a_swallowed_failure_is_not_committed() {
 async fn wrong_numbers_of_parameters_and_rows_are_told() {
     for db in both(|config| config.rows_max = 3).await {
         assert!(matches!(
-            db.query("select id from employee where email = $1", &[])
-                .await,
-            Err(Error::Parameters {
-                expected: 1,
-                given: 0,
-                ..
-            })
+            db.query("select id from employee where email = $1", &[]).await,
+            Err(Error::Parameters { expected: 1, given: 0, .. })
         ));
         let none = db.query_one("select id from employee", &[]).await;
         assert!(matches!(none, Err(Error::NoRow { .. })));
-        assert!(
-            db.query_opt("select id from employee", &[])
-                .await
-                .unwrap()
-                .is_none()
-        );
+        assert!(db.query_opt("select id from employee", &[]).await.unwrap().is_none());
         let three = "select 1 as n union all select 2 union all select 3";
         assert_eq!(db.query(three, &[]).await.unwrap().len(), 3);
         let four = "select 1 as n union all select 2 union all select 3 union all select 4";
-        assert!(matches!(
-            db.query(four, &[]).await,
-            Err(Error::TooManyRows { rows_max: 3, .. })
-        ));
-        assert!(matches!(
-            db.query_opt(three, &[]).await,
-            Err(Error::TooManyRows { rows_max: 1, .. })
-        ));
+        assert!(matches!(db.query(four, &[]).await, Err(Error::TooManyRows { rows_max: 3, .. })));
+        assert!(matches!(db.query_opt(three, &[]).await, Err(Error::TooManyRows { rows_max: 1, .. })));
         assert_eq!(db.query(three, &[]).await.unwrap().len(), 3);
     }
 }
@@ -266,10 +229,7 @@ async fn statements_cannot_end_the_transaction_under_the_unit() {
         let mut tx = db.begin().await.unwrap();
         tx.execute(INSERT, &params!["a"]).await.unwrap();
         for sql in ["commit", "ROLLBACK", " /* x */ release unit", "begin"] {
-            assert!(matches!(
-                tx.execute(sql, &[]).await,
-                Err(Error::TransactionControl { .. })
-            ));
+            assert!(matches!(tx.execute(sql, &[]).await, Err(Error::TransactionControl { .. })));
         }
         // a refused word reaches no database, so the unit is still whole
         tx.commit().await.unwrap();
@@ -283,10 +243,7 @@ async fn two_statements_in_one_text_are_refused() {
     for db in both(|_| ()).await {
         let mut tx = db.begin().await.unwrap();
         let two = "insert into company (id) values (1); insert into company (id) values (2)";
-        assert!(matches!(
-            tx.execute(two, &[]).await,
-            Err(Error::Statement { .. })
-        ));
+        assert!(matches!(tx.execute(two, &[]).await, Err(Error::Statement { .. })));
     }
 }
 
@@ -294,10 +251,7 @@ async fn two_statements_in_one_text_are_refused() {
 async fn queries_outside_units_cannot_write() {
     for db in both(|_| ()).await {
         let sql = "insert into employee (email) values ($1) returning id";
-        assert!(matches!(
-            db.query(sql, &params!["a"]).await,
-            Err(Error::Statement { .. } | Error::Unavailable { .. })
-        ));
+        assert!(matches!(db.query(sql, &params!["a"]).await, Err(Error::Statement { .. } | Error::Unavailable { .. })));
         assert_eq!(count(&db).await, 0);
     }
 }
@@ -382,9 +336,7 @@ async fn a_panicking_unit_is_undone_and_others_go_on() {
                 .await
         });
         assert!(panicked.await.unwrap_err().is_panic());
-        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["b"]).await)
-            .await
-            .unwrap();
+        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["b"]).await).await.unwrap();
         assert_eq!(emails(&db).await, ["b"]);
     }
 }
@@ -399,12 +351,7 @@ async fn a_dropped_unit_is_undone_and_leaves_no_open_transaction() {
         }
         // with one connection, an open transaction on it would make `begin` part of the old one
         let mut tx = db.begin().await.unwrap();
-        assert!(
-            tx.query("select id from employee", &[])
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(tx.query("select id from employee", &[]).await.unwrap().is_empty());
         tx.execute(INSERT, &params!["b"]).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(emails(&db).await, ["b"]);
@@ -426,20 +373,14 @@ async fn a_hanging_unit_is_undone_from_outside() {
         tx.execute(INSERT, &params!["b"]).await.unwrap();
         tx.commit().await.unwrap();
         for _ in 0..2 {
-            assert!(matches!(
-                hanging.execute(INSERT, &params!["c"]).await,
-                Err(Error::UnitTimedOut)
-            ));
+            assert!(matches!(hanging.execute(INSERT, &params!["c"]).await, Err(Error::UnitTimedOut)));
         }
         assert!(matches!(hanging.commit().await, Err(Error::UnitTimedOut)));
         assert_eq!(emails(&db).await, ["b"]);
         assert_eq!(db.stats().units_timed_out, 1);
         let mut silent = db.begin().await.unwrap();
         silent.execute(INSERT, &params!["d"]).await.unwrap();
-        eventually("the unit has timed out", async || {
-            db.stats().units_timed_out == 2
-        })
-        .await;
+        eventually("the unit has timed out", async || db.stats().units_timed_out == 2).await;
         assert!(matches!(silent.commit().await, Err(Error::UnitTimedOut)));
     }
 }
@@ -452,21 +393,13 @@ async fn endless_statements_come_to_an_end() {
     })
     .await
     {
-        assert!(matches!(
-            db.query(ENDLESS, &[]).await,
-            Err(Error::StatementTimedOut { .. })
-        ));
+        assert!(matches!(db.query(ENDLESS, &[]).await, Err(Error::StatementTimedOut { .. })));
         let mut tx = db.begin().await.unwrap();
         let ended = tx.query(ENDLESS, &[]).await.unwrap_err();
-        assert!(
-            matches!(ended, Error::StatementTimedOut { .. }),
-            "{ended:?}"
-        );
+        assert!(matches!(ended, Error::StatementTimedOut { .. }), "{ended:?}");
         assert!(ended.is_transient());
         drop(tx);
-        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["a"]).await)
-            .await
-            .unwrap();
+        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["a"]).await).await.unwrap();
         assert_eq!(count(&db).await, 1);
     }
 }
@@ -475,10 +408,7 @@ async fn endless_statements_come_to_an_end() {
 async fn a_statement_abandoned_half_way_spoils_its_unit() {
     for db in both(|_| ()).await {
         let mut tx = db.begin().await.unwrap();
-        let abandoned = tokio::time::timeout(Duration::ZERO, async {
-            tx.execute(INSERT, &params!["a"]).await
-        })
-        .await;
+        let abandoned = tokio::time::timeout(Duration::ZERO, async { tx.execute(INSERT, &params!["a"]).await }).await;
         match (db.dialect(), abandoned) {
             // runs in place, so there is no half-way
             (Dialect::Sqlite, done) => {
@@ -587,9 +517,7 @@ async fn released_units_are_pipelined_and_become_durable() {
         let mut commits = Vec::new();
         for number in 0..10 {
             let mut tx = db.begin().await.unwrap();
-            tx.execute(INSERT, &params![format!("{number}")])
-                .await
-                .unwrap();
+            tx.execute(INSERT, &params![format!("{number}")]).await.unwrap();
             commits.push(tx.release());
         }
         // the first one's answer is not waited for, and it is committed all the same
@@ -611,10 +539,7 @@ async fn close_commits_what_is_pending_and_refuses_the_rest() {
         db.close().await;
         commit.await.unwrap();
         assert!(matches!(db.begin().await, Err(Error::Closed)));
-        assert!(matches!(
-            db.query("select 1 as n", &[]).await,
-            Err(Error::Closed)
-        ));
+        assert!(matches!(db.query("select 1 as n", &[]).await, Err(Error::Closed)));
         assert!(matches!(db.migrate("more", &[]).await, Err(Error::Closed)));
         let again = Db::open(&db.config).await.unwrap();
         assert_eq!(emails(&again).await, ["a"]);
@@ -630,10 +555,7 @@ async fn close_waits_for_units_that_are_at_work() {
             let db = db.db.clone();
             async move { db.close().await }
         });
-        eventually("no unit may begin any more", async || {
-            matches!(db.begin().await, Err(Error::Closed))
-        })
-        .await;
+        eventually("no unit may begin any more", async || matches!(db.begin().await, Err(Error::Closed))).await;
         assert!(!closing.is_finished());
         tx.commit().await.unwrap();
         closing.await.unwrap();
@@ -643,9 +565,6 @@ async fn close_waits_for_units_that_are_at_work() {
 }
 
 async fn emails(db: &Db) -> Vec<String> {
-    let rows = db
-        .query("select email from employee order by id", &[])
-        .await
-        .unwrap();
+    let rows = db.query("select email from employee order by id", &[]).await.unwrap();
     rows.iter().map(|row| row.get("email").unwrap()).collect()
 }

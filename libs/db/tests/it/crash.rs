@@ -39,11 +39,7 @@ fn the_other_process() {
     let range = std::env::var(RANGE).unwrap();
     let (from, to) = range.split_once(' ').unwrap();
     let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut config = Config::new(format!("sqlite:{path}"));
         config.busy_timeout_ms = 60_000;
@@ -51,9 +47,7 @@ fn the_other_process() {
         let db = Db::open(&config).await.unwrap();
         db.migrate("pairs", &PAIRS).await.unwrap();
         let next = Arc::new(AtomicI64::new(from));
-        let tasks: Vec<_> = (0..16)
-            .map(|_| tokio::spawn(write_pairs(db.clone(), Arc::clone(&next), to)))
-            .collect();
+        let tasks: Vec<_> = (0..16).map(|_| tokio::spawn(write_pairs(db.clone(), Arc::clone(&next), to))).collect();
         for task in tasks {
             task.await.unwrap();
         }
@@ -68,18 +62,13 @@ async fn write_pairs(db: Db, next: Arc<AtomicI64>, to: i64) {
             return;
         }
         db.unit(async |tx: &mut Tx| {
-            tx.execute("insert into one (n) values ($1)", &params![n])
-                .await?;
-            tx.execute("insert into two (n) values ($1)", &params![n])
-                .await
+            tx.execute("insert into one (n) values ($1)", &params![n]).await?;
+            tx.execute("insert into two (n) values ($1)", &params![n]).await
         })
         .await
         .unwrap();
         // one write per line, so that the lines of tasks do not mix
-        std::io::stdout()
-            .lock()
-            .write_all(format!("answered {n}\n").as_bytes())
-            .unwrap();
+        std::io::stdout().lock().write_all(format!("answered {n}\n").as_bytes()).unwrap();
     }
 }
 
@@ -88,10 +77,7 @@ fn answered(line: &str) -> Option<i64> {
 }
 
 async fn numbers(db: &Db, table: &str) -> HashSet<i64> {
-    let rows = db
-        .query(&format!("select n from {table}"), &[])
-        .await
-        .unwrap();
+    let rows = db.query(&format!("select n from {table}"), &[]).await.unwrap();
     rows.iter().map(|row| row.get("n").unwrap()).collect()
 }
 
@@ -115,15 +101,10 @@ async fn answered_units_survive_kill_nine() {
         child.wait().unwrap();
         promised.extend(lines.filter_map(|line| answered(&line.ok()?)));
 
-        let db = Db::open(&Config::new(format!("sqlite:{path}")))
-            .await
-            .unwrap();
+        let db = Db::open(&Config::new(format!("sqlite:{path}"))).await.unwrap();
         let (one, two) = (numbers(&db, "one").await, numbers(&db, "two").await);
         let lost: Vec<_> = promised.difference(&one).collect();
-        assert!(
-            lost.is_empty(),
-            "round {round}: answered but lost: {lost:?}"
-        );
+        assert!(lost.is_empty(), "round {round}: answered but lost: {lost:?}");
         assert_eq!(one, two, "round {round}: half a unit was kept");
         let check = db.query_one("pragma integrity_check", &[]).await.unwrap();
         assert_eq!(check.get::<String>("integrity_check").unwrap(), "ok");
@@ -143,9 +124,7 @@ async fn two_processes_share_one_file() {
         assert!(output.status.success(), "{told}");
         assert_eq!(told.lines().filter_map(answered).count(), 300);
     }
-    let db = Db::open(&Config::new(format!("sqlite:{path}")))
-        .await
-        .unwrap();
+    let db = Db::open(&Config::new(format!("sqlite:{path}"))).await.unwrap();
     assert_eq!(numbers(&db, "one").await.len(), 600);
     assert_eq!(numbers(&db, "two").await.len(), 600);
 }

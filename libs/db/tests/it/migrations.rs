@@ -4,16 +4,9 @@ use db::{Db, Error, Migration};
 
 use crate::support::both;
 
-const ONE: Migration = Migration {
-    version: 1,
-    name: "create_note",
-    sql: "create table note (id {{identity}}, words text not null)",
-};
-const TWO: Migration = Migration {
-    version: 2,
-    name: "add_author",
-    sql: "alter table note add column author text",
-};
+const ONE: Migration =
+    Migration { version: 1, name: "create_note", sql: "create table note (id {{identity}}, words text not null)" };
+const TWO: Migration = Migration { version: 2, name: "add_author", sql: "alter table note add column author text" };
 const BROKEN: Migration = Migration {
     version: 3,
     name: "broken",
@@ -26,14 +19,9 @@ async fn steps_are_applied_once_and_in_order() {
         db.migrate("notes", &[ONE]).await.unwrap();
         db.migrate("notes", &[TWO, ONE]).await.unwrap();
         db.migrate("notes", &[ONE, TWO]).await.unwrap();
-        let row = db
-            .query_one("select count(*) as n from notes_migrations", &[])
-            .await
-            .unwrap();
+        let row = db.query_one("select count(*) as n from notes_migrations", &[]).await.unwrap();
         assert_eq!(row.get::<i64>("n").unwrap(), 2);
-        db.query("select id, words, author from note", &[])
-            .await
-            .unwrap();
+        db.query("select id, words, author from note", &[]).await.unwrap();
     }
 }
 
@@ -41,10 +29,7 @@ async fn steps_are_applied_once_and_in_order() {
 async fn changed_and_missing_steps_are_refused() {
     for db in both(|_| ()).await {
         db.migrate("notes", &[ONE, TWO]).await.unwrap();
-        let changed = Migration {
-            sql: "create table note (id {{identity}}, words text)",
-            ..ONE
-        };
+        let changed = Migration { sql: "create table note (id {{identity}}, words text)", ..ONE };
         for set in [&[changed, TWO][..], &[ONE][..]] {
             assert!(matches!(
                 db.migrate("notes", set).await,
@@ -62,10 +47,7 @@ async fn a_failing_step_leaves_nothing_of_its_set() {
         assert!(db.query("select id from half", &[]).await.is_err());
         assert!(db.query("select id from note", &[]).await.is_err());
         // mended, the whole set is applied
-        let mended = Migration {
-            sql: "create table half (id bigint)",
-            ..BROKEN
-        };
+        let mended = Migration { sql: "create table half (id bigint)", ..BROKEN };
         db.migrate("notes", &[ONE, TWO, mended]).await.unwrap();
         db.query("select id from half", &[]).await.unwrap();
     }
@@ -75,10 +57,7 @@ async fn a_failing_step_leaves_nothing_of_its_set() {
 async fn sets_do_not_know_each_other() {
     for db in both(|_| ()).await {
         db.migrate("notes", &[ONE]).await.unwrap();
-        let other = Migration {
-            sql: "create table other (id bigint)",
-            ..ONE
-        };
+        let other = Migration { sql: "create table other (id bigint)", ..ONE };
         db.migrate("others", &[other]).await.unwrap();
         db.query("select id from other", &[]).await.unwrap();
     }

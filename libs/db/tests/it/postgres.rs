@@ -24,24 +24,18 @@ async fn json_uuid_and_time_columns_are_text() {
     let at = "2026-11-24T02:05:27.123Z";
     db.unit(async |tx: &mut Tx| {
         let sql = "insert into odd values ($1, $2, $3, $4, $5, $6)";
-        tx.execute(sql, &params![id, at, "{\"a\": 1}", 7, 8, 1.5])
-            .await
+        tx.execute(sql, &params![id, at, "{\"a\": 1}", 7, 8, 1.5]).await
     })
     .await
     .unwrap();
-    let row = db
-        .query_one("select * from odd where id = $1", &params![id])
-        .await
-        .unwrap();
+    let row = db.query_one("select * from odd where id = $1", &params![id]).await.unwrap();
     assert_eq!(row.get::<String>("id").unwrap(), id);
     assert_eq!(row.get::<String>("at").unwrap(), at);
     assert_eq!(row.get::<String>("doc").unwrap(), "{\"a\": 1}");
     assert_eq!(row.get::<i32>("small").unwrap(), 7);
     assert_eq!(row.get::<i32>("whole").unwrap(), 8);
     assert!((row.get::<f64>("short").unwrap() - 1.5).abs() < f64::EPSILON);
-    let out_of_range = db
-        .query("select 1 as n from odd where small = $1", &params![70_000])
-        .await;
+    let out_of_range = db.query("select 1 as n from odd where small = $1", &params![70_000]).await;
     assert!(matches!(out_of_range, Err(Error::Statement { .. })));
 }
 
@@ -52,12 +46,7 @@ async fn a_cut_connection_is_transient_and_the_pool_recovers() {
     };
     let mut tx = db.begin().await.unwrap();
     tx.execute(INSERT, &params!["a"]).await.unwrap();
-    let pid: i64 = tx
-        .query_one("select pg_backend_pid() as pid", &[])
-        .await
-        .unwrap()
-        .get("pid")
-        .unwrap();
+    let pid: i64 = tx.query_one("select pg_backend_pid() as pid", &[]).await.unwrap().get("pid").unwrap();
     let cut = "select pg_terminate_backend($1) as cut";
     db.query_one(cut, &params![pid]).await.unwrap();
     let error = tx.execute(INSERT, &params!["b"]).await.unwrap_err();
@@ -65,9 +54,7 @@ async fn a_cut_connection_is_transient_and_the_pool_recovers() {
     assert!(error.is_transient());
     drop(tx);
     eventually("a unit succeeds again", async || {
-        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["c"]).await)
-            .await
-            .is_ok()
+        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["c"]).await).await.is_ok()
     })
     .await;
     assert_eq!(count(&db).await, 1);
@@ -80,12 +67,7 @@ async fn a_connection_cut_before_the_commit_is_not_answered_ok() {
     };
     let mut tx = db.begin().await.unwrap();
     tx.execute(INSERT, &params!["a"]).await.unwrap();
-    let pid: i64 = tx
-        .query_one("select pg_backend_pid() as pid", &[])
-        .await
-        .unwrap()
-        .get("pid")
-        .unwrap();
+    let pid: i64 = tx.query_one("select pg_backend_pid() as pid", &[]).await.unwrap().get("pid").unwrap();
     let cut = "select pg_terminate_backend($1) as cut";
     db.query_one(cut, &params![pid]).await.unwrap();
     let error = tx.commit().await.unwrap_err();
@@ -100,9 +82,7 @@ async fn a_deadlock_is_transient_for_its_victim() {
         return;
     };
     for email in ["a", "b"] {
-        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await)
-            .await
-            .unwrap();
+        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await).await.unwrap();
     }
     let both_hold = Arc::new(Barrier::new(2));
     let units: Vec<_> = [("a", "b"), ("b", "a")]
@@ -135,29 +115,16 @@ async fn a_check_at_the_commit_names_what_it_found() {
     let Some(db) = postgres(|_| ()).await else {
         return;
     };
-    let step = Migration {
-        version: 1,
-        name: "create_late",
-        sql: "create table late (n bigint unique deferrable)",
-    };
+    let step = Migration { version: 1, name: "create_late", sql: "create table late (n bigint unique deferrable)" };
     db.migrate("late", &[step]).await.unwrap();
     let mut tx = db.begin().await.unwrap();
-    tx.execute("set constraints all deferred", &[])
-        .await
-        .unwrap();
+    tx.execute("set constraints all deferred", &[]).await.unwrap();
     for _ in 0..2 {
-        tx.execute("insert into late values (1)", &[])
-            .await
-            .unwrap();
+        tx.execute("insert into late values (1)", &[]).await.unwrap();
     }
     let error = tx.commit().await.unwrap_err();
     assert!(error.violates("late", "n"), "{error:?}");
-    assert!(
-        db.query("select n from late", &[])
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(db.query("select n from late", &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -171,11 +138,7 @@ async fn a_plan_that_no_longer_fits_heals_with_a_retry() {
     };
     let sql = "select * from employee";
     assert!(db.query(sql, &[]).await.unwrap().is_empty());
-    let step = Migration {
-        version: 1,
-        name: "add_phone",
-        sql: "alter table employee add column phone text",
-    };
+    let step = Migration { version: 1, name: "add_phone", sql: "alter table employee add column phone text" };
     db.migrate("more", &[step]).await.unwrap();
     if let Err(error) = db.query(sql, &[]).await {
         assert!(error.is_transient(), "{error:?}");
@@ -189,9 +152,7 @@ async fn schemas_keep_databases_apart() {
         return;
     };
     let two = postgres(|_| ()).await.unwrap();
-    one.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["a"]).await)
-        .await
-        .unwrap();
+    one.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["a"]).await).await.unwrap();
     assert_eq!(count(&one).await, 1);
     assert_eq!(count(&two).await, 0);
 }
@@ -216,8 +177,6 @@ async fn a_database_that_does_not_exist_is_not_transient() {
         return;
     };
     let (server, _) = url.rsplit_once('/').unwrap();
-    let error = Db::open(&Config::new(format!("{server}/{}", schema())))
-        .await
-        .unwrap_err();
+    let error = Db::open(&Config::new(format!("{server}/{}", schema()))).await.unwrap_err();
     assert!(!error.is_transient(), "{error:?}");
 }

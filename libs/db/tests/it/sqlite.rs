@@ -23,10 +23,7 @@ async fn line_up(db: &TestDb, email: &'static str) -> JoinHandle<Result<u64>> {
     let place = db.stats().units_waiting + 1;
     let unit = tokio::spawn({
         let db = db.db.clone();
-        async move {
-            db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await)
-                .await
-        }
+        async move { db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await).await }
     });
     eventually("the unit waits", async || db.stats().units_waiting == place).await;
     unit
@@ -78,12 +75,9 @@ async fn concurrent_units_share_commits_and_none_is_lost() {
             let db = db.db.clone();
             tokio::spawn(async move {
                 for number in 0..20 {
-                    db.unit(async |tx: &mut Tx| {
-                        tx.execute(INSERT, &params![format!("{task}-{number}")])
-                            .await
-                    })
-                    .await
-                    .unwrap();
+                    db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![format!("{task}-{number}")]).await)
+                        .await
+                        .unwrap();
                 }
             })
         })
@@ -136,34 +130,18 @@ async fn failing_hanging_cancelled_and_panicking_units_do_not_touch_their_batch(
     let last = line_up(&db, "last").await;
 
     holder.commit_later().await;
-    eventually("the unit is at work", async || {
-        inside.load(Ordering::SeqCst) == 1
-    })
-    .await;
+    eventually("the unit is at work", async || inside.load(Ordering::SeqCst) == 1).await;
     cancelled.abort();
     first.await.unwrap().unwrap();
     last.await.unwrap().unwrap();
-    assert!(
-        twice
-            .await
-            .unwrap()
-            .unwrap_err()
-            .violates("employee", "email")
-    );
+    assert!(twice.await.unwrap().unwrap_err().violates("employee", "email"));
     assert!(panicking.await.unwrap_err().is_panic());
     hanging.abort();
 
     let stats = db.stats();
     assert_eq!((stats.commits, stats.units_committed), (1, 3), "{stats:?}");
-    assert_eq!(
-        (stats.units_timed_out, stats.units_rolled_back),
-        (1, 3),
-        "{stats:?}"
-    );
-    let rows = db
-        .query("select email from employee order by id", &[])
-        .await
-        .unwrap();
+    assert_eq!((stats.units_timed_out, stats.units_rolled_back), (1, 3), "{stats:?}");
+    let rows = db.query("select email from employee order by id", &[]).await.unwrap();
     let emails: Vec<String> = rows.iter().map(|row| row.get("email").unwrap()).collect();
     assert_eq!(emails, ["holder", "first", "last"]);
 }
@@ -217,8 +195,7 @@ async fn a_hook_never_runs_when_the_commit_fails() {
 }
 
 async fn line_up_free(db: &Db, email: &str) -> Result<u64> {
-    db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await)
-        .await
+    db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params![email]).await).await
 }
 
 #[tokio::test]
@@ -236,8 +213,7 @@ async fn a_full_disk_tells_every_unit_of_the_batch_and_the_database_goes_on() {
         async move {
             db.unit(async |tx: &mut Tx| {
                 let sql = "insert into employee (email, photo) values ($1, $2)";
-                tx.execute(sql, &params!["big", vec![7_u8; 1_000_000]])
-                    .await
+                tx.execute(sql, &params!["big", vec![7_u8; 1_000_000]]).await
             })
             .await
         }
@@ -258,11 +234,7 @@ async fn a_full_disk_tells_every_unit_of_the_batch_and_the_database_goes_on() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].get::<String>("email").unwrap(), "after");
     let stats = db.stats();
-    assert_eq!(
-        (stats.units_failed, stats.units_committed),
-        (2, 1),
-        "{stats:?}"
-    );
+    assert_eq!((stats.units_failed, stats.units_committed), (2, 1), "{stats:?}");
 }
 
 #[tokio::test]
@@ -313,10 +285,7 @@ async fn long_queries_hold_up_neither_units_nor_the_runtime() {
     }
     assert_eq!(done.load(Ordering::SeqCst), 0, "the scans still run");
     for scan in scans {
-        assert!(matches!(
-            scan.await.unwrap(),
-            Err(Error::StatementTimedOut { .. })
-        ));
+        assert!(matches!(scan.await.unwrap(), Err(Error::StatementTimedOut { .. })));
     }
 }
 
@@ -334,10 +303,7 @@ async fn too_many_waiting_queries_are_answered_with_overload() {
         async move { db.query(crate::support::ENDLESS, &[]).await }
     });
     tokio::task::yield_now().await;
-    let (one, two) = tokio::join!(
-        db.query("select 1 as n", &[]),
-        db.query("select 1 as n", &[])
-    );
+    let (one, two) = tokio::join!(db.query("select 1 as n", &[]), db.query("select 1 as n", &[]));
     assert!(matches!(one, Err(Error::Overloaded)));
     assert!(matches!(two, Err(Error::Overloaded)));
     assert!(scan.await.unwrap().is_err());
@@ -361,10 +327,7 @@ async fn a_file_locked_by_another_is_waited_for_and_then_reported() {
     line_up_free(&other, "c").await.unwrap();
     assert_eq!(count(&db).await, 3);
 
-    let patient = Config {
-        busy_timeout_ms: 10_000,
-        ..Config::new(db.config.url.clone())
-    };
+    let patient = Config { busy_timeout_ms: 10_000, ..Config::new(db.config.url.clone()) };
     let patient = Db::open(&patient).await.unwrap();
     let holder = hold(&other).await;
     let waiting = tokio::spawn(async move { line_up_free(&patient, "d").await });
@@ -386,10 +349,7 @@ async fn a_file_that_cannot_be_opened_is_named() {
 #[test]
 fn units_commits_and_waits_are_told_to_the_metrics_recorder() {
     let recorder = Recorder::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
             let db = sqlite(|_| ()).await;
@@ -402,11 +362,7 @@ fn units_commits_and_waits_are_told_to_the_metrics_recorder() {
     assert_eq!(read("db_units_total test committed"), 1);
     assert_eq!(read("db_units_total test rolled_back"), 1);
     assert_eq!(read("db_units_total test timed_out"), 0);
-    for name in [
-        "db_commit_seconds test",
-        "db_batch_units test",
-        "db_units_waiting test",
-    ] {
+    for name in ["db_commit_seconds test", "db_batch_units test", "db_units_waiting test"] {
         assert!(recorder.0.lock().unwrap().contains_key(name), "{name}");
     }
 }
@@ -426,29 +382,11 @@ impl Recorder {
 }
 
 impl metrics::Recorder for Recorder {
-    fn describe_counter(
-        &self,
-        _: metrics::KeyName,
-        _: Option<metrics::Unit>,
-        _: metrics::SharedString,
-    ) {
-    }
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
 
-    fn describe_gauge(
-        &self,
-        _: metrics::KeyName,
-        _: Option<metrics::Unit>,
-        _: metrics::SharedString,
-    ) {
-    }
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
 
-    fn describe_histogram(
-        &self,
-        _: metrics::KeyName,
-        _: Option<metrics::Unit>,
-        _: metrics::SharedString,
-    ) {
-    }
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
 
     fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
         metrics::Counter::from_arc(self.cell(key))
@@ -458,11 +396,7 @@ impl metrics::Recorder for Recorder {
         metrics::Gauge::from_arc(self.cell(key))
     }
 
-    fn register_histogram(
-        &self,
-        key: &metrics::Key,
-        _: &metrics::Metadata<'_>,
-    ) -> metrics::Histogram {
+    fn register_histogram(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
         self.cell(key);
         metrics::Histogram::noop()
     }

@@ -46,11 +46,7 @@ pub async fn sqlite(change: impl FnOnce(&mut Config)) -> TestDb {
     change(&mut config);
     let db = Db::open(&config).await.unwrap();
     db.migrate("test", &TABLES).await.unwrap();
-    TestDb {
-        db,
-        config,
-        _dir: Some(dir),
-    }
+    TestDb { db, config, _dir: Some(dir) }
 }
 
 /// An empty PostgreSQL schema, with the tables; nothing where no server is given, which is said.
@@ -60,11 +56,7 @@ pub async fn postgres(change: impl FnOnce(&mut Config)) -> Option<TestDb> {
     change(&mut config);
     let db = Db::open(&config).await.unwrap();
     db.migrate("test", &TABLES).await.unwrap();
-    Some(TestDb {
-        db,
-        config,
-        _dir: None,
-    })
+    Some(TestDb { db, config, _dir: None })
 }
 
 /// Both databases, as far as they are there.
@@ -78,12 +70,7 @@ pub async fn both(change: impl Fn(&mut Config)) -> Vec<TestDb> {
 pub fn schema() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    format!(
-        "t{}_{}_{}",
-        std::process::id(),
-        started % 1_000_000_000,
-        LAST.fetch_add(1, Ordering::Relaxed)
-    )
+    format!("t{}_{}_{}", std::process::id(), started % 1_000_000_000, LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The one place where the environment is read.
@@ -91,10 +78,7 @@ pub fn schema() -> String {
 pub fn postgres_url() -> Option<String> {
     let url = std::env::var("TECHLEET_TEST_POSTGRES_URL").ok();
     if url.is_none() {
-        assert!(
-            std::env::var("REQUIRE_INFRA").is_err(),
-            "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server"
-        );
+        assert!(std::env::var("REQUIRE_INFRA").is_err(), "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server");
         eprintln!("no TECHLEET_TEST_POSTGRES_URL: the PostgreSQL half of this test is left out");
     }
     url
@@ -107,21 +91,12 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(Duration::from_secs(10), wait)
-            .await
-            .is_ok(),
-        "in vain waited until {what}"
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "in vain waited until {what}");
 }
 
 /// How many employees there are, as everybody sees them.
 pub async fn count(db: &Db) -> i64 {
-    db.query_one("select count(*) as n from employee", &[])
-        .await
-        .unwrap()
-        .get("n")
-        .unwrap()
+    db.query_one("select count(*) as n from employee", &[]).await.unwrap().get("n").unwrap()
 }
 
 /// An SQL statement that never ends by itself, in both databases.

@@ -6,5 +6,7 @@ mod fixture;
 mod layer;
 mod macros;
 mod outbox;
+mod postgres;
 mod relay;
+mod support;
 mod transport;

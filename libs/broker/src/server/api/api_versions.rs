@@ -25,7 +25,10 @@ async fn run(call: Call) -> Outcome {
 
 fn offered() -> ApiVersionsResponse {
     let row = |api: &&Api| {
-        ApiVersion::default().with_api_key(api.key as i16).with_min_version(*api.versions.start()).with_max_version(*api.versions.end())
+        ApiVersion::default()
+            .with_api_key(api.key as i16)
+            .with_min_version(*api.versions.start())
+            .with_max_version(*api.versions.end())
     };
     ApiVersionsResponse::default().with_api_keys(APIS.iter().map(row).collect())
 }

@@ -69,7 +69,10 @@ async fn run(call: Call) -> Outcome {
 async fn create(call: &Call, topic: &CreatableTopic, validate_only: bool) -> Result<Made, Refused> {
     let partitions = wanted_partitions(call, topic)?;
     if !matches!(topic.replication_factor, -1 | 1) {
-        return Err(refused(ResponseError::InvalidReplicationFactor, "there is one broker: the replication factor is 1 or -1"));
+        return Err(refused(
+            ResponseError::InvalidReplicationFactor,
+            "there is one broker: the replication factor is 1 or -1",
+        ));
     }
     if &**topic.name == OFFSETS_TOPIC {
         return Err(refused(ResponseError::InvalidTopicException, "this topic is the broker's own"));
@@ -82,10 +85,16 @@ async fn create(call: &Call, topic: &CreatableTopic, validate_only: bool) -> Res
         configs.insert(config.name.to_string(), value.to_string());
     }
     if validate_only {
-        let partitions = call.shared.catalog.check_new(&topic.name, partitions, &configs).map_err(|error| from_topic(&error))?;
+        let partitions =
+            call.shared.catalog.check_new(&topic.name, partitions, &configs).map_err(|error| from_topic(&error))?;
         return Ok(Made { id: Uuid::nil(), partitions, configs });
     }
-    let made = call.shared.catalog.create(&topic.name, partitions, configs.clone()).await.map_err(|error| from_topic(&error))?;
+    let made = call
+        .shared
+        .catalog
+        .create(&topic.name, partitions, configs.clone())
+        .await
+        .map_err(|error| from_topic(&error))?;
     Ok(Made { id: made.id, partitions: i32_of(made.partitions.len()), configs })
 }
 
@@ -95,16 +104,25 @@ fn wanted_partitions(call: &Call, topic: &CreatableTopic) -> Result<i32, Refused
         return Ok(topic.num_partitions);
     }
     if topic.num_partitions != -1 || topic.replication_factor != -1 {
-        return Err(refused(ResponseError::InvalidRequest, "with assignments, partitions and replication factor must be -1"));
+        return Err(refused(
+            ResponseError::InvalidRequest,
+            "with assignments, partitions and replication factor must be -1",
+        ));
     }
     let mut indexes: Vec<i32> = topic.assignments.iter().map(|assignment| assignment.partition_index).collect();
     indexes.sort_unstable();
     let consecutive = indexes.iter().enumerate().all(|(at, index)| *index == i32_of(at));
-    let here = topic.assignments.iter().all(|assignment| assignment.broker_ids.iter().map(|id| id.0).eq([call.shared.config.node_id]));
+    let here = topic
+        .assignments
+        .iter()
+        .all(|assignment| assignment.broker_ids.iter().map(|id| id.0).eq([call.shared.config.node_id]));
     if consecutive && here {
         Ok(i32_of(indexes.len()))
     } else {
-        Err(refused(ResponseError::InvalidReplicaAssignment, "each partition, from 0 on, is assigned to this broker alone"))
+        Err(refused(
+            ResponseError::InvalidReplicaAssignment,
+            "each partition, from 0 on, is assigned to this broker alone",
+        ))
     }
 }
 
@@ -146,7 +164,10 @@ fn configs(call: &Call, set: &BTreeMap<String, String>) -> Vec<CreatableTopicCon
             Source::Broker(_) => 4,
             Source::Default => 5,
         };
-        CreatableTopicConfigs::default().with_name(text(key.name)).with_value(Some(text(value))).with_config_source(source)
+        CreatableTopicConfigs::default()
+            .with_name(text(key.name))
+            .with_value(Some(text(value)))
+            .with_config_source(source)
     };
     KEYS.iter().map(describe).collect()
 }

@@ -41,12 +41,17 @@ async fn run(call: Call) -> Outcome {
 async fn delete_by_id(call: &Call, id: Uuid) -> DeletableTopicResult {
     match call.shared.catalog.get_by_id(id) {
         Some(topic) => delete(call, TopicName(StrBytes::from_string(topic.name.to_string()))).await,
-        None => DeletableTopicResult::default().with_name(None).with_topic_id(id).with_error_code(ResponseError::UnknownTopicId.code()),
+        None => DeletableTopicResult::default()
+            .with_name(None)
+            .with_topic_id(id)
+            .with_error_code(ResponseError::UnknownTopicId.code()),
     }
 }
 
 async fn delete(call: &Call, name: TopicName) -> DeletableTopicResult {
-    let says = |answer: DeletableTopicResult, message| if call.head.version >= 5 { answer.with_error_message(Some(message)) } else { answer };
+    let says = |answer: DeletableTopicResult, message| {
+        if call.head.version >= 5 { answer.with_error_message(Some(message)) } else { answer }
+    };
     let answer = DeletableTopicResult::default().with_name(Some(name.clone()));
     if &**name == OFFSETS_TOPIC {
         let answer = answer.with_error_code(ResponseError::InvalidTopicException.code());

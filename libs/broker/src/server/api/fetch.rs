@@ -79,7 +79,8 @@ async fn run(call: Call) -> Outcome {
         let code = ResponseError::FetchSessionIdNotFound.code();
         return call.answer(&FetchResponse::default().with_error_code(code));
     }
-    let wanted: Arc<Vec<Wanted>> = Arc::new(request.topics.iter().enumerate().flat_map(|(at, topic)| resolve(&call, at, topic)).collect());
+    let wanted: Arc<Vec<Wanted>> =
+        Arc::new(request.topics.iter().enumerate().flat_map(|(at, topic)| resolve(&call, at, topic)).collect());
     let bytes_max = usize_of_i32(request.max_bytes).min(call.shared.config.fetch_bytes_max);
     let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
     let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
@@ -93,7 +94,8 @@ async fn run(call: Call) -> Outcome {
 
 fn resolve(call: &Call, at: usize, topic: &FetchTopic) -> Vec<Wanted> {
     let by_id = call.head.version >= 13;
-    let found = if by_id { call.shared.catalog.get_by_id(topic.topic_id) } else { call.shared.catalog.get(&topic.topic) };
+    let found =
+        if by_id { call.shared.catalog.get_by_id(topic.topic_id) } else { call.shared.catalog.get(&topic.topic) };
     let partition = |asked: &FetchPartition| match &found {
         None if by_id => Err(ResponseError::UnknownTopicId),
         None => Err(ResponseError::UnknownTopicOrPartition),
@@ -117,7 +119,9 @@ async fn fetch(
         if out_of_time || worth_reading(wanted, bytes_min) {
             let mut memory = reserve(call, wanted, bytes_max).await?;
             let reading = Arc::clone(wanted);
-            let pass = tokio::task::spawn_blocking(move || read_all(&reading, bytes_max)).await.map_err(|_| Refusal::Panicked)?;
+            let pass = tokio::task::spawn_blocking(move || read_all(&reading, bytes_max))
+                .await
+                .map_err(|_| Refusal::Panicked)?;
             if out_of_time || pass.failed || wanted.is_empty() || pass.bytes >= bytes_min {
                 let unused = memory.num_permits().saturating_sub(pass.bytes);
                 drop(memory.split(unused));
@@ -137,7 +141,9 @@ fn worth_reading(wanted: &[Wanted], bytes_min: usize) -> bool {
     for item in wanted {
         let Ok(partition) = &item.found else { return true };
         let offsets = partition.offsets();
-        if !(offsets.log_start..=offsets.high_watermark).contains(&item.asked.fetch_offset) || epoch_code(item.asked.current_leader_epoch) != NONE {
+        if !(offsets.log_start..=offsets.high_watermark).contains(&item.asked.fetch_offset)
+            || epoch_code(item.asked.current_leader_epoch) != NONE
+        {
             return true;
         }
         readable += partition.readable_bytes_at_most(item.asked.fetch_offset);
@@ -149,7 +155,11 @@ fn worth_reading(wanted: &[Wanted], bytes_min: usize) -> bool {
 async fn reserve(call: &Call, wanted: &[Wanted], bytes_max: usize) -> Result<OwnedSemaphorePermit, Refusal> {
     let readable = |item: &Wanted| {
         let partition = item.found.as_ref().ok()?;
-        Some(partition.readable_bytes_at_most(item.asked.fetch_offset).min(u64_of(i64::from(item.asked.partition_max_bytes))))
+        Some(
+            partition
+                .readable_bytes_at_most(item.asked.fetch_offset)
+                .min(u64_of(i64::from(item.asked.partition_max_bytes))),
+        )
     };
     let most: u64 = wanted.iter().filter_map(readable).sum();
     let most = most.min(bytes_max as u64);
@@ -170,7 +180,8 @@ fn read_all(wanted: &[Wanted], bytes_max: usize) -> Pass {
 }
 
 fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool) -> Got {
-    let refused = |code: i16, high_watermark: i64, log_start: i64| Got { code, high_watermark, log_start, records: Bytes::new() };
+    let refused =
+        |code: i16, high_watermark: i64, log_start: i64| Got { code, high_watermark, log_start, records: Bytes::new() };
     let partition = match &item.found {
         Ok(partition) => partition,
         Err(error) => return refused(error.code(), -1, -1),
@@ -181,7 +192,9 @@ fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool) -> Got {
     }
     let bytes_max = usize_of_i32(item.asked.partition_max_bytes).min(bytes_left);
     match partition.read(item.asked.fetch_offset, bytes_max, at_least_one) {
-        Ok((offsets, records)) => Got { code: NONE, high_watermark: offsets.high_watermark, log_start: offsets.log_start, records },
+        Ok((offsets, records)) => {
+            Got { code: NONE, high_watermark: offsets.high_watermark, log_start: offsets.log_start, records }
+        }
         Err(error) => {
             if let ReadError::Storage(error) = &error {
                 tracing::error!(topic = %partition.topic, partition = partition.index, %error, "reading failed");

@@ -30,11 +30,13 @@ async fn run(call: Call) -> Outcome {
     let (host, port, node) = if found { (host, port, node) } else { (text(""), -1, BrokerId(-1)) };
     if call.head.version >= 4 {
         let coordinators = request.coordinator_keys.into_iter().map(|key| {
-            let coordinator = Coordinator::default().with_key(key).with_error_code(code).with_error_message(message.clone());
+            let coordinator =
+                Coordinator::default().with_key(key).with_error_code(code).with_error_message(message.clone());
             coordinator.with_host(host.clone()).with_port(port).with_node_id(node)
         });
         return call.answer(&FindCoordinatorResponse::default().with_coordinators(coordinators.collect()));
     }
-    let response = FindCoordinatorResponse::default().with_error_code(code).with_host(host).with_port(port).with_node_id(node);
+    let response =
+        FindCoordinatorResponse::default().with_error_code(code).with_host(host).with_port(port).with_node_id(node);
     call.answer(&if call.head.version >= 1 { response.with_error_message(message) } else { response })
 }

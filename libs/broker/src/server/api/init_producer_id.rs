@@ -14,14 +14,20 @@ pub(crate) static API: Api = Api {
     name: "init_producer_id",
     // Version 6 is of two-phase commit.
     versions: 0..=5,
-    shape: Shape { flexible: 2, fields: &[all(Kind::Text), all(I32), since(3, I64), since(3, I16), since(6, BOOL), since(6, BOOL)] },
+    shape: Shape {
+        flexible: 2,
+        fields: &[all(Kind::Text), all(I32), since(3, I64), since(3, I16), since(6, BOOL), since(6, BOOL)],
+    },
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
 async fn run(call: Call) -> Outcome {
     let request: InitProducerIdRequest = call.decode()?;
     let refused = |error: ResponseError| {
-        InitProducerIdResponse::default().with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
+        InitProducerIdResponse::default()
+            .with_error_code(error.code())
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1)
     };
     if request.transactional_id.is_some() {
         return call.answer(&refused(ResponseError::InvalidRequest));

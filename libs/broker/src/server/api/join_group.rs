@@ -45,7 +45,11 @@ async fn run(call: Call) -> Outcome {
         session_timeout,
         rebalance_timeout,
         protocol_type: request.protocol_type.to_string(),
-        protocols: request.protocols.into_iter().map(|protocol| (protocol.name.to_string(), protocol.metadata)).collect(),
+        protocols: request
+            .protocols
+            .into_iter()
+            .map(|protocol| (protocol.name.to_string(), protocol.metadata))
+            .collect(),
         id_required: version >= 4,
         knows_skip: version >= 9,
     };
@@ -59,7 +63,8 @@ fn response(joined: Joined, version: i16) -> JoinGroupResponse {
         if version >= 5 { member.with_group_instance_id(instance.map(text)) } else { member }
     });
     // Null became possible with version 7.
-    let protocol = if version >= 7 { joined.protocol.map(text) } else { Some(text(joined.protocol.unwrap_or_default())) };
+    let protocol =
+        if version >= 7 { joined.protocol.map(text) } else { Some(text(joined.protocol.unwrap_or_default())) };
     let mut response = JoinGroupResponse::default()
         .with_error_code(joined.code)
         .with_generation_id(joined.generation)

@@ -22,14 +22,18 @@ const CLASSIC: &str = "Classic";
 async fn run(call: Call) -> Outcome {
     let request: ListGroupsRequest = call.decode()?;
     let version = call.head.version;
-    let wants = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
+    let wants = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
     let mut groups = Vec::new();
     for group in call.shared.groups.list() {
         let group = lock(&group);
         let state = group.phase.name();
         if wants(&request.states_filter, state) && wants(&request.types_filter, CLASSIC) {
             let protocol_type = text(group.protocol_type.clone().unwrap_or_default());
-            let mut listed = ListedGroup::default().with_group_id(GroupId(text(group.id.to_string()))).with_protocol_type(protocol_type);
+            let mut listed = ListedGroup::default()
+                .with_group_id(GroupId(text(group.id.to_string())))
+                .with_protocol_type(protocol_type);
             if version >= 4 {
                 listed = listed.with_group_state(text(state));
             }

@@ -54,7 +54,10 @@ async fn run(call: Call) -> Outcome {
 }
 
 async fn list(call: &Call, topic: Option<&Topic>, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
-    let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index).with_offset(-1).with_timestamp(-1);
+    let answer = ListOffsetsPartitionResponse::default()
+        .with_partition_index(asked.partition_index)
+        .with_offset(-1)
+        .with_timestamp(-1);
     let Some(partition) = topic.and_then(|topic| topic.partition(asked.partition_index)) else {
         return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
     };
@@ -80,7 +83,11 @@ async fn find(partition: &Arc<Partition>, timestamp: i64) -> Result<Found, ReadE
         _ => {
             let partition = Arc::clone(partition);
             let looked = tokio::task::spawn_blocking(move || {
-                if timestamp == MAX_TIMESTAMP { partition.find_max_timestamp() } else { partition.find_by_time(timestamp) }
+                if timestamp == MAX_TIMESTAMP {
+                    partition.find_max_timestamp()
+                } else {
+                    partition.find_by_time(timestamp)
+                }
             });
             let found = looked.await.map_err(|_| ReadError::Storage(std::io::Error::other("worker was lost")))??;
             Ok(found.unwrap_or(NOTHING))

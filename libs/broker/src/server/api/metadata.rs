@@ -2,13 +2,17 @@
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::{Topic, TopicError};
 use crate::log::partition::LEADER_EPOCH;
-use crate::server::api::{Api, CLUSTER_OPERATIONS, Handle, NONE, OPERATIONS_UNKNOWN, TOPIC_OPERATIONS, text, topic_code};
+use crate::server::api::{
+    Api, CLUSTER_OPERATIONS, Handle, NONE, OPERATIONS_UNKNOWN, TOPIC_OPERATIONS, text, topic_code,
+};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, Kind, Shape, UUID, all, between, since};
 
@@ -18,7 +22,12 @@ pub(crate) static API: Api = Api {
     versions: 0..=13,
     shape: Shape {
         flexible: 9,
-        fields: &[all(Kind::List(&[since(10, UUID), all(Kind::Text)])), since(4, BOOL), between(8, 10, BOOL), since(8, BOOL)],
+        fields: &[
+            all(Kind::List(&[since(10, UUID), all(Kind::Text)])),
+            since(4, BOOL),
+            between(8, 10, BOOL),
+            since(8, BOOL),
+        ],
     },
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
@@ -73,7 +82,8 @@ async fn find(call: &Call, asked: &MetadataRequestTopic, allow_create: bool, ope
             if !matches!(error, TopicError::Unknown) {
                 tracing::debug!(topic = %name.0, error = &error as &dyn std::error::Error, "topic not made");
             }
-            let topic = MetadataResponseTopic::default().with_error_code(topic_code(&error)).with_name(Some(name.clone()));
+            let topic =
+                MetadataResponseTopic::default().with_error_code(topic_code(&error)).with_name(Some(name.clone()));
             if call.head.version >= 8 { topic.with_topic_authorized_operations(operations) } else { topic }
         }
     }

@@ -58,7 +58,9 @@ async fn run(call: Call) -> Outcome {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let own = checked.next().filter(|own| *own != NONE);
-            OffsetCommitResponsePartition::default().with_partition_index(partition.partition_index).with_error_code(own.unwrap_or(code))
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(own.unwrap_or(code))
         });
         let partitions = partitions.collect();
         OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)

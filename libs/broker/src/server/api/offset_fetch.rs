@@ -47,11 +47,15 @@ async fn run(call: Call) -> Outcome {
     let request: OffsetFetchRequest = call.decode()?;
     if call.head.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
-            let asked = group.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+            let asked = group
+                .topics
+                .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
             let topics = find(&call, &group.group_id, asked).into_iter().map(|(name, partitions)| {
                 let partitions = partitions.into_iter().map(|(index, committed)| {
                     let (offset, epoch, metadata) = parts(committed);
-                    let partition = OffsetFetchResponsePartitions::default().with_partition_index(index).with_committed_offset(offset);
+                    let partition = OffsetFetchResponsePartitions::default()
+                        .with_partition_index(index)
+                        .with_committed_offset(offset);
                     partition.with_committed_leader_epoch(epoch).with_metadata(Some(text(metadata)))
                 });
                 OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
@@ -61,11 +65,13 @@ async fn run(call: Call) -> Outcome {
         });
         return call.answer(&OffsetFetchResponse::default().with_groups(groups.collect()));
     }
-    let asked = request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
+    let asked =
+        request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
     let topics = find(&call, &request.group_id, asked).into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, committed)| {
             let (offset, epoch, metadata) = parts(committed);
-            let partition = OffsetFetchResponsePartition::default().with_partition_index(index).with_committed_offset(offset);
+            let partition =
+                OffsetFetchResponsePartition::default().with_partition_index(index).with_committed_offset(offset);
             let partition = partition.with_metadata(Some(text(metadata)));
             if call.head.version >= 5 { partition.with_committed_leader_epoch(epoch) } else { partition }
         });
@@ -94,5 +100,6 @@ fn find(call: &Call, group: &GroupId, asked: Asked) -> Found {
 
 /// Offset, leader epoch and metadata; -1 stands for nothing.
 fn parts(committed: Option<Committed>) -> (i64, i32, String) {
-    committed.map_or((-1, -1, String::new()), |committed| (committed.offset, committed.leader_epoch, committed.metadata))
+    committed
+        .map_or((-1, -1, String::new()), |committed| (committed.offset, committed.leader_epoch, committed.metadata))
 }

@@ -31,7 +31,11 @@ pub(crate) static API: Api = Api {
             since(3, Kind::Text),
             all(I16),
             all(I32),
-            all(Kind::List(&[until(12, Kind::Text), since(13, UUID), all(Kind::List(&[all(I32), between(0, i16::MAX, Kind::Blob)]))])),
+            all(Kind::List(&[
+                until(12, Kind::Text),
+                since(13, UUID),
+                all(Kind::List(&[all(I32), between(0, i16::MAX, Kind::Blob)])),
+            ])),
         ],
     },
     handle: Handle::Eager(|call| Box::pin(begin(call))),
@@ -82,8 +86,10 @@ async fn check_topic(call: &Call, data: TopicProduceData, acks: i16) -> TopicIte
     let items = data.partition_data.into_iter().map(|part| {
         let step = match &found {
             _ if !matches!(acks, -1..=1) => refuse(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"),
-            None => refuse(unknown.clone(), "no such topic"),
-            Some(topic) if topic.is_internal() => refuse(ResponseError::InvalidTopicException, "this topic is the broker's own"),
+            None => refuse(unknown, "no such topic"),
+            Some(topic) if topic.is_internal() => {
+                refuse(ResponseError::InvalidTopicException, "this topic is the broker's own")
+            }
             Some(topic) => check_batch(version, topic, &part),
         };
         Item { index: part.index, step }
@@ -101,8 +107,12 @@ fn check_batch(version: i16, topic: &Topic, part: &PartitionProduceData) -> Step
     let batch = part.records.clone().unwrap_or_default();
     let header = match check_produced(&batch) {
         Ok(header) => header,
-        Err(Invalid::Corrupt) => return refuse(ResponseError::CorruptMessage, "batch is not whole or its checksum does not hold"),
-        Err(Invalid::OldFormat) => return refuse(ResponseError::UnsupportedForMessageFormat, "only record batches of magic 2 are taken"),
+        Err(Invalid::Corrupt) => {
+            return refuse(ResponseError::CorruptMessage, "batch is not whole or its checksum does not hold");
+        }
+        Err(Invalid::OldFormat) => {
+            return refuse(ResponseError::UnsupportedForMessageFormat, "only record batches of magic 2 are taken");
+        }
         Err(Invalid::Record(reason)) => return refuse(ResponseError::InvalidRecord, reason),
     };
     if header.is_zstd() && version < ZSTD_SINCE {
@@ -159,7 +169,9 @@ async fn finish(call: Call, topics: Vec<TopicItems>, acks: i16) -> Outcome {
         // Nobody reads an answer: as in Kafka, a refusal closes the connection, so that the client looks again.
         return match refused {
             None => Ok(None),
-            Some(code) => Err(Refusal::Malformed(format!("batch sent without acknowledgement was refused with code {code}"))),
+            Some(code) => {
+                Err(Refusal::Malformed(format!("batch sent without acknowledgement was refused with code {code}")))
+            }
         };
     }
     call.answer(&ProduceResponse::default().with_responses(responses))

@@ -34,12 +34,17 @@ async fn run(call: Call) -> Outcome {
         generation: request.generation_id,
         protocol_type: request.protocol_type.map(|name| name.to_string()),
         protocol: request.protocol_name.map(|name| name.to_string()),
-        assignments: request.assignments.into_iter().map(|given| (given.member_id.to_string(), given.assignment)).collect(),
+        assignments: request
+            .assignments
+            .into_iter()
+            .map(|given| (given.member_id.to_string(), given.assignment))
+            .collect(),
     };
     let synced = call.shared.groups.sync(&request.group_id, sync).await;
     let mut response = SyncGroupResponse::default().with_error_code(synced.code).with_assignment(synced.assignment);
     if call.head.version >= 5 {
-        response = response.with_protocol_type(synced.protocol_type.map(text)).with_protocol_name(synced.protocol.map(text));
+        response =
+            response.with_protocol_type(synced.protocol_type.map(text)).with_protocol_name(synced.protocol.map(text));
     }
     call.answer(&response)
 }
