@@ -8,6 +8,8 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::from_extractor;
 use axum::{Extension, Router};
+use contracts::access::{Access, Permission, Place};
+use contracts::audit::Actor;
 
 use crate::error::BoxError;
 use crate::error_code::ErrorCode;
@@ -21,8 +23,73 @@ const SCHEME: &str = "bearer";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Principal {
-    /// Somebody who can read the operator token in the data directory.
+    /// Somebody who can read the operator token in the data directory: may do everything.
     Operator,
+    /// An employee who is logged in.
+    Employee(Arc<Access>),
+}
+
+impl Principal {
+    /// Whether the permission is held at all, for however small a scope.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Employee(access) => access.may(permission),
+        }
+    }
+
+    /// Whether the permission is held for something at `place`.
+    #[must_use]
+    pub fn may_at(&self, permission: Permission, place: Place) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Employee(access) => access.may_at(permission, place),
+        }
+    }
+
+    /// Refuses what is not permitted at `place`.
+    ///
+    /// # Errors
+    /// 403 when the permission is not held there.
+    pub fn require_at(&self, permission: Permission, place: Place) -> Result<(), Problem> {
+        if self.may_at(permission, place) {
+            return Ok(());
+        }
+        Err(forbidden(permission))
+    }
+
+    /// The employee who is logged in, if it is one.
+    #[must_use]
+    pub fn employee_id(&self) -> Option<i64> {
+        match self {
+            Self::Operator => None,
+            Self::Employee(access) => Some(access.employee_id),
+        }
+    }
+
+    /// The session that is asking, if it is one.
+    #[must_use]
+    pub fn session_id(&self) -> Option<&str> {
+        match self {
+            Self::Operator => None,
+            Self::Employee(access) => Some(&access.session_id),
+        }
+    }
+
+    /// As audit records name it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Operator => Actor::Operator,
+            Self::Employee(access) => Actor::Employee { employee_id: access.employee_id },
+        }
+    }
+}
+
+/// The answer to whoever lacks a permission.
+pub(crate) fn forbidden(permission: Permission) -> Problem {
+    Problem::new(ErrorCode::Forbidden).detail(format!("this needs the permission {permission}"))
 }
 
 /// Why a token does not tell who is asking.
@@ -121,8 +188,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequireOperator {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Principal::from_request_parts(parts, state).await? {
             Principal::Operator => Ok(Self),
-            #[allow(unreachable_patterns, reason = "further principals are to be refused")]
-            _ => Err(Problem::new(ErrorCode::Forbidden).detail("this is for operators")),
+            Principal::Employee(_) => Err(Problem::new(ErrorCode::Forbidden).detail("this is for operators")),
         }
     }
 }
@@ -137,7 +203,8 @@ pub fn require_operator(router: Router, authenticator: Arc<dyn Authenticator>) -
     with_authenticator(router.route_layer(from_extractor::<RequireOperator>()), authenticator)
 }
 
-fn bearer(parts: &Parts) -> Option<&str> {
+/// The bearer token that a request carries.
+pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();

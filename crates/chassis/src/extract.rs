@@ -101,7 +101,7 @@ fn syntax_problem(error: &serde_json::Error) -> Problem {
 }
 
 /// The field that an error is about, and the error without its place in the text.
-fn located(path: &str, error: &impl Display) -> (String, String) {
+pub(crate) fn located(path: &str, error: &impl Display) -> (String, String) {
     let text = error.to_string();
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
     let parent = if path == "." { "" } else { path };

@@ -46,6 +46,8 @@ pub struct HttpConfig {
     pub connections_max: usize,
     /// Requests being worked on at a time; more are answered 503 at once.
     pub requests_in_flight_max: usize,
+    /// How long the answer to a POST with an `Idempotency-Key` is kept for its repetitions.
+    pub idempotency_keep_ms: u64,
     /// A health check without an answer after this time counts as down.
     pub health_timeout_ms: u64,
 }

@@ -20,8 +20,10 @@
 //! - [`telemetry`]: logs and metrics.
 //! - [`data_dir`]: the directory that survives restarts, its lock, the operator's token.
 //! - [`database`]: each part's own database.
-//! - [`net`]: ports; [`http`]: the server; [`auth`]: who asks.
+//! - [`net`]: ports; [`http`]: the server; [`auth`], [`session_client`]: who asks.
+//! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`.
 //! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
+//! - [`entity`], [`listing`]: what the services' entities and lists have in common.
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
 //!
 //! Invariants:
@@ -30,15 +32,19 @@
 //! - An error's cause is logged once, where the answer is made, and never sent.
 //! - Nothing is half started: a part that fails to start stops those before it.
 
+pub mod api;
 pub mod auth;
 pub mod config;
 pub mod data_dir;
 pub mod database;
+pub mod entity;
 pub mod error;
 pub mod error_code;
 pub mod extract;
 pub mod http;
+pub mod idempotency;
 pub mod lifecycle;
+pub mod listing;
 pub mod metrics;
 pub mod net;
 pub mod part;
@@ -46,19 +52,26 @@ pub mod problem;
 pub mod profile;
 pub mod request_id;
 pub mod secret;
+pub mod security_log;
+pub mod session_client;
 pub mod telemetry;
 
+pub use api::Api;
 pub use auth::{Authenticator, Principal, RequireOperator};
 pub use config::{Environment, Settings, Sources};
 pub use data_dir::DataDir;
 pub use database::Databases;
+pub use entity::{Checked, EntityError, IfMatch, Patch};
 pub use error::{BoxError, ConfigError, Error, Mistake};
 pub use error_code::ErrorCode;
 pub use extract::{ValidJson, ValidPath, ValidQuery};
 pub use http::{Health, HealthCheck, HealthChecks, HttpConfig, HttpServer};
 pub use lifecycle::{Parts, Running, Shutdown};
+pub use listing::{Filter, Listing, Page};
 pub use problem::{FieldError, Problem};
 pub use profile::Profile;
 pub use request_id::RequestId;
 pub use secret::Secret;
+pub use security_log::SecurityLog;
+pub use session_client::SessionClient;
 pub use telemetry::Telemetry;

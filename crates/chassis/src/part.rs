@@ -1,18 +1,21 @@
 //! How a part of the backbone is put together: its port, its database, its outbox and relay, its consumers, its stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use contracts::audit::{AuditSystem, Occurrence, digest};
 use db::{Db, Migration};
 use eventkit::relay::{self, RelayConfig, RelayHandle};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, RetryPolicy};
+use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy};
 use serde::Deserialize;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Authenticator, OperatorToken};
@@ -22,9 +25,12 @@ use crate::database::{DatabaseCheck, Databases};
 use crate::error::{BoxError, Error};
 use crate::error_code::ErrorCode;
 use crate::http::{Health, HealthChecks, HttpConfig, HttpServer};
+use crate::idempotency::{self, Idempotency};
 use crate::lifecycle::Running;
 use crate::net::Binder;
 use crate::problem::Problem;
+use crate::security_log::SecurityLog;
+use crate::session_client::SessionClient;
 use crate::telemetry::Telemetry;
 
 /// Why a part did not start; the parts of a process fail in many ways, and all are told the same way.
@@ -32,6 +38,11 @@ pub type StartError = BoxError;
 
 /// How long a stopping relay may take to publish what is stored.
 const RELAY_DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How long a stopping part may take to store what it has recorded of refused access.
+const SECURITY_LOG_DRAIN_MAX: Duration = Duration::from_secs(2);
+/// The file in which a part remembers the digest of the configuration that it had.
+const CONFIGURATION_FILE: &str = "configuration.digest";
 
 /// What every part of one process shares.
 #[derive(Clone)]
@@ -41,7 +52,8 @@ pub struct Process {
     telemetry: Telemetry,
     binder: Arc<Binder>,
     databases: Arc<Databases>,
-    authenticator: Arc<dyn Authenticator>,
+    operator: Arc<dyn Authenticator>,
+    sessions: Arc<dyn Authenticator>,
     clock: Clock,
 }
 
@@ -59,9 +71,17 @@ impl Process {
     pub fn new(settings: Settings, data_dir: DataDir, telemetry: Telemetry) -> Result<Self, StartError> {
         let binder = Arc::new(Binder::from_settings(&settings)?);
         let databases = Arc::new(Databases::new(&settings, &data_dir)?);
-        let authenticator = Arc::new(OperatorToken::new(data_dir.operator_token()?));
+        let operator = Arc::new(OperatorToken::new(data_dir.operator_token()?));
+        let sessions = Arc::new(SessionClient::new(&user_service_url(&settings)?));
         let settings = Arc::new(settings);
-        Ok(Self { settings, data_dir, telemetry, binder, databases, authenticator, clock: Clock::system() })
+        Ok(Self { settings, data_dir, telemetry, binder, databases, operator, sessions, clock: Clock::system() })
+    }
+
+    /// The same process, whose sessions are asked for at a user-service that listens on `address`.
+    #[must_use]
+    pub fn with_user_service(mut self, address: SocketAddr) -> Self {
+        self.sessions = Arc::new(SessionClient::new(&format!("http://{address}")));
+        self
     }
 
     /// The settings.
@@ -76,10 +96,16 @@ impl Process {
         &self.data_dir
     }
 
-    /// Who tells who is asking.
+    /// Who tells who is asking: the operator's token, and the user-service's sessions.
     #[must_use]
     pub fn authenticator(&self) -> Arc<dyn Authenticator> {
-        self.authenticator.clone()
+        self.authenticator_with(self.sessions.clone())
+    }
+
+    /// Who tells who is asking, where sessions are known at first hand.
+    #[must_use]
+    pub fn authenticator_with(&self, sessions: Arc<dyn Authenticator>) -> Arc<dyn Authenticator> {
+        Arc::new(vec![self.operator.clone(), sessions])
     }
 
     /// Binds a port for a part; the error names the part and the key that chooses another.
@@ -126,6 +152,7 @@ impl Part<'_> {
         }
         let db = databases.open(self.name).await?;
         eventkit::outbox::migrate(&db).await?;
+        db.migrate("chassis", idempotency::MIGRATIONS).await?;
         db.migrate(&self.name.replace('-', "_"), migrations).await?;
         let transport = Arc::new(KafkaTransport::new(kafka)?);
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
@@ -134,37 +161,131 @@ impl Part<'_> {
         Ok(Backbone { db, publisher, transport, relay, eventkit, instance })
     }
 
-    /// Serves the part's router, and stops everything of the part in the order that loses nothing: requests,
-    /// consumers, relay, database.
+    /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
+    /// stops everything of the part in the order that loses nothing: requests, consumers, relay, database.
     ///
     /// # Errors
-    /// The configuration of the server is wrong.
-    pub fn serve(
+    /// The configuration of the server is wrong, or the start could not be recorded.
+    pub async fn serve(
         &self,
         listener: TcpListener,
         router: Router,
+        authenticator: Arc<dyn Authenticator>,
         backbone: Backbone,
         consumers: Vec<ConsumerHandle>,
     ) -> Result<(SocketAddr, Running), StartError> {
         let config: HttpConfig = self.process.settings.section("http")?;
         let address = listener.local_addr()?;
+        let history = History::of(self, &backbone)?;
+        history.record_start().await?;
         let consumers = Arc::new(consumers);
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(backbone.db.clone()));
         watch_consumers(&checks, &consumers);
+        let (log, logging) = SecurityLog::start(self.name, backbone.publisher.clone());
+        let router = with_layers(router, &config, &backbone, log, authenticator);
+        let keep_keys = Duration::from_millis(config.idempotency_keep_ms);
+        let expiry = idempotency::expire(backbone.publisher.clone(), keep_keys);
         let server = HttpServer::new(self.name, &config, router).health(&checks).metrics(&self.process.telemetry);
         let running = Running::spawn(|stop: CancellationToken| async move {
             server.serve(listener, stop).await;
+            expiry.abort();
             drop(checks);
+            finish_log(logging).await;
             match Arc::try_unwrap(consumers) {
                 Ok(consumers) => futures::future::join_all(consumers.into_iter().map(ConsumerHandle::stop)).await,
                 // A health check still being asked holds them: their tasks end with the process.
                 Err(_) => Vec::new(),
             };
+            history.record_stop().await;
             backbone.stop().await;
             Ok::<(), Error>(())
         });
         Ok((address, running))
+    }
+}
+
+fn with_layers(
+    router: Router,
+    config: &HttpConfig,
+    backbone: &Backbone,
+    log: SecurityLog,
+    authenticator: Arc<dyn Authenticator>,
+) -> Router {
+    let idempotency = Idempotency { db: backbone.db.clone(), body_bytes_max: config.body_bytes_max };
+    router
+        .layer(from_fn_with_state(idempotency, idempotency::handle))
+        .layer(EventPublisherLayer::new(backbone.publisher.clone(), commit_failed))
+        .layer(Extension(log))
+        .layer(Extension(authenticator))
+}
+
+async fn finish_log(logging: JoinHandle<()>) {
+    let abort = logging.abort_handle();
+    if tokio::time::timeout(SECURITY_LOG_DRAIN_MAX, logging).await.is_err() {
+        tracing::warn!("some refused accesses were not recorded before the stop");
+        abort.abort();
+    }
+}
+
+/// Where other parts ask for sessions.
+fn user_service_url(settings: &Settings) -> Result<String, StartError> {
+    let url: String = settings.get("auth.user_service_url")?;
+    if !url.is_empty() {
+        return Ok(url);
+    }
+    let listen: String = settings.get("user_service.listen")?;
+    Ok(format!("http://{listen}"))
+}
+
+/// Records a part's starts, stops and changes of configuration as `audit.system` events.
+#[derive(Debug)]
+struct History {
+    publisher: EventPublisher,
+    entity: String,
+    instance: String,
+    configuration: String,
+    remembered_in: PathBuf,
+}
+
+impl History {
+    fn of(part: &Part<'_>, backbone: &Backbone) -> Result<Self, StartError> {
+        Ok(Self {
+            publisher: backbone.publisher.clone(),
+            entity: format!("part-{}", part.name),
+            instance: backbone.instance.clone(),
+            configuration: digest(&part.process.settings.print()),
+            remembered_in: part.process.data_dir.part(part.name)?.join(CONFIGURATION_FILE),
+        })
+    }
+
+    async fn record_start(&self) -> Result<(), StartError> {
+        let before = std::fs::read_to_string(&self.remembered_in).ok();
+        self.record(Occurrence::Started).await?;
+        if before.as_deref().is_some_and(|before| before != self.configuration) {
+            self.record(Occurrence::Reconfigured).await?;
+        }
+        // Lost in a crash, the change is recorded once more at the next start.
+        Ok(std::fs::write(&self.remembered_in, &self.configuration)?)
+    }
+
+    async fn record_stop(&self) {
+        if let Err(error) = self.record(Occurrence::Stopping).await {
+            tracing::warn!(error = eventkit::chain(&error), "the stop could not be recorded");
+        }
+    }
+
+    async fn record(&self, occurrence: Occurrence) -> eventkit::Result<()> {
+        let mut work = self.publisher.begin(Origin::default());
+        work.publish(&AuditSystem {
+            occurrence,
+            entity: self.entity.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            instance: self.instance.clone(),
+            configuration: Some(self.configuration.clone()),
+        })
+        .await?;
+        work.commit().await
     }
 }
 
@@ -209,11 +330,6 @@ impl Backbone {
     #[must_use]
     pub fn start_consumer(&self, consumer: Consumer) -> ConsumerHandle {
         consumer.start(self.publisher.clone(), self.transport.clone())
-    }
-
-    /// One unit of work a request, committed when the answer is a success.
-    pub fn with_unit_per_request(&self, router: Router) -> Router {
-        router.layer(EventPublisherLayer::new(self.publisher.clone(), commit_failed))
     }
 
     async fn stop(self) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::BoxError;
 use crate::error_code::ErrorCode;
@@ -18,7 +19,7 @@ use crate::request_id::RequestId;
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// One field of a request that is not acceptable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// The path of the field, as in `addresses[0].city`.
     pub field: String,
@@ -113,20 +114,30 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
+/// The document as it is sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct ProblemDocument {
+    /// What kind of problem it is, as a URN.
     #[serde(rename = "type")]
     type_uri: String,
+    /// The kind in words.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// The kind as a word of the closed list.
+    #[schema(value_type = String)]
     code: ErrorCode,
+    /// What happened.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    detail: Option<Cow<'static, str>>,
+    /// The request, as our logs name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [FieldError],
+    request_id: Option<String>,
+    /// The fields that are not acceptable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
 }
 
 impl IntoResponse for Problem {
@@ -134,14 +145,14 @@ impl IntoResponse for Problem {
         let request_id = RequestId::current();
         let request_id = request_id.as_ref().map(RequestId::as_str);
         self.log(request_id);
-        let document = Document {
+        let document = ProblemDocument {
             type_uri: self.code.type_uri(),
             title: self.code.title(),
             status: self.code.status().as_u16(),
             code: self.code,
-            detail: self.detail.as_deref(),
-            request_id,
-            errors: &self.errors,
+            detail: self.detail,
+            request_id: request_id.map(str::to_owned),
+            errors: self.errors,
         };
         let body = serde_json::to_vec(&document).expect("texts and numbers are always JSON");
         let mut response = (self.code.status(), body).into_response();

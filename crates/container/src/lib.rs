@@ -65,8 +65,9 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
         backbone.start_consumer(backbone.consumer("container-mail").effect::<NotificationEmail>(mailer)),
         backbone.start_consumer(backbone.consumer("container-audit").on::<AuditData>(audit::AuditTrail)),
     ];
-    let router = auth::require_operator(api::router(backbone.db().clone()), process.authenticator());
-    part.serve(listener, router, backbone, consumers)
+    let authenticator = process.authenticator();
+    let router = auth::require_operator(api::router(backbone.db().clone()), authenticator.clone());
+    part.serve(listener, router, authenticator, backbone, consumers).await
 }
 
 fn mailer(process: &Process, config: &Config) -> Result<mail::Mailer, Error> {

@@ -25,7 +25,7 @@ pub enum EmployeeStatus {
 }
 
 /// Somebody works here now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Event)]
 #[serde(rename_all = "camelCase")]
 #[event(type = "user.created", topic = USER_EVENTS, key = "user-{employee_id}")]
 pub struct UserCreated {

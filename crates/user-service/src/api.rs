@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, http::HeaderValue};
 use chassis::{FieldError, Principal, ValidJson, ValidPath, ValidQuery};
-use contracts::audit::Actor;
 use eventkit::Work;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -35,7 +34,7 @@ async fn create_user(
     ValidJson(new): ValidJson<CreateUser>,
 ) -> Result<Response, Error> {
     new.validate().map_err(|report| Error::Invalid(field_errors(&report)))?;
-    let employee = users.create_user(&mut work, actor(&principal), new).await?;
+    let employee = users.create_user(&mut work, principal.actor(), new).await?;
     let location = format!("/api/v1/users/{}", employee.employee_id);
     let location = HeaderValue::try_from(location).expect("digits and slashes are a header value");
     let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Json(&employee)).into_response();
@@ -90,13 +89,6 @@ async fn list_users(
 
 fn etag(employee: &Employee) -> HeaderValue {
     HeaderValue::try_from(format!("\"{}\"", employee.version)).expect("a quoted number is a header value")
-}
-
-fn actor(principal: &Principal) -> Actor {
-    match principal {
-        Principal::Operator => Actor::Operator,
-        other => Actor::Service { name: format!("{other:?}") },
-    }
 }
 
 /// The report's fields under the names that the request uses.

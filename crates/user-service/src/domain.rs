@@ -136,6 +136,8 @@ impl From<&Employee> for UserCreated {
             first_name: employee.first_name.clone(),
             last_name: employee.last_name.clone(),
             employee_code: employee.employee_code.clone(),
+            phone_number: employee.phone_number.clone(),
+            ..Self::default()
         }
     }
 }

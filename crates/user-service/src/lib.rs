@@ -16,8 +16,8 @@ mod store;
 
 use std::net::SocketAddr;
 
+use chassis::Running;
 use chassis::part::{Process, StartError};
-use chassis::{Running, auth};
 use db::Migration;
 use serde::Deserialize;
 
@@ -47,7 +47,5 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
     let listener = part.bind("user_service.listen", &config.listen).await?;
     let backbone = part.backbone(MIGRATIONS).await?;
     let router = api::router(service::Users::new(backbone.db().clone()));
-    let router = backbone.with_unit_per_request(router);
-    let router = auth::with_authenticator(router, process.authenticator());
-    part.serve(listener, router, backbone, Vec::new())
+    part.serve(listener, router, process.authenticator(), backbone, Vec::new()).await
 }

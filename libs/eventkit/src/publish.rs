@@ -251,6 +251,14 @@ impl UnitOfWork {
         self.tx.map(Tx::release)
     }
 
+    /// Rolls back everything done so far; the unit can then be used anew.
+    pub async fn undo(&mut self) {
+        if let Some(tx) = self.tx.take() {
+            tx.rollback().await;
+        }
+        self.appended = 0;
+    }
+
     /// Rolls everything back.
     pub async fn rollback(self) {
         if let Some(tx) = self.tx {

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("routes", &["db", "eventkit"]),
     ("workflows", &["db", "eventkit"]),
     ("contracts", &["eventkit"]),
-    ("chassis", &["db", "eventkit"]),
+    ("chassis", &["contracts", "db", "eventkit"]),
     ("user-service", SERVICE),
     ("company-service", SERVICE),
     ("recruitment-service", SERVICE),

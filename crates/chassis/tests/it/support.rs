@@ -25,6 +25,7 @@ pub(crate) fn http_config() -> HttpConfig {
         header_bytes_max: 8192,
         connections_max: 64,
         requests_in_flight_max: 64,
+        idempotency_keep_ms: 86_400_000,
         health_timeout_ms: 5_000,
     }
 }

@@ -1,0 +1,226 @@
+//! `Idempotency-Key`: a POST that is sent again under the same key is answered as the first one was, and done once.
+//!
+//! The key is stored with its answer in the unit of work that has the effect: both are committed or neither is. Two
+//! requests under one key at the same time both run, and the one that commits second is undone and answered as the
+//! first. Error answers are not kept: a repeated request is then tried anew. Answers marked `Cache-Control: no-store`
+//! (they carry secrets) are not kept either.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use db::{Db, Migration, params};
+use eventkit::{UnitOfWork, Work};
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::auth::Principal;
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
+
+/// The request header.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says on an answer that it is the kept one of an earlier request.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+/// The largest answer that is kept.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// How often keys that are too old are removed.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+/// How many of them one step removes.
+const EXPIRY_STEP: i64 = 1_000;
+
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "idempotency", sql: include_str!("../migrations/1_idempotency.sql") }];
+
+/// What the middleware needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Idempotency {
+    pub(crate) db: Db,
+    pub(crate) body_bytes_max: usize,
+}
+
+/// An answer as it is kept.
+struct Kept {
+    fingerprint: String,
+    status: u16,
+    location: Option<String>,
+    etag: Option<String>,
+    body: String,
+}
+
+/// Who asked, and under which key. Strangers share one space: they are told apart by the fingerprint of the request.
+struct Key {
+    owner: String,
+    key: String,
+    fingerprint: String,
+}
+
+/// The middleware; it sits inside the layer that opens the unit of work.
+pub(crate) async fn handle(State(idempotency): State<Idempotency>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+        return next.run(request).await;
+    }
+    match idempotency.answer(request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Idempotency {
+    async fn answer(&self, request: Request, next: Next) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let body = to_bytes(body, self.body_bytes_max).await.map_err(|_| Problem::new(ErrorCode::PayloadTooLarge))?;
+        // A stranger is turned away by the route itself, or the route is for everybody.
+        let principal = Principal::from_request_parts(&mut parts, &()).await.ok();
+        let key = Key::of(principal.as_ref(), &parts, &body)?;
+        if let Some(kept) = find(&self.db, &key).await? {
+            return replay(kept, &key);
+        }
+        let mut later = Request::new(()).into_parts().0;
+        later.extensions = parts.extensions.clone();
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        if !response.status().is_success() || is_secret(response.headers()) {
+            return Ok(response);
+        }
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(Problem::internal)?;
+        let Ok(mut work) = Work::from_request_parts(&mut later, &()).await;
+        match keep(&mut work, &key, head.status, &head.headers, &body).await {
+            Ok(()) => Ok(Response::from_parts(head, Body::from(body))),
+            Err(eventkit::Error::Database(db::Error::UniqueViolation { .. })) => {
+                work.undo().await;
+                let kept = find(&self.db, &key).await?;
+                let kept = kept.ok_or_else(|| Problem::new(ErrorCode::Conflict).detail("the key is in use now"))?;
+                replay(kept, &key)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Key {
+    fn of(principal: Option<&Principal>, parts: &Parts, body: &Bytes) -> Result<Self, Problem> {
+        let value = parts.headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let key = value.trim();
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            let detail = format!("Idempotency-Key must be 1 to {KEY_BYTES_MAX} visible ASCII characters");
+            return Err(Problem::new(ErrorCode::InvalidRequest).detail(detail));
+        }
+        let owner = match principal {
+            Some(Principal::Operator) => "operator".to_owned(),
+            Some(Principal::Employee(access)) => format!("employee-{}", access.employee_id),
+            None => "public".to_owned(),
+        };
+        let mut hasher = Sha256::new();
+        for field in [parts.uri.path().as_bytes(), parts.uri.query().unwrap_or_default().as_bytes(), body] {
+            hasher.update(field.len().to_be_bytes());
+            hasher.update(field);
+        }
+        Ok(Self { owner, key: key.to_owned(), fingerprint: hex(&hasher.finalize()) })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_secret(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| value.contains("no-store"))
+}
+
+async fn find(db: &Db, key: &Key) -> Result<Option<Kept>, Problem> {
+    let row = db
+        .query_opt(
+            "select fingerprint, status, location, etag, body from idempotency_keys where owner = $1 and key = $2",
+            &params![key.owner.as_str(), key.key.as_str()],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let status: i64 = row.get("status")?;
+    Ok(Some(Kept {
+        fingerprint: row.get("fingerprint")?,
+        status: u16::try_from(status).map_err(Problem::internal)?,
+        location: row.get("location")?,
+        etag: row.get("etag")?,
+        body: row.get("body")?,
+    }))
+}
+
+async fn keep(
+    work: &mut UnitOfWork,
+    key: &Key,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(), eventkit::Error> {
+    let now_ms = work.publisher().clock().now_ms();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    work.execute(
+        "insert into idempotency_keys (owner, key, fingerprint, status, location, etag, body, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &params![
+            key.owner.as_str(),
+            key.key.as_str(),
+            key.fingerprint.as_str(),
+            i64::from(status.as_u16()),
+            text(header::LOCATION),
+            text(header::ETAG),
+            String::from_utf8_lossy(body).into_owned(),
+            now_ms,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+fn replay(kept: Kept, key: &Key) -> Result<Response, Problem> {
+    if kept.fingerprint != key.fingerprint {
+        let detail = "the Idempotency-Key was used for another request; use a new key for each request";
+        return Err(Problem::new(ErrorCode::Conflict).detail(detail));
+    }
+    let status = StatusCode::from_u16(kept.status).map_err(Problem::internal)?;
+    let mut response = (status, kept.body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    for (name, value) in [(header::LOCATION, kept.location), (header::ETAG, kept.etag)] {
+        if let Some(value) = value {
+            headers.insert(name, HeaderValue::try_from(value).map_err(Problem::internal)?);
+        }
+    }
+    Ok(response)
+}
+
+/// Removes keys older than `keep_for` from time to time, until it is aborted.
+pub(crate) fn expire(publisher: eventkit::EventPublisher, keep_for: Duration) -> JoinHandle<()> {
+    let keep_ms = i64::try_from(keep_for.as_millis()).unwrap_or(i64::MAX);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(EXPIRY_INTERVAL).await;
+            let before = publisher.clock().now_ms().saturating_sub(keep_ms);
+            while matches!(remove_before(publisher.db(), before).await, Ok(removed) if removed == EXPIRY_STEP.cast_unsigned())
+            {
+            }
+        }
+    })
+}
+
+async fn remove_before(db: &Db, before_ms: i64) -> db::Result<u64> {
+    db.unit(async |tx| {
+        tx.execute(
+            "delete from idempotency_keys where (owner, key) in
+                 (select owner, key from idempotency_keys where created_at < $1 limit $2)",
+            &params![before_ms, EXPIRY_STEP],
+        )
+        .await
+    })
+    .await
+}
