@@ -2,10 +2,15 @@
 //!
 //! # Map
 //! - [`program`]: building and running `techleet`; [`backbone`]: a whole one in one process.
-//! - [`mailbox`]: what was mailed.
+//! - [`system`]: one process or many, killed and started again on the same ports.
+//! - [`end_state`]: whether everything that follows from the hiring story is there; [`mailbox`]: what was mailed.
+//! - [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
+pub mod end_state;
 pub mod mailbox;
 pub mod program;
+pub mod soak;
+pub mod system;
 
 pub use backbone::Backbone;

@@ -62,3 +62,9 @@ pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
     let stderr = String::from_utf8(output.stderr)?;
     Ok(Ran { status: output.status, stdout, stderr })
 }
+
+/// What the environment says; the one place where these tests read it.
+#[allow(clippy::disallowed_methods, reason = "a test run is told by its environment how long to go on")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::demo::DemoArgs;
+
 /// The event backbone of a hiring platform in one program.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = "Start here:  techleet up")]
@@ -42,6 +44,11 @@ pub(crate) enum Command {
     },
     /// Start the embedded Kafka broker alone.
     Broker(BrokerArgs),
+    /// Tell the hiring story to a running system, and check that all of its events arrived.
+    ///
+    /// Companies, employees, jobs and applications are made over HTTP as a user would make them; afterwards every
+    /// event is looked for on its topic. Ends with code 4 if one is missing or out of order.
+    Demo(DemoArgs),
     /// Print a topic's records as they come, until Ctrl-C.
     ///
     /// The value of each record is one line on stdout; with --format json the whole record is.

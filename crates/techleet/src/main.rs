@@ -3,9 +3,11 @@
 mod audit;
 mod cli;
 mod consume;
+mod demo;
 mod exit;
 mod operator;
 mod output;
+mod provision;
 mod run;
 mod up;
 
@@ -37,6 +39,7 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Up => up::up(sources).await,
         Command::Run { part } => run::run(sources, part).await,
         Command::Broker(args) => run::broker(sources, args).await,
+        Command::Demo(args) => demo::demo(&load(&sources)?, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await

@@ -7,12 +7,13 @@ use chassis::part::{Process, StartError};
 use chassis::{DataDir, Parts, Running, Settings, Shutdown, Sources, Telemetry};
 
 use crate::cli::{BrokerArgs, PartName};
-use crate::{load, output};
+use crate::{load, output, provision};
 
 /// Starts one part and runs it until a stop is asked for.
 pub(crate) async fn run(sources: Sources, part: PartName) -> anyhow::Result<()> {
     let settings = load(&sources)?;
     let (mut parts, data_dir, telemetry) = prepare(&settings)?;
+    provision::topics_soon(settings.section("kafka")?);
     let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
     let (name, address) = match part {
         PartName::UserService => {

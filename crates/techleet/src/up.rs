@@ -7,10 +7,9 @@ use std::time::Instant;
 use chassis::config::Source;
 use chassis::part::Process;
 use chassis::{DataDir, Parts, Settings, Sources};
-use contracts::topics::required_topics;
-use eventkit::transport::kafka::{KafkaConfig, TopicSpec, ensure_topics};
+use eventkit::transport::kafka::KafkaConfig;
 
-use crate::{load, output, run};
+use crate::{load, output, provision, run};
 
 /// Starts every part, says how to try it, and runs until a stop is asked for.
 pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
@@ -23,7 +22,7 @@ pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
         settings = load(&sources)?;
     }
     let kafka: KafkaConfig = settings.section("kafka")?;
-    create_topics(&kafka).await?;
+    provision::topics(&kafka).await?;
     let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
     let user_service = parts.start(user_service::NAME, user_service::start(&process)).await?;
     part_line(user_service::NAME, &format!("http://{user_service}"))?;
@@ -47,14 +46,6 @@ async fn embedded_broker(
     }
     let address = parts.start("broker", run::start_broker(settings, data_dir)).await?;
     Ok(Some(address))
-}
-
-async fn create_topics(kafka: &KafkaConfig) -> anyhow::Result<()> {
-    let topics: Vec<TopicSpec> = required_topics()
-        .into_iter()
-        .map(|topic| TopicSpec { name: topic.name, partitions: topic.partitions, settings: topic.settings })
-        .collect();
-    Ok(ensure_topics(kafka, &topics).await?)
 }
 
 fn part_line(part: &str, address: &str) -> anyhow::Result<()> {

@@ -4,5 +4,6 @@
 mod kill;
 mod slice;
 mod start;
+mod story;
 mod topics;
 mod transport;

@@ -23,7 +23,7 @@ async fn one_request_goes_all_the_way_through() {
     assert_eq!(event["eventType"], "user.created");
     assert_eq!(
         event["data"],
-        json!({"employeeId": id, "email": "an@example.com", "firstName": "An", "lastName": "Tran"})
+        json!({"employeeId": id, "email": "an@example.com", "firstName": "An", "lastName": "Tran", "status": "invited"})
     );
     assert_eq!(event["service"], "user-service");
     assert_eq!(event["correlationId"], "first-request");

@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("company-service", SERVICE),
     ("recruitment-service", SERVICE),
     ("container", &["contracts", "db", "eventkit", "chassis", "routes", "workflows", "bundles"]),
+    ("demo", &["contracts", "eventkit"]),
     ("ops", &["contracts", "eventkit"]),
     ("console", &["ops", "chassis"]),
     ("shell", &["ops", "chassis"]),

@@ -1,0 +1,107 @@
+//! Whether everything that the story made happen is on its topic, once and in order.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use contracts::{COMPANY_EVENTS, RECRUITMENT_EVENTS, USER_EVENTS};
+use eventkit::Envelope;
+use eventkit::transport::ConsumedRecord;
+use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
+
+use crate::error::Error;
+use crate::ledger::{Ledger, Place};
+
+const TOPICS: [&str; 3] = [USER_EVENTS, COMPANY_EVENTS, RECRUITMENT_EVENTS];
+/// Bounds how late the deadline is noticed.
+const POLL_MAX: Duration = Duration::from_millis(100);
+
+/// What was found on the topics.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// For each key of the ledger, the events' first occurrences in their order.
+    pub events: BTreeMap<Place, Vec<String>>,
+    /// Records that repeat an event that was there before.
+    pub repeated: usize,
+    /// Records whose envelope or headers are not as they should be.
+    pub malformed: Vec<String>,
+}
+
+impl Found {
+    /// Every key whose events differ from what the ledger expects, in words; empty when all is well.
+    pub fn differences(&self, ledger: &Ledger) -> Vec<String> {
+        let mut differences = self.malformed.clone();
+        for ((topic, key), expected) in ledger.expected() {
+            let found = self.events.get(&(topic, key.clone())).map(Vec::as_slice).unwrap_or_default();
+            if found != expected {
+                differences.push(format!("{topic} {key}: expected {expected:?}, found {found:?}"));
+            }
+        }
+        differences
+    }
+}
+
+/// Reads the topics from `since_ms` on until everything in the ledger has been found, or `wait_max` is over.
+///
+/// # Errors
+/// A topic cannot be read.
+pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max: Duration) -> Result<Found, Error> {
+    let expected = ledger.expected();
+    let kafka = kafka.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let mut found = Found::default();
+        for topic in TOPICS {
+            let unreadable = |source| Error::Topic { topic: topic.to_owned(), source };
+            let reader = KafkaReader::open(&kafka, topic, None, Start::Time(since_ms)).map_err(unreadable)?;
+            let mut missing: usize =
+                expected.iter().filter(|((place, _), _)| *place == topic).map(|(_, events)| events.len()).sum();
+            let mut seen = HashSet::new();
+            let give_up_at = Instant::now() + wait_max;
+            while missing > 0 && Instant::now() < give_up_at {
+                let Some(record) = reader.next(POLL_MAX).map_err(unreadable)? else { continue };
+                if take(topic, &record, &expected, &mut seen, &mut found) {
+                    missing -= 1;
+                }
+            }
+        }
+        Ok(found)
+    });
+    looking.await?
+}
+
+/// Takes one record; true if it is the first occurrence of an event that the ledger knows a key of.
+fn take(
+    topic: &'static str,
+    consumed: &ConsumedRecord,
+    expected: &BTreeMap<Place, Vec<&'static str>>,
+    seen: &mut HashSet<String>,
+    found: &mut Found,
+) -> bool {
+    let record = &consumed.record;
+    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+    let place = (topic, key);
+    if !expected.contains_key(&place) {
+        return false;
+    }
+    let Ok(envelope) = Envelope::read(record.value.as_deref().unwrap_or_default()) else {
+        found.malformed.push(format!("{topic} {}: not an envelope", place.1));
+        return false;
+    };
+    let id = envelope.event_id.clone().unwrap_or_default();
+    let is_as_promised = record.header("ce_id") == Some(id.as_str())
+        && record.header("ce_type") == Some(envelope.event_type.as_str())
+        && record.header("ce_subject") == Some(place.1.as_str())
+        && record.header("ce_specversion") == Some("1.0")
+        && envelope.timestamp.is_some()
+        && envelope.correlation_id.is_some()
+        && envelope.schema_version == 1
+        && !envelope.service.is_empty();
+    if !is_as_promised {
+        found.malformed.push(format!("{topic} {}: {} {id} lacks fields or headers", place.1, envelope.event_type));
+    }
+    if !seen.insert(id) {
+        found.repeated += 1;
+        return false;
+    }
+    found.events.entry(place).or_default().push(envelope.event_type);
+    true
+}

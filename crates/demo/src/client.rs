@@ -1,0 +1,266 @@
+//! Requests that are safe to repeat: a stable `Idempotency-Key` each, tried again while a service is away or not ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
+
+use crate::error::Error;
+
+/// How long one request is tried before the story gives up.
+const TRY_MAX: Duration = Duration::from_secs(90);
+/// The first and the longest pause between two tries.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long one try may take.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// Where the services are, as `http://HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// The user-service.
+    pub users: String,
+    /// The company-service.
+    pub companies: String,
+    /// The recruitment-service.
+    pub recruitment: String,
+}
+
+/// Somebody who asks: the operator, or an employee who is logged in.
+#[derive(Debug, Clone)]
+pub(crate) struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    /// Distinguishes this run's keys from those of others.
+    run: String,
+    who: String,
+    keys: AtomicU64,
+    requests: Arc<AtomicU64>,
+    login: Option<Login>,
+    token: Mutex<String>,
+}
+
+/// What renews a token that has run out.
+#[derive(Debug)]
+struct Login {
+    users: String,
+    email: String,
+    password: String,
+}
+
+/// What a service answered.
+pub(crate) struct Answer {
+    request: String,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// A number in the answer.
+    pub(crate) fn id(&self, field: &'static str) -> Result<i64, Error> {
+        self.body[field].as_i64().ok_or_else(|| Error::Incomplete { request: self.request.clone(), field })
+    }
+}
+
+/// What one try came to.
+enum Tried {
+    Done(Answer),
+    Again(String),
+    TokenExpired,
+}
+
+impl Client {
+    /// Whoever holds `token`; requests are counted in `requests`.
+    pub(crate) fn with_token(run: &str, who: &str, token: String, requests: Arc<AtomicU64>) -> Self {
+        Self::new(run, who, token, None, requests)
+    }
+
+    fn new(run: &str, who: &str, token: String, login: Option<Login>, requests: Arc<AtomicU64>) -> Self {
+        Self(Arc::new(Inner {
+            http: reqwest::Client::new(),
+            run: run.to_owned(),
+            who: who.to_owned(),
+            keys: AtomicU64::new(0),
+            requests,
+            login,
+            token: Mutex::new(token),
+        }))
+    }
+
+    /// Logs an employee in.
+    pub(crate) async fn log_in(&self, users: &str, email: &str, password: &str) -> Result<Self, Error> {
+        let inner = &self.0;
+        let login = Login { users: users.to_owned(), email: email.to_owned(), password: password.to_owned() };
+        let session = self.post(&format!("{users}/api/v1/sessions"), credentials(&login)).await?;
+        let token = token_of(&session)?;
+        Ok(Self::new(&inner.run, email, token, Some(login), inner.requests.clone()))
+    }
+
+    /// The token in use now.
+    pub(crate) async fn token(&self) -> String {
+        self.0.token.lock().await.clone()
+    }
+
+    /// Makes something; done once, however often it is tried.
+    pub(crate) async fn post(&self, url: &str, body: Value) -> Result<Answer, Error> {
+        let number = self.0.keys.fetch_add(1, Ordering::Relaxed);
+        let key = format!("{}-{}-{number}", self.0.run, self.0.who);
+        self.fulfil(Method::POST, url, Some(body), Some(key)).await
+    }
+
+    /// Makes something under a key that the caller chooses, for tasks that run in any order.
+    pub(crate) async fn post_as(&self, key: &str, url: &str, body: Value) -> Result<Answer, Error> {
+        let key = format!("{}-{key}", self.0.run);
+        self.fulfil(Method::POST, url, Some(body), Some(key)).await
+    }
+
+    /// Changes something; the same change twice is one.
+    pub(crate) async fn patch(&self, url: &str, body: Value) -> Result<Answer, Error> {
+        self.fulfil(Method::PATCH, url, Some(body), None).await
+    }
+
+    /// Sets something.
+    pub(crate) async fn put(&self, url: &str, body: Value) -> Result<Answer, Error> {
+        self.fulfil(Method::PUT, url, Some(body), None).await
+    }
+
+    /// Looks at something.
+    pub(crate) async fn get(&self, url: &str) -> Result<Answer, Error> {
+        self.fulfil(Method::GET, url, None, None).await
+    }
+
+    /// Removes something; gone already is as good.
+    pub(crate) async fn delete(&self, url: &str) -> Result<(), Error> {
+        match self.fulfil(Method::DELETE, url, None, None).await {
+            Ok(_) => Ok(()),
+            Err(Error::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the session; not known any more is as good.
+    pub(crate) async fn log_out(&self, users: &str) -> Result<(), Error> {
+        let url = format!("{users}/api/v1/sessions/current");
+        match self.try_until_done(Method::DELETE, &url, None, None, false).await {
+            Ok(_) => Ok(()),
+            Err(Error::Refused { status: 401, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn fulfil(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<Value>,
+        key: Option<String>,
+    ) -> Result<Answer, Error> {
+        self.try_until_done(method, url, body, key, true).await
+    }
+
+    async fn try_until_done(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<Value>,
+        key: Option<String>,
+        renew: bool,
+    ) -> Result<Answer, Error> {
+        let request = format!("{method} {url}");
+        let give_up_at = Instant::now() + TRY_MAX;
+        let mut pause = PAUSE_FIRST;
+        let mut is_renewed = !renew;
+        loop {
+            let token = self.0.token.lock().await.clone();
+            let tried = self.try_once(&method, url, body.as_ref(), key.as_deref(), &token, &request, is_renewed);
+            let last = match tried.await? {
+                Tried::Done(answer) => return Ok(answer),
+                Tried::TokenExpired => {
+                    self.renew(&token).await?;
+                    is_renewed = true;
+                    continue;
+                }
+                Tried::Again(last) => last,
+            };
+            if Instant::now() >= give_up_at {
+                return Err(Error::GaveUp { request, seconds: TRY_MAX.as_secs(), last });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place puts a request together")]
+    async fn try_once(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+        token: &str,
+        request: &str,
+        is_renewed: bool,
+    ) -> Result<Tried, Error> {
+        let mut call = self.0.http.request(method.clone(), url).bearer_auth(token).timeout(ANSWER_MAX);
+        if let Some(body) = body {
+            call = call.json(body);
+        }
+        if let Some(key) = key {
+            call = call.header("idempotency-key", key);
+        }
+        let answered = match call.send().await {
+            Ok(response) => {
+                let status = response.status();
+                response.bytes().await.map(|bytes| (status, bytes))
+            }
+            Err(error) => Err(error),
+        };
+        let (status, bytes) = match answered {
+            Ok(answered) => answered,
+            Err(error) => return Ok(Tried::Again(eventkit::chain(&error))),
+        };
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(Tried::Done(Answer { request: request.to_owned(), body }));
+        }
+        if status == StatusCode::UNAUTHORIZED && self.0.login.is_some() && !is_renewed {
+            return Ok(Tried::TokenExpired);
+        }
+        let is_worth_another_try = status.is_server_error() && status != StatusCode::INTERNAL_SERVER_ERROR
+            || status == StatusCode::TOO_MANY_REQUESTS
+            || body["code"] == "dependency_not_ready";
+        if is_worth_another_try {
+            return Ok(Tried::Again(format!("{status}: {body}")));
+        }
+        Err(Error::Refused { request: request.to_owned(), status: status.as_u16(), answer: body.to_string() })
+    }
+
+    /// Logs in again, unless another task has done so since `expired` was used.
+    async fn renew(&self, expired: &str) -> Result<(), Error> {
+        let Some(login) = &self.0.login else { return Ok(()) };
+        let mut token = self.0.token.lock().await;
+        if *token != expired {
+            return Ok(());
+        }
+        let stranger = Self::new(&self.0.run, "nobody", String::new(), None, self.0.requests.clone());
+        let url = format!("{}/api/v1/sessions", login.users);
+        let session = Box::pin(stranger.fulfil(Method::POST, &url, Some(credentials(login)), None)).await?;
+        *token = token_of(&session)?;
+        Ok(())
+    }
+}
+
+fn credentials(login: &Login) -> Value {
+    json!({"email": login.email, "password": login.password})
+}
+
+fn token_of(session: &Answer) -> Result<String, Error> {
+    let token = session.body["accessToken"].as_str();
+    token.map(str::to_owned).ok_or_else(|| Error::Incomplete { request: session.request.clone(), field: "accessToken" })
+}

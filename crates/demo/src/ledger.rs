@@ -1,0 +1,58 @@
+//! What must be on the topics after the story: for each key, its events in their order.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use contracts::{COMPANY_EVENTS, RECRUITMENT_EVENTS, USER_EVENTS};
+
+/// A key on a topic.
+pub type Place = (&'static str, String);
+
+/// Takes note of what the story made happen.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    expected: Mutex<BTreeMap<Place, Vec<&'static str>>>,
+}
+
+impl Ledger {
+    /// The events that each key must have, in order.
+    pub fn expected(&self) -> BTreeMap<Place, Vec<&'static str>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many events there must be in all.
+    pub fn events(&self) -> usize {
+        self.expected().values().map(Vec::len).sum()
+    }
+
+    /// The numbers of everything of one kind that was made, for example of every `department-`.
+    pub fn ids(&self, prefix: &str) -> Vec<i64> {
+        let expected = self.expected();
+        expected.keys().filter_map(|(_, key)| key.strip_prefix(prefix)?.parse().ok()).collect()
+    }
+
+    pub(crate) fn user(&self, id: i64, event_type: &'static str) {
+        self.note(USER_EVENTS, format!("user-{id}"), event_type);
+    }
+
+    pub(crate) fn company(&self, id: i64) {
+        self.note(COMPANY_EVENTS, format!("company-{id}"), "company.created");
+    }
+
+    pub(crate) fn department(&self, id: i64, event_type: &'static str) {
+        self.note(COMPANY_EVENTS, format!("department-{id}"), event_type);
+    }
+
+    pub(crate) fn job(&self, id: i64, event_type: &'static str) {
+        self.note(RECRUITMENT_EVENTS, format!("job-{id}"), event_type);
+    }
+
+    pub(crate) fn application(&self, id: i64, event_type: &'static str) {
+        self.note(RECRUITMENT_EVENTS, format!("application-{id}"), event_type);
+    }
+
+    fn note(&self, topic: &'static str, key: String, event_type: &'static str) {
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.entry((topic, key)).or_default().push(event_type);
+    }
+}

@@ -1,0 +1,226 @@
+//! The whole system as processes that can be killed and started again on the same ports: in one process, or each part
+//! in its own.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use demo::Addresses;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::program::{self, Ran};
+
+/// How long a start may take on a machine that is busy with other tests.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// The broker's process when parts run apart.
+pub const BROKER: &str = "broker";
+/// The only process when everything runs together.
+pub const UP: &str = "up";
+/// The parts, in the order in which they start, with the configuration key of their address.
+pub const PARTS: [(&str, &str); 4] = [
+    ("user-service", "user_service.listen"),
+    ("company-service", "company_service.listen"),
+    ("recruitment-service", "recruitment_service.listen"),
+    ("container", "container.listen"),
+];
+
+/// How the parts are spread over processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `techleet up`.
+    Together,
+    /// `techleet broker` and a `techleet run` for each part.
+    Apart,
+}
+
+/// The system, running.
+#[derive(Debug)]
+pub struct System {
+    layout: Layout,
+    folder: PathBuf,
+    ports: BTreeMap<&'static str, SocketAddr>,
+    children: BTreeMap<&'static str, Child>,
+    settings: Vec<String>,
+}
+
+impl System {
+    /// Starts everything on free ports over `folder`; ready when this returns.
+    ///
+    /// # Errors
+    /// A process does not get ready; what it said on stderr is on this process's.
+    pub async fn start(layout: Layout, folder: &Path) -> anyhow::Result<Self> {
+        Self::start_with(layout, folder, &[]).await
+    }
+
+    /// As [`System::start`], with settings (`key=value`) for every process.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let mut system = Self {
+            layout,
+            folder: folder.to_owned(),
+            ports: free_ports()?,
+            children: BTreeMap::new(),
+            settings: settings.to_vec(),
+        };
+        for process in system.processes() {
+            system.start_process(process).await?;
+        }
+        Ok(system)
+    }
+
+    /// The names of its processes, in the order in which they start.
+    pub fn processes(&self) -> Vec<&'static str> {
+        match self.layout {
+            Layout::Together => vec![UP],
+            Layout::Apart => [BROKER].into_iter().chain(PARTS.map(|(part, _)| part)).collect(),
+        }
+    }
+
+    /// Starts a process of it; ready when this returns.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub async fn start_process(&mut self, process: &'static str) -> anyhow::Result<()> {
+        let mut child = self.command(process)?.stdout(Stdio::piped()).spawn().context("start techleet")?;
+        let stdout = child.stdout.take().context("a piped stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let is_ready = |line: &str| match process {
+            UP => line.starts_with("ready in "),
+            part => line.starts_with(part),
+        };
+        tokio::time::timeout(START_MAX, async {
+            while let Some(line) = lines.next_line().await? {
+                if is_ready(&line) {
+                    return Ok(());
+                }
+            }
+            bail!("{process} ended before it was ready")
+        })
+        .await
+        .with_context(|| format!("{process} did not get ready"))??;
+        // What else it prints must have somewhere to go.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.children.insert(process, child);
+        Ok(())
+    }
+
+    /// kill -9 of one process; it is gone when this returns.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub async fn kill(&mut self, process: &'static str) -> anyhow::Result<()> {
+        self.end(process, Signal::KILL).await.map(drop)
+    }
+
+    /// Ctrl-C for every process, the last one started first; all must end well.
+    ///
+    /// # Errors
+    /// One does not end in time, or ends with a failure.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for process in self.processes().into_iter().rev() {
+            let status = self.end(process, Signal::INT).await?;
+            anyhow::ensure!(status.success(), "{process} ended with {status}");
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, process: &'static str, signal: Signal) -> anyhow::Result<std::process::ExitStatus> {
+        let mut child = self.children.remove(process).with_context(|| format!("{process} does not run"))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        kill_process(pid.with_context(|| format!("{process} is gone already"))?, signal)?;
+        Ok(tokio::time::timeout(STOP_MAX, child.wait()).await.with_context(|| format!("{process} does not end"))??)
+    }
+
+    /// `host:port` of the broker.
+    pub fn broker(&self) -> String {
+        self.ports[BROKER].to_string()
+    }
+
+    /// `http://host:port` of a part.
+    pub fn url(&self, part: &str) -> String {
+        format!("http://{}", self.ports[part])
+    }
+
+    /// Where the services are.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            users: self.url("user-service"),
+            companies: self.url("company-service"),
+            recruitment: self.url("recruitment-service"),
+        }
+    }
+
+    /// The data directory that a part uses.
+    pub fn data_dir(&self, part: &str) -> PathBuf {
+        match self.layout {
+            Layout::Together => self.folder.clone(),
+            Layout::Apart => self.folder.join(part),
+        }
+    }
+
+    /// The operator token of a part.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn operator_token(&self, part: &str) -> anyhow::Result<String> {
+        let path = self.data_dir(part).join("operator.token");
+        let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// Runs one of the program's commands as the operator of `part`.
+    ///
+    /// # Errors
+    /// It cannot be run, or takes too long.
+    pub async fn run(&self, part: &str, args: &[&str]) -> anyhow::Result<Ran> {
+        let data_dir = self.data_dir(part).display().to_string();
+        let settings = self.listen_settings();
+        let mut own = vec!["--data-dir", &data_dir];
+        for setting in &settings {
+            own.extend(["--set", setting]);
+        }
+        program::run(&[&own, args].concat()).await
+    }
+
+    fn command(&self, process: &'static str) -> anyhow::Result<Command> {
+        let mut command = Command::new(program::path()?);
+        command.arg("--data-dir").arg(self.data_dir(process));
+        for setting in self.settings.iter().chain(&self.listen_settings()) {
+            // An address of Kafka would mean that no broker is to be embedded.
+            if process != UP || !setting.starts_with("kafka.brokers=") {
+                command.arg("--set").arg(setting);
+            }
+        }
+        match process {
+            UP | BROKER => command.arg(process),
+            part => command.args(["run", part]),
+        };
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
+    }
+
+    fn listen_settings(&self) -> Vec<String> {
+        let parts = PARTS.iter().map(|(part, key)| format!("{key}={}", self.ports[part]));
+        parts
+            .chain([format!("broker.listen={}", self.ports[BROKER]), format!("kafka.brokers={}", self.ports[BROKER])])
+            .collect()
+    }
+}
+
+/// Ports that nobody listens on; all are held until the last is found, so that no two are the same.
+fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
+    let names = PARTS.iter().map(|(part, _)| *part).chain([BROKER]);
+    let held: Vec<_> =
+        names.map(|name| anyhow::Ok((name, TcpListener::bind("127.0.0.1:0")?))).collect::<Result<_, _>>()?;
+    held.iter().map(|(name, listener)| Ok((*name, listener.local_addr()?))).collect()
+}

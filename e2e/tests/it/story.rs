@@ -1,0 +1,99 @@
+//! The hiring story: in one process, with every part in its own, and while processes are killed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use demo::story::Told;
+use demo::{Plan, Story};
+use e2e::system::{Layout, System};
+use e2e::{end_state, soak};
+use eventkit::Clock;
+use eventkit::transport::kafka::KafkaConfig;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::task::JoinHandle;
+
+/// How long a process lives before it is killed: somewhere between these, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 150..900;
+const SEED: u64 = 11;
+
+fn story(system: &System, plan: Plan) -> Story {
+    Story {
+        addresses: system.addresses(),
+        kafka: KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() },
+        operator_token: system.operator_token("user-service").unwrap(),
+        now_ms: Clock::system().now_ms(),
+        plan,
+        progress: Arc::new(|_, _| {}),
+    }
+}
+
+async fn told_and_checked(layout: Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let system = System::start(layout, folder.path()).await.unwrap();
+    let plan = Plan { companies: 2, employees: 12, jobs: 2, applications: 12, ..Plan::default() };
+    let told = demo::tell(story(&system, plan)).await.unwrap();
+    end_state::check(&system, &[told]).await.unwrap();
+    system.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_holds_in_one_process() {
+    told_and_checked(Layout::Together).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_holds_with_every_part_in_its_own_process() {
+    told_and_checked(Layout::Apart).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_holds_while_the_process_is_killed() {
+    told_under_kills(Layout::Together).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_holds_while_each_part_is_killed() {
+    told_under_kills(Layout::Apart).await;
+}
+
+/// Tells stories, one after the other, while processes are killed and started again, until there were enough kills.
+async fn told_under_kills(layout: Layout) {
+    let kills = soak::kills();
+    let folder = tempfile::tempdir().unwrap();
+    let mut system = System::start(layout, folder.path()).await.unwrap();
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut killed = 0;
+    let mut all_told: Vec<Told> = Vec::new();
+    while killed < kills {
+        let plan = Plan { companies: 1, employees: 9, jobs: 2, applications: 9, ..Plan::default() };
+        let (telling, is_told) = begin(&system, plan);
+        while killed < kills && !is_told.load(Ordering::SeqCst) {
+            let life = Duration::from_millis(random.random_range(LIFE_MS));
+            // The wait is the experiment: at any moment, and the story goes on meanwhile.
+            let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
+            let processes = system.processes();
+            let victim = processes[random.random_range(0..processes.len())];
+            system.kill(victim).await.unwrap();
+            killed += 1;
+            system.start_process(victim).await.unwrap();
+        }
+        all_told.push(telling.await.unwrap().unwrap());
+    }
+    end_state::check(&system, &all_told).await.unwrap();
+    soak::report(&format!("{layout:?}"), killed, all_told.iter().map(|told| told.ledger.events()).sum());
+    system.stop().await.unwrap();
+}
+
+fn begin(system: &System, plan: Plan) -> (JoinHandle<Result<Told, demo::Error>>, Arc<AtomicBool>) {
+    let story = story(system, plan);
+    let is_told = Arc::new(AtomicBool::new(false));
+    let flag = is_told.clone();
+    let telling = tokio::spawn(async move {
+        let told = demo::tell(story).await;
+        flag.store(true, Ordering::SeqCst);
+        told
+    });
+    (telling, is_told)
+}
