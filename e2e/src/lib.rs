@@ -4,11 +4,13 @@
 //! - [`program`]: building and running `techleet`; [`backbone`]: a whole one in one process.
 //! - [`system`]: one process or many, killed and started again on the same ports.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`mailbox`]: what was mailed.
+//! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
 pub mod end_state;
 pub mod mailbox;
+pub mod openapi;
 pub mod program;
 pub mod soak;
 pub mod system;

@@ -24,4 +24,4 @@ pub mod story;
 pub use client::Addresses;
 pub use error::Error;
 pub use plan::Plan;
-pub use story::{Progress, Story, tell};
+pub use story::{Progress, Story, log_in_without_roles, tell};

@@ -153,6 +153,20 @@ pub async fn tell(story: Story) -> Result<Told, Error> {
     Ok(Told { ledger, requests: requests.load(Ordering::Relaxed), companies, hired, applications, admin_token })
 }
 
+/// Takes somebody on who gets no role, and logs them in; answers their access token.
+///
+/// # Errors
+/// As [`tell`].
+pub async fn log_in_without_roles(addresses: &Addresses, broker: &str, operator_token: &str) -> Result<String, Error> {
+    let kafka = KafkaConfig { brokers: broker.to_owned(), ..KafkaConfig::default() };
+    let run = Uuid::now_v7().simple().to_string();
+    let invitations = Invitations::open(&kafka, 0);
+    let operator = Client::with_token(&run, "operator", operator_token.to_owned(), Arc::default());
+    let client = join(&operator, &addresses.users, &run, &invitations, &Ledger::default(), None).await?;
+    invitations.close().await?;
+    Ok(client.token().await)
+}
+
 /// Makes an administrator for this run: taken on by the operator, invited, active, logged in.
 async fn administrator(
     story: &Story,
@@ -161,18 +175,31 @@ async fn administrator(
     ledger: &Ledger,
     requests: Arc<AtomicU64>,
 ) -> Result<Client, Error> {
-    let users = &story.addresses.users;
     let operator = Client::with_token(run, "operator", story.operator_token.clone(), requests);
-    let email = format!("admin-{run}@demo.example.com");
-    let person = json!({"firstName": "Admin", "lastName": "Demo", "email": email});
+    join(&operator, &story.addresses.users, run, invitations, ledger, Some("admin")).await
+}
+
+/// Takes one person on, with a role or without, and logs them in.
+async fn join(
+    operator: &Client,
+    users: &str,
+    run: &str,
+    invitations: &Invitations,
+    ledger: &Ledger,
+    role: Option<&str>,
+) -> Result<Client, Error> {
+    let email = format!("{}-{run}@demo.example.com", role.unwrap_or("nobody"));
+    let person = json!({"firstName": "Demo", "lastName": "Person", "email": email});
     let id = operator.post(&format!("{users}/api/v1/users"), person).await?.id("employeeId")?;
     ledger.user(id, "user.created");
-    let roles = json!([{"role": "admin", "scope": {"type": "all"}}]);
-    operator.put(&format!("{users}/api/v1/users/{id}/roles"), roles).await?;
-    become_active(&operator, users, invitations, ledger, id).await?;
-    let admin = operator.log_in(users, &email, PASSWORD).await?;
+    if let Some(role) = role {
+        let roles = json!([{"role": role, "scope": {"type": "all"}}]);
+        operator.put(&format!("{users}/api/v1/users/{id}/roles"), roles).await?;
+    }
+    become_active(operator, users, invitations, ledger, id).await?;
+    let client = operator.log_in(users, &email, PASSWORD).await?;
     ledger.user(id, "user.login");
-    Ok(admin)
+    Ok(client)
 }
 
 /// Accepts the invitation of an employee.

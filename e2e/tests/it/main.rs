@@ -7,3 +7,4 @@ mod start;
 mod story;
 mod topics;
 mod transport;
+mod walk;

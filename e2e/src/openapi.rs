@@ -1,0 +1,112 @@
+//! Reads the descriptions that the parts give of their own APIs, for tests that walk every operation.
+
+use anyhow::Context;
+use serde_json::{Map, Value};
+
+/// The methods that an operation can have.
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// A described API.
+#[derive(Debug)]
+pub struct Described {
+    document: Value,
+}
+
+/// One operation of it.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    /// In capitals.
+    pub method: String,
+    /// With parameters in braces.
+    pub path: String,
+    /// `public`, `logged-in`, `operator` or a permission.
+    pub access: String,
+    /// The names of its path parameters.
+    pub path_parameters: Vec<String>,
+    /// Its query parameters: names and schemas.
+    pub query_parameters: Vec<(String, Value)>,
+    /// The properties of its JSON body, references resolved; `None` without a body or where it is no object.
+    pub body: Option<Map<String, Value>>,
+}
+
+impl Described {
+    /// Asks a part for its description.
+    ///
+    /// # Errors
+    /// It gives none.
+    pub async fn fetch(url: &str) -> anyhow::Result<Self> {
+        let answer = reqwest::get(format!("{url}/openapi.json")).await?.error_for_status()?;
+        Ok(Self { document: answer.json().await? })
+    }
+
+    /// Every operation.
+    ///
+    /// # Errors
+    /// The description lacks something.
+    pub fn operations(&self) -> anyhow::Result<Vec<Operation>> {
+        let mut operations = Vec::new();
+        for (path, item) in self.document["paths"].as_object().context("paths")? {
+            for method in METHODS {
+                if let Some(operation) = item.get(method) {
+                    operations.push(self.operation(path, method, operation)?);
+                }
+            }
+        }
+        Ok(operations)
+    }
+
+    fn operation(&self, path: &str, method: &str, operation: &Value) -> anyhow::Result<Operation> {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let of_kind = |kind: &'static str| {
+            let found = parameters.iter().filter(move |parameter| parameter["in"] == kind);
+            found.map(|parameter| {
+                (parameter["name"].as_str().unwrap_or_default().to_owned(), parameter["schema"].clone())
+            })
+        };
+        let content = &operation["requestBody"]["content"];
+        let schema = content.as_object().and_then(|content| content.values().next()).map(|media| &media["schema"]);
+        Ok(Operation {
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            access: operation["x-access"].as_str().with_context(|| format!("{method} {path}: x-access"))?.to_owned(),
+            path_parameters: of_kind("path").map(|(name, _)| name).collect(),
+            query_parameters: of_kind("query").collect(),
+            body: schema.and_then(|schema| self.resolve(schema)["properties"].as_object().cloned()),
+        })
+    }
+
+    /// What a schema refers to, through any number of references.
+    pub fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let mut schema = schema;
+        while let Some(pointer) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+            match self.document.pointer(pointer) {
+                Some(target) => schema = target,
+                None => return schema,
+            }
+        }
+        schema
+    }
+
+    /// The JSON types that a schema takes; empty where it does not say.
+    pub fn types(&self, schema: &Value) -> Vec<String> {
+        let schema = self.resolve(schema);
+        let mut types: Vec<String> = match &schema["type"] {
+            Value::String(one) => vec![one.clone()],
+            Value::Array(several) => several.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect(),
+            _ => Vec::new(),
+        };
+        for alternatives in ["oneOf", "anyOf", "allOf"] {
+            for alternative in schema[alternatives].as_array().into_iter().flatten() {
+                types.extend(self.types(alternative));
+            }
+        }
+        types
+    }
+}
+
+impl Operation {
+    /// Its path with every parameter replaced by `value`.
+    pub fn path_with(&self, value: &str) -> String {
+        self.path_parameters.iter().fold(self.path.clone(), |path, name| path.replace(&format!("{{{name}}}"), value))
+    }
+}
