@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 
 use super::{Effect, Handle, Received};
+use crate::dead_letter::identity;
 use crate::envelope::Envelope;
 use crate::error::{Error, HandlerError, chain};
 use crate::event::{Event, decode};
@@ -49,15 +50,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn read(group: &'a Arc<str>, record: &'a ConsumedRecord) -> Result<Option<Self>, Error> {
         let Some(value) = &record.record.value else { return Ok(None) };
         let envelope = Envelope::read(value)?;
-        let identity = match (&envelope.event_id, record.record.header("ce_id")) {
-            (Some(id), _) => id.clone(),
-            (None, Some(id)) => id.to_owned(),
-            // The record's time keeps a topic that was deleted and made again from repeating identities.
-            (None, None) => {
-                let time = record.record.timestamp_ms.unwrap_or(0);
-                format!("{}/{}/{}/{time}", record.record.topic, record.partition, record.offset)
-            }
-        };
+        let identity = identity(record, Some(&envelope));
         Ok(Some(Self { envelope, identity, group, record }))
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ConsumerConfig;
 use super::attempt::{Delivery, Failure, Outcome, Retry, Run, attempt};
 use super::lanes::{Job, Lanes};
-use crate::dead_letter::{self, Cause};
+use crate::dead_letter::{self, Cause, REDRIVE_GROUP};
 use crate::error::chain;
 use crate::metrics;
 use crate::publish::EventPublisher;
@@ -159,6 +159,9 @@ impl Engine {
     }
 
     async fn handle(&self, mut job: Job) {
+        if job.record.record.header(REDRIVE_GROUP).is_some_and(|group| group != &*self.group) {
+            return self.end(job, "redriven", Outcome::Ignored);
+        }
         let delivery = match Delivery::read(&self.group, &job.record) {
             Ok(Some(delivery)) => delivery,
             Ok(None) => return self.end(job, "tombstone", Outcome::Ignored),

@@ -7,6 +7,7 @@ mod layer;
 mod macros;
 mod outbox;
 mod postgres;
+mod redrive;
 mod relay;
 mod support;
 mod transport;
