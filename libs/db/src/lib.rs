@@ -79,7 +79,7 @@ pub struct Db(Arc<Backend>);
 #[derive(Debug)]
 enum Backend {
     Sqlite(sqlite::Sqlite),
-    Postgres(postgres::Postgres),
+    Postgres(Box<postgres::Postgres>),
 }
 
 impl Db {
@@ -91,7 +91,7 @@ impl Db {
     pub async fn open(config: &Config) -> Result<Self> {
         let backend = match config.target()? {
             Target::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(&path, config).await?),
-            Target::Postgres => Backend::Postgres(postgres::Postgres::open(config).await?),
+            Target::Postgres => Backend::Postgres(Box::new(postgres::Postgres::open(config).await?)),
         };
         Ok(Self(Arc::new(backend)))
     }

@@ -62,7 +62,7 @@ pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> R
 pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql).map_err(|error| explain(sql, error))?;
     bind(&mut statement, sql, params)?;
-    let columns: Arc<[String]> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| explain(sql, error))? {

@@ -521,7 +521,7 @@ async fn released_units_are_pipelined_and_become_durable() {
             commits.push(tx.release());
         }
         // the first one's answer is not waited for, and it is committed all the same
-        commits.remove(0);
+        drop(commits.remove(0));
         for commit in commits {
             commit.await.unwrap();
         }

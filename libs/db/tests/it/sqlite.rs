@@ -330,9 +330,9 @@ async fn a_file_locked_by_another_is_waited_for_and_then_reported() {
     let patient = Config { busy_timeout_ms: 10_000, ..Config::new(db.config.url.clone()) };
     let patient = Db::open(&patient).await.unwrap();
     let holder = hold(&other).await;
-    let waiting = tokio::spawn(async move { line_up_free(&patient, "d").await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(!waiting.is_finished());
+    let mut waiting = tokio::spawn(async move { line_up_free(&patient, "d").await });
+    let early = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await;
+    assert!(early.is_err(), "it did not wait for the file");
     holder.commit().await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(count(&db).await, 5);

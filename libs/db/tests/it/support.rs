@@ -8,7 +8,7 @@ use db::{Config, Db, Migration};
 use tempfile::TempDir;
 
 /// The table that most tests use.
-pub const TABLES: [Migration; 1] = [Migration {
+pub(crate) const TABLES: [Migration; 1] = [Migration {
     version: 1,
     name: "create_employee",
     sql: "create table company (id bigint primary key);
@@ -25,9 +25,9 @@ pub const TABLES: [Migration; 1] = [Migration {
 }];
 
 /// A database of its own for one test; it goes away with the test.
-pub struct TestDb {
-    pub db: Db,
-    pub config: Config,
+pub(crate) struct TestDb {
+    pub(crate) db: Db,
+    pub(crate) config: Config,
     _dir: Option<TempDir>,
 }
 
@@ -40,7 +40,7 @@ impl Deref for TestDb {
 }
 
 /// An empty SQLite database, with the tables.
-pub async fn sqlite(change: impl FnOnce(&mut Config)) -> TestDb {
+pub(crate) async fn sqlite(change: impl FnOnce(&mut Config)) -> TestDb {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(format!("sqlite:{}/test.db", dir.path().display()));
     change(&mut config);
@@ -50,7 +50,7 @@ pub async fn sqlite(change: impl FnOnce(&mut Config)) -> TestDb {
 }
 
 /// An empty PostgreSQL schema, with the tables; nothing where no server is given, which is said.
-pub async fn postgres(change: impl FnOnce(&mut Config)) -> Option<TestDb> {
+pub(crate) async fn postgres(change: impl FnOnce(&mut Config)) -> Option<TestDb> {
     let mut config = Config::new(postgres_url()?);
     config.schema = Some(schema());
     change(&mut config);
@@ -60,22 +60,28 @@ pub async fn postgres(change: impl FnOnce(&mut Config)) -> Option<TestDb> {
 }
 
 /// Both databases, as far as they are there.
-pub async fn both(change: impl Fn(&mut Config)) -> Vec<TestDb> {
+pub(crate) async fn both(change: impl Fn(&mut Config)) -> Vec<TestDb> {
     let mut all = vec![sqlite(&change).await];
     all.extend(postgres(&change).await);
     all
 }
 
 /// A schema name that no other test and no other run uses.
-pub fn schema() -> String {
+pub(crate) fn schema() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos();
     format!("t{}_{}_{}", std::process::id(), started % 1_000_000_000, LAST.fetch_add(1, Ordering::Relaxed))
 }
 
+/// What a test process told the other one that it started.
+#[allow(clippy::disallowed_methods, reason = "the one place where these tests read the environment")]
+pub(crate) fn told(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The one place where the environment is read.
-#[allow(clippy::print_stderr, reason = "a test that does not run says so")]
-pub fn postgres_url() -> Option<String> {
+#[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a test that does not run says so")]
+pub(crate) fn postgres_url() -> Option<String> {
     let url = std::env::var("TECHLEET_TEST_POSTGRES_URL").ok();
     if url.is_none() {
         assert!(std::env::var("REQUIRE_INFRA").is_err(), "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server");
@@ -85,7 +91,7 @@ pub fn postgres_url() -> Option<String> {
 }
 
 /// Waits until something has become true, and fails after ten seconds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -95,10 +101,10 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// How many employees there are, as everybody sees them.
-pub async fn count(db: &Db) -> i64 {
+pub(crate) async fn count(db: &Db) -> i64 {
     db.query_one("select count(*) as n from employee", &[]).await.unwrap().get("n").unwrap()
 }
 
 /// An SQL statement that never ends by itself, in both databases.
-pub const ENDLESS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i > 0) \
+pub(crate) const ENDLESS: &str = "with recursive n(i) as (select 1 union all select i + 1 from n where i > 0) \
      select count(*) as n from n where i < 0";
