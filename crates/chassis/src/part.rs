@@ -393,6 +393,7 @@ impl EventkitConfig {
             attempts_max: self.retry_attempts_max,
             initial: Duration::from_millis(self.retry_initial_ms),
             max: Duration::from_millis(self.retry_max_ms),
+            ..RetryPolicy::default()
         }
     }
 

@@ -182,11 +182,11 @@ mod tests {
     fn urls_tell_the_database() {
         assert!(matches!(
             Config::new("sqlite:/tmp/a.db").target().unwrap(),
-            Target::Sqlite(path) if *path == *"/tmp/a.db"
+            Target::Sqlite(path) if path == *"/tmp/a.db"
         ));
         assert!(matches!(
             Config::new("sqlite://data/a.db").target().unwrap(),
-            Target::Sqlite(path) if *path == *"data/a.db"
+            Target::Sqlite(path) if path == *"data/a.db"
         ));
         assert!(matches!(Config::new("postgres://localhost/x").target().unwrap(), Target::Postgres));
         for wrong in ["", "mysql://x", "sqlite:", "sqlite::memory:"] {

@@ -1,86 +1,61 @@
 //! Consumers: handlers of events with order per key, retries, an inbox and dead letters.
 
 mod attempt;
+mod handler;
+mod housekeeping;
 mod lanes;
+mod park;
 mod run;
+mod runner;
+mod work;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::envelope::Envelope;
-use crate::error::HandlerError;
 use crate::event::Event;
-use crate::publish::{EventPublisher, UnitOfWork};
-use crate::retry::RetryPolicy;
+use crate::publish::EventPublisher;
+use crate::retry::{FailureKind, RetryPolicy};
 use crate::transport::Transport;
-use attempt::{EffectRunner, HandlerRunner, Run};
+pub use handler::{Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone};
 use lanes::Lanes;
+use runner::{BatchRunner, EffectRunner, HandlerRunner, Run, TombstoneRunner};
 
-/// What a handler answers.
-pub type HandlerResult = Result<(), HandlerError>;
-
-/// Handles events of one type inside a unit of work: what it changes and publishes there happens exactly once.
-pub trait Handle<E: Event>: Send + Sync + 'static {
-    /// Handles one event.
-    fn handle(&self, event: &Received<E>, work: &mut UnitOfWork) -> impl Future<Output = HandlerResult> + Send;
-}
-
-/// Does something outside the database for events of one type: at least once, so it must be safe to repeat.
-///
-/// The event's identity is stable over repetitions: give it to the other side as its idempotency key.
-pub trait Effect<E: Event>: Send + Sync + 'static {
-    /// Has the effect.
-    fn perform(&self, event: &Received<E>) -> impl Future<Output = HandlerResult> + Send;
-}
-
-impl<E: Event, H: Handle<E>> Handle<E> for Arc<H> {
-    fn handle(&self, event: &Received<E>, work: &mut UnitOfWork) -> impl Future<Output = HandlerResult> + Send {
-        H::handle(self, event, work)
-    }
-}
-
-impl<E: Event, H: Effect<E>> Effect<E> for Arc<H> {
-    fn perform(&self, event: &Received<E>) -> impl Future<Output = HandlerResult> + Send {
-        H::perform(self, event)
-    }
-}
-
-/// An event as a handler gets it.
-#[derive(Debug)]
-pub struct Received<E> {
-    /// The event, upcast to the current version.
-    pub event: E,
-    /// Its envelope; the data in it is as it was sent.
-    pub envelope: Envelope,
-    /// Its identity: the event's id, or the place of a record that has none.
-    pub identity: String,
-    /// The record's key.
-    pub key: Option<Bytes>,
-    /// The topic that it came on.
-    pub topic: String,
-    /// The partition that it came from.
-    pub partition: i32,
-    /// Its offset in the partition.
-    pub offset: i64,
-}
+/// How long handled events are remembered if nothing else is said: longer than a topic of ninety days.
+const INBOX_RETENTION: Duration = Duration::from_secs(120 * 24 * 60 * 60);
 
 /// How a consumer works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct ConsumerConfig {
     pub(crate) concurrency: usize,
-    pub(crate) retry: RetryPolicy,
+    pub(crate) retries: Retries,
     pub(crate) dead_letters: bool,
+    pub(crate) park_keys: bool,
+    pub(crate) parked_max: i64,
+    pub(crate) share_units: bool,
+    pub(crate) batch_max: usize,
+    pub(crate) inbox_retention: Duration,
     pub(crate) handler_timeout: Duration,
     pub(crate) uncommitted_window_max: usize,
     pub(crate) commit_interval: Duration,
     pub(crate) drain_max: Duration,
+}
+
+/// The policies of a consumer: the usual one, and those of single kinds of failure.
+#[derive(Debug, Clone)]
+pub(crate) struct Retries {
+    pub(crate) usual: RetryPolicy,
+    of_kind: Vec<(FailureKind, RetryPolicy)>,
+}
+
+impl Retries {
+    pub(crate) fn of(&self, kind: FailureKind) -> &RetryPolicy {
+        self.of_kind.iter().rev().find(|(of, _)| *of == kind).map_or(&self.usual, |(_, policy)| policy)
+    }
 }
 
 /// A consumer group's handlers, before it is started.
@@ -103,6 +78,7 @@ pub struct Consumer {
     topics: BTreeSet<String>,
     instance: Option<String>,
     runners: HashMap<&'static str, Arc<dyn Run>>,
+    tombstone_runners: HashMap<String, Arc<dyn Run>>,
     config: ConsumerConfig,
 }
 
@@ -125,10 +101,16 @@ impl Consumer {
             topics: BTreeSet::new(),
             instance: None,
             runners: HashMap::new(),
+            tombstone_runners: HashMap::new(),
             config: ConsumerConfig {
                 concurrency: 8,
-                retry: RetryPolicy::default(),
+                retries: Retries { usual: RetryPolicy::default(), of_kind: Vec::new() },
                 dead_letters: false,
+                park_keys: false,
+                parked_max: 10_000,
+                share_units: false,
+                batch_max: 100,
+                inbox_retention: INBOX_RETENTION,
                 handler_timeout: Duration::from_secs(30),
                 uncommitted_window_max: 4_096,
                 commit_interval: Duration::from_millis(200),
@@ -155,6 +137,29 @@ impl Consumer {
         self.add::<E>(Arc::new(EffectRunner::<E, _>::new(effect)))
     }
 
+    /// Handles events of type `E` many at a time, up to [`Consumer::batch_max`], in one unit of work.
+    ///
+    /// Batches are of events that carry their type in the header `ce_type`; others come one by one.
+    ///
+    /// # Panics
+    /// When the type has a handler in this group already.
+    #[must_use]
+    pub fn on_batch<E: Event>(self, handler: impl HandleBatch<E>) -> Self {
+        self.add::<E>(Arc::new(BatchRunner::<E, _>::new(handler)))
+    }
+
+    /// Handles records of `topic` that have no value; without this they are passed over.
+    ///
+    /// # Panics
+    /// When the topic has a handler of tombstones in this group already.
+    #[must_use]
+    pub fn on_tombstone(mut self, topic: &str, handler: impl HandleTombstone) -> Self {
+        let before = self.tombstone_runners.insert(topic.to_owned(), Arc::new(TombstoneRunner(handler)));
+        assert!(before.is_none(), "{topic} has a handler of tombstones in group {} already", self.group);
+        self.topics.insert(topic.to_owned());
+        self
+    }
+
     fn add<E: Event>(mut self, runner: Arc<dyn Run>) -> Self {
         let before = self.runners.insert(E::TYPE, runner);
         assert!(before.is_none(), "{} has a handler in group {} already", E::TYPE, self.group);
@@ -179,7 +184,17 @@ impl Consumer {
     /// How often and how soon a failed event is tried again.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.config.retry = policy;
+        self.config.retries.usual = policy;
+        self
+    }
+
+    /// How often and how soon an event is tried again that failed in one way, such as by a timeout.
+    ///
+    /// What is permanent or cannot be decoded is never tried again; a database or transport that is away is waited for
+    /// without counting.
+    #[must_use]
+    pub fn retry_on(mut self, kind: FailureKind, policy: RetryPolicy) -> Self {
+        self.config.retries.of_kind.push((kind, policy));
         self
     }
 
@@ -187,6 +202,52 @@ impl Consumer {
     #[must_use]
     pub fn dead_letters(mut self) -> Self {
         self.config.dead_letters = true;
+        self
+    }
+
+    /// After a dead letter, parks its key's later events in the database until the letter was redriven and succeeded;
+    /// then they are handled in order. Switches dead letters on.
+    ///
+    /// Without it they go on at once, and the redriven event comes late. See [`crate::parking`].
+    #[must_use]
+    pub fn park_keys(mut self) -> Self {
+        self.config.dead_letters = true;
+        self.config.park_keys = true;
+        self
+    }
+
+    /// How many events of one key are parked before its next ones wait on their topic.
+    #[must_use]
+    pub fn parked_max(mut self, events: u32) -> Self {
+        self.config.parked_max = i64::from(events.max(1));
+        self
+    }
+
+    /// Lets plain handlers share a unit of work, up to [`Consumer::batch_max`] events: many times faster, since one
+    /// commit serves all. When one fails, nothing of the unit is kept and each is handled alone.
+    ///
+    /// Only for handlers that do nothing but database work: whatever they wait for, they wait inside the unit.
+    /// Keys that may be parked do not share.
+    #[must_use]
+    pub fn share_units(mut self) -> Self {
+        self.config.share_units = true;
+        self
+    }
+
+    /// How many events are handled in one unit of work at the most, where they share one.
+    #[must_use]
+    pub fn batch_max(mut self, events: usize) -> Self {
+        self.config.batch_max = events.max(1);
+        self
+    }
+
+    /// How long it is remembered that an event was handled.
+    ///
+    /// Longer than the longest of the topics' retention, the dead letters' retention and the time from which events are
+    /// replayed: what comes again after that has its effect again.
+    #[must_use]
+    pub fn inbox_retention(mut self, retention: Duration) -> Self {
+        self.config.inbox_retention = retention;
         self
     }
 
@@ -214,6 +275,7 @@ impl Consumer {
             topics: self.topics.into_iter().collect(),
             instance: self.instance,
             runners: self.runners,
+            tombstone_runners: self.tombstone_runners,
             config: self.config,
             publisher,
             transport,
@@ -244,6 +306,11 @@ impl ConsumerHandle {
             tracing::warn!(group = &*self.group, "consumer stopped before it had left its group");
             abort.abort();
         }
+    }
+
+    /// Stops at once, as a crash would: what was not committed is delivered again.
+    pub fn abort(self) {
+        self.task.abort();
     }
 
     /// The consumer group.

@@ -1,11 +1,21 @@
-//! Where an event goes that could not be handled: `<topic>.dlq`, untouched, with its cause in headers.
+//! Where an event goes that could not be handled: `<topic>.dlq`, untouched, with its cause in headers; and how it
+//! comes back: to its topic, for the group that failed alone.
 
 use bytes::Bytes;
 
+use crate::envelope::Envelope;
 use crate::transport::{ConsumedRecord, Record};
 
 /// What is put behind a topic's name to name its dead-letter topic.
 pub const SUFFIX: &str = ".dlq";
+/// The header of a record that was sent back: the only group that handles it, the others pass over it.
+pub const REDRIVE_GROUP: &str = "dlq-redrive-group";
+/// The header that keeps the identity of an event whose envelope has none; without it a redriven event would have the
+/// identity of its new place. It does not begin with `dlq-`, so it stays when those headers are taken off.
+pub const IDENTITY: &str = "event-identity";
+
+/// What the names of the headers begin with that a dead letter has and its event had not.
+const PREFIX: &str = "dlq-";
 
 /// Why and when an event was given up.
 #[derive(Debug, Clone)]
@@ -27,7 +37,10 @@ pub struct Cause<'a> {
 /// The dead letter of a record: the same key, value, headers and time, and the cause in `dlq-*` headers.
 pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
     let mut record = failed.record.clone();
-    record.headers.retain(|(name, _)| !name.starts_with("dlq-"));
+    record.headers.retain(|(name, _)| !name.starts_with(PREFIX));
+    if record.header(IDENTITY).is_none() && !names_itself(&record) {
+        record.headers.push((IDENTITY.to_owned(), Bytes::from(identity(failed, None))));
+    }
     let facts = [
         ("dlq-topic", record.topic.clone()),
         ("dlq-partition", failed.partition.to_string()),
@@ -42,4 +55,81 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
     record.headers.extend(facts.map(|(name, value)| (name.to_owned(), Bytes::from(value))));
     record.topic = format!("{}{SUFFIX}", record.topic);
     record
+}
+
+/// The record that sends a dead letter back to its topic: as it was, for the group that failed.
+///
+/// `None` when it is no dead letter: it does not say which topic and group it came from.
+pub fn redriven(letter: &Record) -> Option<Record> {
+    let topic = letter.header("dlq-topic")?.to_owned();
+    let group = letter.header("dlq-group")?.to_owned();
+    let mut record = Record { topic, ..letter.clone() };
+    record.headers.retain(|(name, _)| !name.starts_with(PREFIX));
+    record.headers.push((REDRIVE_GROUP.to_owned(), Bytes::from(group)));
+    Some(record)
+}
+
+/// What an event is known by to inboxes: its envelope's id, else what its headers keep, else its place and time.
+///
+/// The time keeps a topic that was deleted and made again from repeating identities.
+pub(crate) fn identity(record: &ConsumedRecord, envelope: Option<&Envelope>) -> String {
+    let ConsumedRecord { record, partition, offset } = record;
+    let named = envelope.and_then(|envelope| envelope.event_id.as_deref());
+    if let Some(id) = named.or_else(|| record.header("ce_id")).or_else(|| record.header(IDENTITY)) {
+        return id.to_owned();
+    }
+    format!("{}/{partition}/{offset}/{}", record.topic, record.timestamp_ms.unwrap_or(0))
+}
+
+/// Whether a record tells its event's identity wherever it lies.
+fn names_itself(record: &Record) -> bool {
+    let id_in = |value: &Bytes| Envelope::read(value).is_ok_and(|envelope| envelope.event_id.is_some());
+    record.header("ce_id").is_some() || record.value.as_ref().is_some_and(id_in)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(value: &'static [u8]) -> ConsumedRecord {
+        let record = Record {
+            topic: "accounts".to_owned(),
+            key: Some(Bytes::from_static(b"account-1")),
+            value: Some(Bytes::from_static(value)),
+            headers: vec![("x".to_owned(), Bytes::from_static(b"kept"))],
+            timestamp_ms: Some(7),
+        };
+        ConsumedRecord { record, partition: 2, offset: 40 }
+    }
+
+    const CAUSE: Cause<'_> = Cause {
+        group: "group",
+        error: "broken",
+        kind: "permanent",
+        attempts: 1,
+        first_failed_at_ms: 1,
+        failed_at_ms: 2,
+    };
+
+    #[test]
+    fn a_redriven_letter_is_the_record_that_failed_and_names_its_group() {
+        let failed = failed(br#"{"eventType":"a.b","eventId":"id-1"}"#);
+        let back = redriven(&letter(&failed, &CAUSE)).unwrap();
+        let mut expected = failed.record.clone();
+        expected.headers.push((REDRIVE_GROUP.to_owned(), Bytes::from_static(b"group")));
+        assert_eq!(back, expected);
+        assert_eq!(redriven(&failed.record), None);
+    }
+
+    #[test]
+    fn an_event_without_an_id_keeps_its_identity_through_any_number_of_redrives() {
+        let first = failed(br#"{"eventType":"a.b"}"#);
+        let known_by = identity(&first, None);
+        let mut again = first;
+        for offset in 41..44 {
+            let record = redriven(&letter(&again, &CAUSE)).unwrap();
+            again = ConsumedRecord { record, partition: 2, offset };
+            assert_eq!(identity(&again, None), known_by);
+        }
+    }
 }

@@ -137,6 +137,18 @@ impl From<db::Error> for HandlerError {
 /// How many causes of an error are told; a longer chain is a loop.
 const CAUSES_MAX: usize = 16;
 
+/// The first error of type `E` in an error's chain of causes.
+pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut cause = Some(error);
+    for _ in 0..CAUSES_MAX {
+        if let Some(found) = cause?.downcast_ref() {
+            return Some(found);
+        }
+        cause = cause?.source();
+    }
+    None
+}
+
 /// An error and its causes in one line, for logs and dead-letter headers.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();

@@ -1,8 +1,9 @@
 //! What a consumer has handled, recorded in the transaction of the effect: a redelivery finds its row and does nothing.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
-use db::{Db, Tx, params};
+use db::{Db, Tx, Value, params};
 
 use crate::error::Result;
 
@@ -48,15 +49,60 @@ impl Handling {
     }
 }
 
-/// Forgets handlings older than `before_ms`; answers how many.
+/// Rows that one statement inserts where many are recorded: one text, so that it is prepared once.
+const ROWS_PER_INSERT: usize = 32;
+
+/// The statement that inserts [`ROWS_PER_INSERT`] rows and answers which of them were new.
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
+    let rows: Vec<_> = (0..ROWS_PER_INSERT)
+        .map(|row| {
+            let first = 1 + row * 4;
+            format!("(${}, ${}, ${}, ${})", first, first + 1, first + 2, first + 3)
+        })
+        .collect();
+    format!(
+        "insert into inbox (group_name, handler, event_identity, handled_at) values {}
+         on conflict (group_name, handler, event_identity) do nothing returning handler, event_identity",
+        rows.join(", ")
+    )
+});
+
+/// Records many handlings inside the transaction of their effects; tells for each whether it is new.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn record_all(tx: &mut Tx, handlings: &[Handling], now_ms: i64) -> Result<Vec<bool>> {
+    let (whole, rest) = handlings.as_chunks::<ROWS_PER_INSERT>();
+    let mut new = HashSet::with_capacity(handlings.len());
+    for chunk in whole {
+        let values: Vec<Value> =
+            chunk.iter().flat_map(|of| params![&*of.group, of.handler, of.identity.as_str(), now_ms]).collect();
+        for row in tx.query(&INSERT_MANY, &values).await? {
+            new.insert((row.get::<String>("handler")?, row.get::<String>("event_identity")?));
+        }
+    }
+    for handling in rest {
+        if handling.record(tx, now_ms).await? {
+            new.insert((handling.handler.to_owned(), handling.identity.clone()));
+        }
+    }
+    // Taken out, so that the second of two alike is none.
+    let is_new = handlings.iter().map(|of| new.remove(&(of.handler.to_owned(), of.identity.clone())));
+    Ok(is_new.collect())
+}
+
+/// Forgets up to `limit` handlings of a group that are older than `before_ms`, the oldest first; answers how many.
 ///
 /// `before_ms` must lie further back than topic retention, dead-letter retention and the replay window reach.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn expire(db: &Db, before_ms: i64) -> Result<u64> {
-    let mut tx = db.begin().await?;
-    let rows = tx.execute("delete from inbox where handled_at < $1", &params![before_ms]).await?;
-    tx.commit().await?;
-    Ok(rows)
+pub async fn expire(db: &Db, group: &str, before_ms: i64, limit: u32) -> Result<u64> {
+    db.unit(async |tx| {
+        let sql = "delete from inbox where (group_name, handler, event_identity) in (
+                       select group_name, handler, event_identity from inbox
+                       where group_name = $1 and handled_at < $2 order by handled_at limit $3)";
+        Ok(tx.execute(sql, &params![group, before_ms, i64::from(limit)]).await?)
+    })
+    .await
 }

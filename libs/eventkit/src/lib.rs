@@ -47,7 +47,7 @@
 //! - [`event`], [`envelope`]: what an event is, and how it looks on the wire.
 //! - [`publish`], [`layer`]: units of work, publishing inside them, one unit a request.
 //! - [`outbox`], [`relay`]: the event store, and the way from it to Kafka.
-//! - [`consume`], [`inbox`], [`retry`], [`dead_letter`]: handlers, once each, in order per key.
+//! - [`consume`], [`inbox`], [`retry`], [`dead_letter`], [`parking`]: handlers, once each, in order per key.
 //! - [`transport`]: Kafka, and memory for tests; [`testing`]: the suites that state their contract.
 //!
 //! # Invariants
@@ -66,6 +66,7 @@ pub mod inbox;
 pub mod layer;
 pub mod metrics;
 pub mod outbox;
+pub mod parking;
 pub mod publish;
 pub mod relay;
 pub mod retry;
@@ -73,11 +74,13 @@ pub mod testing;
 pub mod transport;
 
 pub use clock::Clock;
-pub use consume::{Consumer, ConsumerHandle, Effect, Handle, HandlerResult, Received};
+pub use consume::{
+    Consumer, ConsumerHandle, Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone,
+};
 pub use envelope::{Envelope, RecipientType};
 pub use error::{Error, HandlerError, Result, chain};
 pub use event::{Event, Keyed};
 pub use eventkit_macros::{Event, publish_event};
 pub use layer::{CommitAnyway, EventPublisherLayer, Work};
 pub use publish::{EventPublisher, Origin, UnitOfWork};
-pub use retry::RetryPolicy;
+pub use retry::{FailureKind, RetryPolicy};

@@ -13,8 +13,11 @@ use crate::envelope::{EventFacts, cloud_events_headers};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") },
+    Migration { version: 2, name: "parked_events", sql: include_str!("../migrations/2_parked_events.sql") },
+    Migration { version: 3, name: "inbox_age", sql: include_str!("../migrations/3_inbox_age.sql") },
+];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
 ///

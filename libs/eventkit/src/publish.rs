@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::consume::Received;
 use crate::envelope::{Envelope, derived_id};
 use crate::error::{Error, Result};
 use crate::event::{Event, Keyed};
@@ -32,7 +33,7 @@ impl EventPublisher {
 
     /// A unit of work; the database is not touched before the first statement or event.
     pub fn begin(&self, origin: Origin) -> UnitOfWork {
-        UnitOfWork { publisher: self.clone(), origin, handling: None, tx: None, appended: 0 }
+        UnitOfWork { publisher: self.clone(), origin, handling: None, tx: None, begun: Arc::default(), appended: 0 }
     }
 
     /// A unit of work in which an event is handled: it begins with its inbox row, and events published in it have ids
@@ -95,6 +96,8 @@ pub struct UnitOfWork {
     /// What is being handled in it, if it is a handler's.
     handling: Option<Handling>,
     tx: Option<Tx>,
+    /// Which transaction it is: another one after a handler undid what it had done.
+    begun: Arc<()>,
     appended: usize,
 }
 
@@ -107,6 +110,7 @@ impl UnitOfWork {
     pub async fn tx(&mut self) -> Result<&mut Tx> {
         if self.tx.is_none() {
             let mut tx = self.publisher.db.begin().await?;
+            self.begun = Arc::default();
             if let Some(handling) = &self.handling
                 && !handling.record(&mut tx, self.publisher.clock.now_ms()).await?
             {
@@ -217,6 +221,19 @@ impl UnitOfWork {
         outbox::append(tx, event).await?;
         tx.on_commit(move || wake.notify_one());
         Ok(event_id)
+    }
+
+    /// Makes what is published from here on follow from this event: for handlers of batches, and for units that
+    /// several handlers share.
+    pub fn attribute_to<E>(&mut self, received: &Received<E>) {
+        self.origin = received.origin.clone();
+        self.handling = Some(received.handling.clone());
+        self.appended = 0;
+    }
+
+    /// A mark that stays the same for as long as its transaction does.
+    pub(crate) fn mark(&self) -> Arc<()> {
+        self.begun.clone()
     }
 
     /// Whether anything has been done in it yet.

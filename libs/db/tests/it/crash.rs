@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use db::{Config, Db, Migration, Tx, params};
 
-use crate::support::variable;
+use crate::support::told;
 
 /// Tells the other process which file to write to, from which number on, and how many.
 const FILE: &str = "DB_TEST_CHILD_FILE";
@@ -34,11 +34,11 @@ fn child(path: &str, from: i64, to: i64) -> Child {
 /// Writes pairs of rows from many tasks, and names each number once its unit has been answered.
 #[test]
 fn the_other_process() {
-    let Some(path) = variable(FILE) else {
+    let Some(path) = told(FILE) else {
         // an ordinary test run: there is nothing to do
         return;
     };
-    let range = variable(RANGE).unwrap();
+    let range = told(RANGE).unwrap();
     let (from, to) = range.split_once(' ').unwrap();
     let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

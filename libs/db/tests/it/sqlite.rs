@@ -331,7 +331,8 @@ async fn a_file_locked_by_another_is_waited_for_and_then_reported() {
     let patient = Db::open(&patient).await.unwrap();
     let holder = hold(&other).await;
     let mut waiting = tokio::spawn(async move { line_up_free(&patient, "d").await });
-    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
+    let early = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await;
+    assert!(early.is_err(), "it did not wait for the file");
     holder.commit().await.unwrap();
     waiting.await.unwrap().unwrap();
     assert_eq!(count(&db).await, 5);

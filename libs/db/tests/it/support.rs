@@ -1,7 +1,5 @@
 //! Databases to test on, and waiting without sleeping for luck.
 
-#![allow(clippy::disallowed_methods, reason = "the one place where these tests read the environment")]
-
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -75,17 +73,18 @@ pub(crate) fn schema() -> String {
     format!("t{}_{}_{}", std::process::id(), started % 1_000_000_000, LAST.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What the environment says; the one place where these tests read it.
-pub(crate) fn variable(name: &str) -> Option<String> {
+/// What a test process told the other one that it started.
+#[allow(clippy::disallowed_methods, reason = "the one place where these tests read the environment")]
+pub(crate) fn told(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The PostgreSQL server that is given, if one is.
-#[allow(clippy::print_stderr, reason = "a test that does not run says so")]
+/// The one place where the environment is read.
+#[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a test that does not run says so")]
 pub(crate) fn postgres_url() -> Option<String> {
-    let url = variable("TECHLEET_TEST_POSTGRES_URL");
+    let url = std::env::var("TECHLEET_TEST_POSTGRES_URL").ok();
     if url.is_none() {
-        assert!(variable("REQUIRE_INFRA").is_none(), "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server");
+        assert!(std::env::var("REQUIRE_INFRA").is_err(), "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server");
         eprintln!("no TECHLEET_TEST_POSTGRES_URL: the PostgreSQL half of this test is left out");
     }
     url

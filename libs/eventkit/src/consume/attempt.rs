@@ -1,18 +1,21 @@
-//! One attempt at one record: read it, ask the inbox, run the handler, commit.
+//! One attempt at one record: read it, ask the inbox, run the handler, commit; and what a failure of it means.
 
-use std::marker::PhantomData;
+use std::any::Any;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_trait::async_trait;
 use futures::FutureExt;
 
-use super::{Effect, Handle, Received};
+use super::handler::Received;
+use crate::dead_letter::identity;
 use crate::envelope::Envelope;
-use crate::error::{Error, HandlerError, chain};
+use crate::error::{Error, HandlerError, chain, find};
 use crate::event::{Event, decode};
 use crate::inbox::Handling;
-use crate::publish::{EventPublisher, Origin, UnitOfWork};
+use crate::publish::Origin;
+use crate::retry::FailureKind;
 use crate::transport::ConsumedRecord;
 
 /// How an attempt ended well.
@@ -35,136 +38,58 @@ impl Outcome {
     }
 }
 
-/// An envelope with the place that it came from.
+/// A record that was read, with the place that it came from.
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
-    pub(crate) envelope: Envelope,
+    /// `None` for a tombstone.
+    pub(crate) envelope: Option<Envelope>,
     pub(crate) identity: String,
     pub(crate) group: &'a Arc<str>,
     pub(crate) record: &'a ConsumedRecord,
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads a record's envelope; `None` for a tombstone.
-    pub(crate) fn read(group: &'a Arc<str>, record: &'a ConsumedRecord) -> Result<Option<Self>, Error> {
-        let Some(value) = &record.record.value else { return Ok(None) };
-        let envelope = Envelope::read(value)?;
-        let identity = match (&envelope.event_id, record.record.header("ce_id")) {
-            (Some(id), _) => id.clone(),
-            (None, Some(id)) => id.to_owned(),
-            // The record's time keeps a topic that was deleted and made again from repeating identities.
-            (None, None) => {
-                let time = record.record.timestamp_ms.unwrap_or(0);
-                format!("{}/{}/{}/{time}", record.record.topic, record.partition, record.offset)
-            }
-        };
-        Ok(Some(Self { envelope, identity, group, record }))
+    /// Reads a record.
+    pub(crate) fn read(group: &'a Arc<str>, record: &'a ConsumedRecord) -> Result<Self, Error> {
+        let envelope = record.record.value.as_deref().map(Envelope::read).transpose()?;
+        let identity = identity(record, envelope.as_ref());
+        Ok(Self { envelope, identity, group, record })
     }
 
     /// What events published by the handler name as their cause.
-    fn origin(&self) -> Origin {
-        let correlation_id = self.envelope.correlation_id.clone().unwrap_or_else(|| self.identity.clone());
+    pub(crate) fn origin(&self) -> Origin {
+        let correlation_id = self.envelope.as_ref().and_then(|envelope| envelope.correlation_id.clone());
         Origin {
-            correlation_id: Some(correlation_id),
+            correlation_id: Some(correlation_id.unwrap_or_else(|| self.identity.clone())),
             causation_id: Some(self.identity.clone()),
             traceparent: self.record.record.header("traceparent").map(str::to_owned),
         }
     }
 
-    fn handling(&self, handler: &'static str) -> Handling {
+    pub(crate) fn handling(&self, handler: &'static str) -> Handling {
         Handling { group: self.group.clone(), handler, identity: self.identity.clone() }
     }
 
-    fn received<E: Event>(&self) -> Result<Received<E>, Error> {
+    pub(crate) fn received<E: Event>(&self) -> Result<Received<E>, Error> {
+        let envelope = self.envelope.clone().expect("only events are handed to handlers of events");
         Ok(Received {
-            event: decode(&self.envelope)?,
-            envelope: self.envelope.clone(),
+            event: decode(&envelope)?,
+            envelope,
             identity: self.identity.clone(),
             key: self.record.record.key.clone(),
             topic: self.record.record.topic.clone(),
             partition: self.record.partition,
             offset: self.record.offset,
+            origin: self.origin(),
+            handling: self.handling(E::TYPE),
         })
     }
 }
 
-/// A handler whose event type is forgotten.
-#[async_trait]
-pub(crate) trait Run: Send + Sync {
-    async fn run(&self, delivery: &Delivery<'_>, publisher: &EventPublisher) -> Result<Outcome, HandlerError>;
-}
-
-/// Runs a [`Handle`] with its inbox row in the same unit of work.
-pub(crate) struct HandlerRunner<E, H> {
-    handler: H,
-    event: PhantomData<fn() -> E>,
-}
-
-impl<E, H> HandlerRunner<E, H> {
-    pub(crate) fn new(handler: H) -> Self {
-        Self { handler, event: PhantomData }
-    }
-}
-
-#[async_trait]
-impl<E: Event, H: Handle<E>> Run for HandlerRunner<E, H> {
-    async fn run(&self, delivery: &Delivery<'_>, publisher: &EventPublisher) -> Result<Outcome, HandlerError> {
-        let received = delivery.received::<E>()?;
-        let mut work = publisher.begin_handling(delivery.origin(), delivery.handling(E::TYPE));
-        match self.handler.handle(&received, &mut work).await {
-            Err(error) if is_already_handled(&error) => return Ok(Outcome::Duplicate),
-            outcome => outcome?,
-        }
-        commit_handled(work).await
-    }
-}
-
-/// Runs an [`Effect`], then records it: dying in between repeats the effect.
-pub(crate) struct EffectRunner<E, H> {
-    effect: H,
-    event: PhantomData<fn() -> E>,
-}
-
-impl<E, H> EffectRunner<E, H> {
-    pub(crate) fn new(effect: H) -> Self {
-        Self { effect, event: PhantomData }
-    }
-}
-
-#[async_trait]
-impl<E: Event, H: Effect<E>> Run for EffectRunner<E, H> {
-    async fn run(&self, delivery: &Delivery<'_>, publisher: &EventPublisher) -> Result<Outcome, HandlerError> {
-        let received = delivery.received::<E>()?;
-        let handling = delivery.handling(E::TYPE);
-        if handling.is_recorded(publisher.db()).await? {
-            return Ok(Outcome::Duplicate);
-        }
-        self.effect.perform(&received).await?;
-        commit_handled(publisher.begin_handling(delivery.origin(), handling)).await
-    }
-}
-
-/// Commits the inbox row with whatever the handler did; beginning the unit records it where the handler did nothing.
-async fn commit_handled(mut work: UnitOfWork) -> Result<Outcome, HandlerError> {
-    match work.tx().await {
-        Ok(_) => {
-            work.commit().await?;
-            Ok(Outcome::Handled)
-        }
-        Err(Error::AlreadyHandled) => Ok(Outcome::Duplicate),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_already_handled(error: &HandlerError) -> bool {
-    let (HandlerError::Transient { source, .. } | HandlerError::Permanent { source }) = error;
-    matches!(source.downcast_ref::<Error>(), Some(Error::AlreadyHandled))
-}
-
-/// Why an attempt failed, in the words of metrics and dead letters.
+/// Why an attempt failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: FailureKind,
     pub(crate) text: String,
     pub(crate) retry: Retry,
 }
@@ -173,53 +98,72 @@ pub(crate) struct Failure {
 pub(crate) enum Retry {
     Never,
     /// Counts as an attempt.
-    Counted(Option<std::time::Duration>),
+    Counted(Option<Duration>),
     /// The fault is not the event's: the database or the transport is away.
     Uncounted,
 }
 
 impl Failure {
     pub(crate) fn undecodable(error: &Error) -> Self {
-        Self { kind: "undecodable", text: chain(error), retry: Retry::Never }
+        Self { kind: FailureKind::Undecodable, text: chain(error), retry: Retry::Never }
     }
 
     fn of(error: &HandlerError) -> Self {
         let text = chain(error);
+        let counted = |kind, delay| Self { kind, text: text.clone(), retry: Retry::Counted(delay) };
+        if is_too_slow(error) {
+            return counted(FailureKind::Timeout, None);
+        }
+        if is_away(error) {
+            return Self { kind: FailureKind::Transient, text, retry: Retry::Uncounted };
+        }
         match error {
-            HandlerError::Permanent { .. } => Self { kind: "permanent", text, retry: Retry::Never },
-            HandlerError::Transient { source, delay } => {
-                let is_away = source
-                    .downcast_ref::<Error>()
-                    .is_some_and(|error| matches!(error, Error::Database(_) | Error::Transport { .. }));
-                let retry = if is_away { Retry::Uncounted } else { Retry::Counted(*delay) };
-                Self { kind: "transient", text, retry }
+            HandlerError::Transient { delay, .. } => counted(FailureKind::Transient, *delay),
+            HandlerError::Permanent { source } => {
+                let kind = match source.downcast_ref::<Error>() {
+                    Some(Error::Decode { .. } | Error::NewerSchema { .. } | Error::Upcast { .. }) => {
+                        FailureKind::Undecodable
+                    }
+                    _ => FailureKind::Permanent,
+                };
+                Self { kind, text, retry: Retry::Never }
             }
         }
     }
 }
 
+/// A handler that hangs inside its unit is stopped by the database: that is the handler's fault, not the database's.
+fn is_too_slow(error: &HandlerError) -> bool {
+    matches!(find::<db::Error>(error), Some(db::Error::UnitTimedOut | db::Error::StatementTimedOut { .. }))
+}
+
+/// Whether the cause, however it was wrapped, is that the database or the transport cannot serve now.
+fn is_away(error: &HandlerError) -> bool {
+    find::<db::Error>(error).is_some_and(db::Error::is_transient)
+        || matches!(find::<Error>(error), Some(Error::Transport { transient: true, .. }))
+}
+
 /// Runs one attempt with its deadline; a panic is a failure like any other.
-pub(crate) async fn attempt(
-    runner: &dyn Run,
-    delivery: &Delivery<'_>,
-    publisher: &EventPublisher,
-    deadline: std::time::Duration,
-) -> Result<Outcome, Failure> {
-    let run = AssertUnwindSafe(runner.run(delivery, publisher)).catch_unwind();
+pub(crate) async fn attempt<T>(
+    run: impl Future<Output = Result<T, HandlerError>>,
+    deadline: Duration,
+) -> Result<T, Failure> {
+    let run = AssertUnwindSafe(run).catch_unwind();
     match tokio::time::timeout(deadline, run).await {
-        Ok(Ok(Ok(outcome))) => Ok(outcome),
+        Ok(Ok(Ok(done))) => Ok(done),
         Ok(Ok(Err(error))) => Err(Failure::of(&error)),
         Ok(Err(panic)) => {
-            let said = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
-            Err(Failure { kind: "panic", text: format!("handler panicked: {said}"), retry: Retry::Counted(None) })
+            let text = format!("handler panicked: {}", said(&*panic));
+            Err(Failure { kind: FailureKind::Panic, text, retry: Retry::Counted(None) })
         }
         Err(_) => {
             let text = format!("handler took longer than {} ms", deadline.as_millis());
-            Err(Failure { kind: "timeout", text, retry: Retry::Counted(None) })
+            Err(Failure { kind: FailureKind::Timeout, text, retry: Retry::Counted(None) })
         }
     }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::transport::{ConsumedRecord, TopicPartition};
 
@@ -63,6 +64,8 @@ enum Line {
 struct Lane {
     queue: VecDeque<Job>,
     phase: Phase,
+    /// Records that a worker has.
+    out: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ enum Phase {
     /// Stands in `ready`.
     #[default]
     Ready,
-    /// A worker has its first record.
+    /// A worker has its first records.
     Busy,
     /// Its first record failed and waits for its next attempt.
     Resting,
@@ -80,12 +83,36 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) record: ConsumedRecord,
+    pub(crate) tries: Tries,
+    /// Whether it may be taken together with others, to be handled in one unit of work.
+    shares: bool,
+    lane: LaneKey,
+}
+
+/// How often and since when something was tried in vain.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
     /// Failed attempts that count.
     pub(crate) failed: u32,
     /// Failed attempts of any kind, for the back-off.
     pub(crate) delays: u32,
-    pub(crate) first_failed_at_ms: Option<i64>,
-    lane: LaneKey,
+    pub(crate) first_failed: Option<FirstFailure>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FirstFailure {
+    pub(crate) at: Instant,
+    pub(crate) at_ms: i64,
+}
+
+impl Job {
+    pub(crate) fn is_in_line_with(&self, other: &Self) -> bool {
+        self.lane == other.lane
+    }
+
+    fn can_share(&self) -> bool {
+        self.shares && self.tries.delays == 0
+    }
 }
 
 /// A change of whether a partition is fetched.
@@ -116,7 +143,7 @@ impl Lanes {
     }
 
     /// Takes records in; those of partitions that are not assigned (any more) are dropped.
-    pub(crate) fn push(&self, records: Vec<ConsumedRecord>) {
+    pub(crate) fn push(&self, records: Vec<ConsumedRecord>, shares: impl Fn(&ConsumedRecord) -> bool) {
         let mut state = self.lock();
         let state = &mut *state;
         let mut woken = 0;
@@ -132,11 +159,12 @@ impl Lanes {
             partition.committed.get_or_insert(record.offset);
             let line = record.record.key.clone().map_or(Line::Alone(record.offset), Line::Key);
             let key = LaneKey { place, epoch: partition.epoch, line };
-            let job = Job { record, failed: 0, delays: 0, first_failed_at_ms: None, lane: key.clone() };
+            let shares = shares(&record);
+            let job = Job { record, tries: Tries::default(), shares, lane: key.clone() };
             match state.lanes.entry(key.clone()) {
                 Entry::Occupied(lane) => lane.into_mut().queue.push_back(job),
                 Entry::Vacant(vacant) => {
-                    vacant.insert(Lane { queue: VecDeque::from([job]), phase: Phase::Ready });
+                    vacant.insert(Lane { queue: VecDeque::from([job]), phase: Phase::Ready, out: 0 });
                     state.ready.push_back(key);
                     woken += 1;
                 }
@@ -147,8 +175,10 @@ impl Lanes {
         }
     }
 
-    /// The next record to handle; `None` after [`Lanes::close`].
-    pub(crate) async fn take(&self) -> Option<Job> {
+    /// The next records to handle; `None` after [`Lanes::close`].
+    ///
+    /// One, or up to `max` that may share a unit; those of one lane stand together and in order.
+    pub(crate) async fn take(&self, max: usize) -> Option<Vec<Job>> {
         loop {
             let woken = self.ready.notified();
             {
@@ -156,40 +186,47 @@ impl Lanes {
                 if state.closed {
                     return None;
                 }
-                if let Some(job) = state.take() {
+                let jobs = state.take(max);
+                if !jobs.is_empty() {
                     // One notification may stand for many lanes: pass it on.
                     if !state.ready.is_empty() {
                         self.ready.notify_one();
                     }
-                    return Some(job);
+                    return Some(jobs);
                 }
             }
             woken.await;
         }
     }
 
-    /// The record is through: its offset may be committed, its lane goes on.
-    pub(crate) fn finish(&self, job: Job) {
+    /// The records are through: their offsets may be committed, their lanes go on.
+    pub(crate) fn finish(&self, jobs: impl IntoIterator<Item = Job>) {
         let mut state = self.lock();
-        if let Some(partition) = state.current(&job) {
-            partition.open.remove(&job.record.offset);
-        }
-        if state.go_on(&job.lane) {
-            self.ready.notify_one();
+        for job in jobs {
+            if let Some(partition) = state.current(&job) {
+                partition.open.remove(&job.record.offset);
+            }
+            if state.came_back(&job.lane) && state.go_on(&job.lane) {
+                self.ready.notify_one();
+            }
         }
         drop(state);
         self.progressed.notify_one();
     }
 
-    /// The record failed and is to be tried again after `delay`; until then its lane rests and others go on.
-    pub(crate) fn retry(self: &Arc<Self>, job: Job, delay: Duration) {
+    /// The first record of a lane failed and is to be tried again after `delay`, and after it those that were taken
+    /// with it; until then the lane rests and others go on.
+    pub(crate) fn retry(self: &Arc<Self>, job: Job, followers: Vec<Job>, delay: Duration) {
         let key = job.lane.clone();
         {
             let mut state = self.lock();
             match state.lanes.get_mut(&key) {
                 Some(lane) if lane.phase == Phase::Busy => {
                     lane.phase = Phase::Resting;
-                    lane.queue.push_front(job);
+                    lane.out = 0;
+                    for job in std::iter::once(job).chain(followers).rev() {
+                        lane.queue.push_front(job);
+                    }
                 }
                 _ => return,
             }
@@ -299,15 +336,38 @@ impl Lanes {
 }
 
 impl State {
-    fn take(&mut self) -> Option<Job> {
-        while let Some(key) = self.ready.pop_front() {
+    fn take(&mut self, max: usize) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        // Each lane once: those that cannot share with what was taken stay ready.
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            if let Some(job) = lane.queue.pop_front() {
-                lane.phase = Phase::Busy;
-                return Some(job);
+            let Some(first) = lane.queue.front() else { continue };
+            if !jobs.is_empty() && !first.can_share() {
+                self.ready.push_back(key);
+                continue;
+            }
+            lane.phase = Phase::Busy;
+            while let Some(job) = lane.queue.pop_front() {
+                let alone = !job.can_share();
+                jobs.push(job);
+                lane.out += 1;
+                if alone || jobs.len() >= max {
+                    return jobs;
+                }
+                if !lane.queue.front().is_some_and(Job::can_share) {
+                    break;
+                }
             }
         }
-        None
+        jobs
+    }
+
+    /// A record of the lane came back from its worker; true if it was the last.
+    fn came_back(&mut self, key: &LaneKey) -> bool {
+        let Some(lane) = self.lanes.get_mut(key) else { return false };
+        lane.out = lane.out.saturating_sub(1);
+        lane.out == 0
     }
 
     /// The job's partition, if this member still holds it under the assignment in which the job was taken.

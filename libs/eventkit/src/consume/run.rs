@@ -1,24 +1,20 @@
-//! A consumer's main loop and its workers.
+//! A consumer's main loop: feeds the lanes that its workers empty, commits what is finished, keeps house.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ConsumerConfig;
-use super::attempt::{Delivery, Failure, Outcome, Retry, Run, attempt};
-use super::lanes::{Job, Lanes};
-use crate::dead_letter::{self, Cause};
+use super::lanes::Lanes;
+use super::runner::Run;
+use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::chain;
 use crate::metrics;
 use crate::publish::EventPublisher;
-use crate::transport::{Incoming, Interest, Subscription, TopicPartition, Transport};
-
-/// How long a dead letter may be tried to be published before the record is put back.
-const DEAD_LETTER_ATTEMPT_MAX: Duration = Duration::from_secs(60);
+use crate::transport::{ConsumedRecord, Incoming, Interest, Subscription, TopicPartition, Transport};
 
 /// Everything that a running consumer needs.
 pub(crate) struct Engine {
@@ -26,6 +22,8 @@ pub(crate) struct Engine {
     pub(crate) topics: Vec<String>,
     pub(crate) instance: Option<String>,
     pub(crate) runners: HashMap<&'static str, Arc<dyn Run>>,
+    /// By topic.
+    pub(crate) tombstone_runners: HashMap<String, Arc<dyn Run>>,
     pub(crate) config: ConsumerConfig,
     pub(crate) publisher: EventPublisher,
     pub(crate) transport: Arc<dyn Transport>,
@@ -38,6 +36,8 @@ impl Engine {
         for _ in 0..self.config.concurrency {
             workers.spawn(Arc::clone(&self).work());
         }
+        let mut housekeeping = JoinSet::new();
+        housekeeping.spawn(Arc::clone(&self).keep_house());
         let mut failures = 0;
         while !*stopping.borrow() {
             match self.subscribe().await {
@@ -49,13 +49,14 @@ impl Engine {
                     failures += 1;
                     tracing::warn!(group = &*self.group, error = chain(&error), "consumer could not subscribe");
                     tokio::select! {
-                        () = sleep(self.config.retry.delay(failures)) => {}
+                        () = sleep(self.config.retries.usual.delay(failures)) => {}
                         _ = stopping.changed() => {}
                     }
                 }
             }
         }
         self.lanes.close();
+        housekeeping.abort_all();
         while workers.join_next().await.is_some() {}
     }
 
@@ -76,7 +77,7 @@ impl Engine {
             tokio::select! {
                 incoming = subscription.next() => match incoming {
                     Ok(Incoming::Records(records)) => {
-                        self.lanes.push(records);
+                        self.lanes.push(records, |record| self.shares(record));
                         self.apply_pauses(&*subscription);
                     }
                     Ok(Incoming::Assigned(places)) => self.lanes.assign(places),
@@ -103,6 +104,16 @@ impl Engine {
         let assigned = self.lanes.assigned();
         self.let_go(&*subscription, &assigned).await;
         subscription.close().await;
+    }
+
+    /// Whether the record's handler may share a unit with others; told by its header, so that nothing is read twice.
+    fn shares(&self, record: &ConsumedRecord) -> bool {
+        let record = &record.record;
+        let runner = record.header("ce_type").and_then(|event_type| self.runners.get(event_type));
+        !self.config.park_keys
+            && record.value.is_some()
+            && record.header(REDRIVE_GROUP).is_none()
+            && runner.is_some_and(|runner| runner.shares(self.config.share_units))
     }
 
     fn apply_pauses(&self, subscription: &dyn Subscription) {
@@ -150,111 +161,5 @@ impl Engine {
                 self.lanes.progressed.notify_one();
             }
         }
-    }
-
-    async fn work(self: Arc<Self>) {
-        while let Some(job) = self.lanes.take().await {
-            self.handle(job).await;
-        }
-    }
-
-    async fn handle(&self, mut job: Job) {
-        let delivery = match Delivery::read(&self.group, &job.record) {
-            Ok(Some(delivery)) => delivery,
-            Ok(None) => return self.end(job, "tombstone", Outcome::Ignored),
-            Err(error) => return self.give_up_or_hold(job, Failure::undecodable(&error)).await,
-        };
-        let Some((event_type, runner)) = self.runners.get_key_value(delivery.envelope.event_type.as_str()) else {
-            return self.end(job, "other", Outcome::Ignored);
-        };
-        let started = Instant::now();
-        let outcome = attempt(&**runner, &delivery, &self.publisher, self.config.handler_timeout).await;
-        self.observe(event_type, started);
-        let failure = match outcome {
-            Ok(outcome) => return self.end(job, event_type, outcome),
-            Err(failure) => failure,
-        };
-        let identity = delivery.identity;
-        job.first_failed_at_ms.get_or_insert_with(|| self.publisher.clock().now_ms());
-        job.delays += 1;
-        job.failed += u32::from(failure.retry != Retry::Uncounted);
-        tracing::warn!(
-            group = &*self.group,
-            event_type,
-            event = identity,
-            failed = job.failed,
-            kind = failure.kind,
-            error = failure.text,
-            "handler failed"
-        );
-        let group = self.group.to_string();
-        ::metrics::counter!(metrics::HANDLER_FAILURES_TOTAL, "group" => group, "event_type" => *event_type, "kind" => failure.kind)
-            .increment(1);
-        let wait = self.config.retry.delay(job.delays);
-        match failure.retry {
-            Retry::Uncounted => self.lanes.retry(job, wait),
-            Retry::Counted(delay) if self.config.retry.allows(job.failed) => {
-                self.lanes.retry(job, delay.map_or(wait, |least| least.max(wait)));
-            }
-            Retry::Counted(_) | Retry::Never => self.give_up_or_hold(job, failure).await,
-        }
-    }
-
-    fn end(&self, job: Job, event_type: &'static str, outcome: Outcome) {
-        self.count(event_type, outcome.label());
-        self.lanes.finish(job);
-    }
-
-    /// Sends a dead letter if this consumer writes them; else the record stays where it is and holds its key.
-    async fn give_up_or_hold(&self, mut job: Job, failure: Failure) {
-        let now_ms = self.publisher.clock().now_ms();
-        let first_failed_at_ms = *job.first_failed_at_ms.get_or_insert(now_ms);
-        if !self.config.dead_letters {
-            job.delays += 1;
-            let wait = self.config.retry.delay(job.delays);
-            return self.lanes.retry(job, wait);
-        }
-        let cause = Cause {
-            group: &self.group,
-            error: &failure.text,
-            kind: failure.kind,
-            attempts: job.failed.max(1),
-            first_failed_at_ms,
-            failed_at_ms: now_ms,
-        };
-        let letter = dead_letter::letter(&job.record, &cause);
-        let sent = tokio::time::timeout(DEAD_LETTER_ATTEMPT_MAX, self.transport.publish(vec![letter])).await;
-        match sent {
-            Ok(Ok(())) => {
-                tracing::error!(
-                    group = &*self.group,
-                    topic = job.record.record.topic,
-                    partition = job.record.partition,
-                    offset = job.record.offset,
-                    error = failure.text,
-                    "event became a dead letter"
-                );
-                self.count("any", "dead_letter");
-                self.lanes.finish(job);
-            }
-            Ok(Err(_)) | Err(_) => {
-                tracing::warn!(group = &*self.group, "a dead letter could not be published and will be tried again");
-                job.delays += 1;
-                let wait = self.config.retry.delay(job.delays);
-                self.lanes.retry(job, wait);
-            }
-        }
-    }
-
-    fn count(&self, event_type: &'static str, outcome: &'static str) {
-        let group = self.group.to_string();
-        ::metrics::counter!(metrics::CONSUMED_TOTAL, "group" => group, "event_type" => event_type, "outcome" => outcome)
-            .increment(1);
-    }
-
-    fn observe(&self, event_type: &'static str, started: Instant) {
-        let group = self.group.to_string();
-        ::metrics::histogram!(metrics::HANDLER_SECONDS, "group" => group, "event_type" => event_type)
-            .record(started.elapsed().as_secs_f64());
     }
 }

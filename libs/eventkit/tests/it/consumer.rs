@@ -45,7 +45,12 @@ impl Handle<AccountOpened> for CountEffect {
 }
 
 fn quick() -> RetryPolicy {
-    RetryPolicy { attempts_max: 3, initial: Duration::from_millis(1), max: Duration::from_millis(5) }
+    RetryPolicy {
+        attempts_max: 3,
+        initial: Duration::from_millis(1),
+        max: Duration::from_millis(5),
+        ..RetryPolicy::default()
+    }
 }
 
 fn consumer(handler: CountEffect) -> Consumer {

@@ -23,24 +23,38 @@ pub(crate) struct Fixture {
     pub(crate) db: Db,
     pub(crate) publisher: EventPublisher,
     pub(crate) transport: Arc<MemoryTransport>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "accounts",
-    sql: "create table accounts (account_id bigint primary key, effects bigint not null);",
+    sql: "create table accounts (account_id bigint primary key, effects bigint not null);
+          create table history (position {{identity}}, account_id bigint not null, owner text not null);",
 }];
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
+        Self::with_clock(Clock::system()).await
+    }
+
+    pub(crate) async fn with_clock(clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("test.db").display());
-        let db = Db::open(&Config { url, ..Config::default() }).await.unwrap();
+        let config = Config { busy_timeout_ms: 20, ..Config::new(Self::url(&folder)) };
+        let db = Db::open(&config).await.unwrap();
         eventkit::outbox::migrate(&db).await.unwrap();
         db.migrate("fixture", MIGRATIONS).await.unwrap();
-        let publisher = EventPublisher::new(db.clone(), "bank", Clock::system());
-        Self { db, publisher, transport: Arc::new(MemoryTransport::new()), _folder: folder }
+        let publisher = EventPublisher::new(db.clone(), "bank", clock);
+        Self { db, publisher, transport: Arc::new(MemoryTransport::new()), folder }
+    }
+
+    /// The same file, opened as another process would.
+    pub(crate) async fn open_again(&self) -> Db {
+        Db::open(&Config::new(Self::url(&self.folder))).await.unwrap()
+    }
+
+    fn url(folder: &TempDir) -> String {
+        format!("sqlite:{}", folder.path().join("test.db").display())
     }
 
     pub(crate) fn start_relay(&self) -> RelayHandle {
