@@ -62,6 +62,8 @@ pub struct Config {
     pub offset_metadata_bytes_max: usize,
     /// How long offsets of a group without members are kept, milliseconds.
     pub offsets_retention_ms: i64,
+    /// How often expired offsets and groups of which nothing is left are looked for, milliseconds.
+    pub offsets_retention_check_interval_ms: u64,
     /// Largest request frame, bytes.
     pub frame_bytes_max: usize,
     /// Bytes of unanswered requests over all connections at most.
@@ -113,6 +115,7 @@ impl Default for Config {
             groups_max: 10_000,
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
+            offsets_retention_check_interval_ms: 600_000,
             frame_bytes_max: 100 * 1024 * 1024,
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,
@@ -159,6 +162,9 @@ impl Config {
             if value == 0 {
                 return bad(key, "must be at least 1");
             }
+        }
+        if self.offsets_retention_check_interval_ms == 0 {
+            return bad("offsets_retention_check_interval_ms", "must be at least 1");
         }
         if let Some(advertise) = &self.advertise
             && split_host_port(advertise).is_none()

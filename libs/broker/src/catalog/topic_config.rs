@@ -176,6 +176,12 @@ impl Key {
             None => self.default_value(config),
         }
     }
+
+    /// The value in force for a topic, then what would be in force without it.
+    pub(crate) fn values(&self, set: &BTreeMap<String, String>, config: &Config) -> Vec<(String, Source)> {
+        let of_topic = set.get(self.name).map(|value| (value.clone(), Source::Topic));
+        of_topic.into_iter().chain([self.default_value(config)]).collect()
+    }
 }
 
 /// Refuses unknown keys and values that a key cannot have.

@@ -20,9 +20,6 @@ use crate::groups::records::{Committed, Key, Snapshot};
 use crate::groups::store::{Entry, MESSAGE_BYTES_MAX, Store, replay};
 use crate::sync::lock;
 
-/// How often expired offsets and vacant groups are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
-
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
@@ -272,7 +269,8 @@ impl Coordinator {
     }
 
     async fn sweep_until_stop(&self) {
-        let mut every = tokio::time::interval(SWEEP_EVERY);
+        let mut every = tokio::time::interval(Duration::from_millis(self.config.offsets_retention_check_interval_ms));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         every.tick().await;
         loop {
             tokio::select! {

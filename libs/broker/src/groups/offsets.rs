@@ -1,15 +1,20 @@
 //! Committing and fetching offsets.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Buf;
 use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::groups::coordinator::Coordinator;
-use crate::groups::group::{Group, Phase};
+use crate::groups::group::{Group, Member, Phase};
 use crate::groups::records::{Committed, Key};
 use crate::sync::lock;
+
+/// The protocol type of groups of consumers.
+const CONSUMER_PROTOCOL: &str = "consumer";
 
 /// Who commits; a committer outside any membership has no id and generation -1.
 #[derive(Debug, Clone)]
@@ -130,6 +135,49 @@ impl Coordinator {
     }
 }
 
+/// The topics that the members of a group read.
+#[derive(Debug)]
+pub(crate) enum Subscribed {
+    /// There are no members.
+    Nothing,
+    Topics(HashSet<String>),
+    /// The members do not say it in a way that is known here.
+    Unknown,
+}
+
+impl Group {
+    /// What its members read, as far as they say it.
+    pub(crate) fn subscribed(&self) -> Subscribed {
+        if self.members.is_empty() {
+            return Subscribed::Nothing;
+        }
+        if self.protocol_type.as_deref() != Some(CONSUMER_PROTOCOL) {
+            return Subscribed::Unknown;
+        }
+        let of_member = |member: &Member| subscription_topics(&member.protocols.first()?.1);
+        let topics: Option<Vec<Vec<String>>> = self.members.values().map(of_member).collect();
+        topics.map_or(Subscribed::Unknown, |topics| Subscribed::Topics(topics.into_iter().flatten().collect()))
+    }
+}
+
+/// The topics at the front of a consumer's subscription, where they stand in every version of it.
+fn subscription_topics(mut subscription: &[u8]) -> Option<Vec<String>> {
+    let _version = subscription.try_get_i16().ok()?;
+    let count = usize::try_from(subscription.try_get_i32().ok()?).ok()?;
+    // Each topic takes two bytes at least: a count beyond that is no count.
+    if count > subscription.len() / 2 {
+        return None;
+    }
+    let mut topics = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = usize::try_from(subscription.try_get_i16().ok()?).ok()?;
+        let (name, rest) = subscription.split_at_checked(length)?;
+        topics.push(String::from_utf8(name.to_vec()).ok()?);
+        subscription = rest;
+    }
+    Some(topics)
+}
+
 /// Whether this committer may commit now.
 fn check_committer(group: &mut Group, committer: &Committer) -> Result<(), ResponseError> {
     let outside = committer.generation < 0 && committer.member_id.is_empty();
@@ -145,5 +193,22 @@ fn check_committer(group: &mut Group, committer: &Committer) -> Result<(), Respo
         Phase::Empty => Err(ResponseError::UnknownMemberId),
         Phase::Completing => Err(ResponseError::RebalanceInProgress),
         Phase::Preparing | Phase::Stable => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_of_a_subscription_are_read_and_nonsense_is_not() {
+        let subscription = b"\0\x01\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff";
+        let topics = Some(vec!["a".to_owned(), "bc".to_owned()]);
+        assert_eq!(subscription_topics(subscription), topics);
+        for length in 0..13 {
+            assert_eq!(subscription_topics(&subscription[..length]), None, "length {length}");
+        }
+        assert_eq!(subscription_topics(b"\0\x01\x7f\xff\xff\xff\0\x01a"), None);
+        assert_eq!(subscription_topics(b"\0\x01\xff\xff\xff\xff"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Finding offsets by time.
 
+use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 
 use crate::log::batch::{Header, checksum_holds};
@@ -7,7 +8,7 @@ use crate::log::index;
 use crate::log::partition::Partition;
 use crate::log::read::{Place, ReadError};
 use crate::log::records;
-use crate::log::segment::SegmentIndex;
+use crate::log::segment::{Segment, SegmentIndex};
 use crate::log::walk::{Step, Walker};
 use crate::num::usize_of;
 
@@ -49,24 +50,43 @@ impl Partition {
         Ok(None)
     }
 
-    /// The record with the largest timestamp below the high watermark; blocking.
+    /// The record with the largest timestamp that can be read; blocking.
     pub(crate) fn find_max_timestamp(&self) -> Result<Option<Found>, ReadError> {
-        let largest = {
-            let state = self.state();
-            let largest = state
-                .segments
-                .iter()
-                .filter(|segment| segment.size > 0)
-                .max_by(|a, b| a.max_timestamp.cmp(&b.max_timestamp).then(b.base.cmp(&a.base)));
-            largest.map(|segment| segment.max_timestamp)
-        };
-        match largest {
-            Some(largest) if largest >= 0 => match self.find_by_time(largest)? {
-                Some(found) => Ok(Some(Found { timestamp: largest, ..found })),
-                None => Ok(None),
-            },
-            _ => Ok(None),
+        let mut walked: HashMap<i64, i64> = HashMap::new();
+        while let Some(candidate) = self.newest_segment(&walked)? {
+            match candidate {
+                Newest::Known { timestamp } => {
+                    let found = self.find_by_time(timestamp)?;
+                    return Ok(found.map(|found| Found { timestamp, ..found }));
+                }
+                // Its newest record was deleted or is not synced yet: the others have to be looked at.
+                Newest::Unread { place, log_start } => {
+                    walked.insert(place.base, newest_in(&place, log_start)?);
+                }
+            }
         }
+        Ok(None)
+    }
+
+    /// The segment with the largest timestamp, where `walked` says what was found in some.
+    fn newest_segment(&self, walked: &HashMap<i64, i64>) -> Result<Option<Newest>, ReadError> {
+        let state = self.state();
+        let timestamp_of = |segment: &Segment| walked.get(&segment.base).copied().unwrap_or(segment.max_timestamp);
+        let filled = state.segments.iter().filter(|segment| segment.size > 0 && timestamp_of(segment) >= 0);
+        let newest = filled.max_by(|a, b| timestamp_of(a).cmp(&timestamp_of(b)).then(b.base.cmp(&a.base)));
+        let Some(newest) = newest else { return Ok(None) };
+        let readable = (state.log_start..state.synced).contains(&newest.max_timestamp_offset);
+        if readable || walked.contains_key(&newest.base) {
+            return Ok(Some(Newest::Known { timestamp: timestamp_of(newest) }));
+        }
+        let limit = if state.segments.last().is_some_and(|last| last.base == newest.base) {
+            state.synced_size
+        } else {
+            newest.size
+        };
+        let base = newest.base;
+        let place = Place { base, file: self.log_file(base)?, position: 0, offset: base, limit };
+        Ok(Some(Newest::Unread { place, log_start: state.log_start }))
     }
 
     /// The first segment after base `after` that may hold `timestamp`, with log start and high watermark.
@@ -90,6 +110,28 @@ impl Partition {
         let limit = if at + 1 == count { state.synced_size } else { segment.size };
         let place = Place { base, file: self.log_file(base)?, position, offset, limit };
         Ok(Some((place, state.log_start, state.synced)))
+    }
+}
+
+/// The segment that has the largest timestamp.
+enum Newest {
+    Known { timestamp: i64 },
+    Unread { place: Place, log_start: i64 },
+}
+
+/// The largest timestamp of the readable records of a segment, -1 if there is none; in a batch that is readable in part
+/// that of the batch.
+fn newest_in(place: &Place, log_start: i64) -> Result<i64, ReadError> {
+    let mut newest = -1;
+    let mut walker = Walker::new(&place.file, place.position, place.offset, place.limit, false);
+    loop {
+        match walker.step()? {
+            Step::Batch { header, .. } if header.last_offset() >= log_start => {
+                newest = newest.max(header.max_timestamp);
+            }
+            Step::Batch { .. } | Step::Damaged { resumes: Some(_), .. } => {}
+            Step::Damaged { .. } | Step::End => return Ok(newest),
+        }
     }
 }
 

@@ -1,22 +1,34 @@
 //! The table of APIs: one file and one row each. What is not in the table is not advertised and not answered.
 
+pub(crate) mod alter_configs;
+pub(crate) mod alter_partition_reassignments;
 pub(crate) mod api_versions;
+pub(crate) mod config_change;
+pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
+pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
+pub(crate) mod describe_log_dirs;
+pub(crate) mod elect_leaders;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod heartbeat;
+pub(crate) mod incremental_alter_configs;
 pub(crate) mod init_producer_id;
 pub(crate) mod join_group;
 pub(crate) mod leave_group;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
+pub(crate) mod list_partition_reassignments;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
+pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
 
@@ -76,9 +88,20 @@ pub(crate) static APIS: &[&Api] = &[
     &api_versions::API,
     &create_topics::API,
     &delete_topics::API,
+    &delete_records::API,
     &init_producer_id::API,
+    &offset_for_leader_epoch::API,
     &describe_configs::API,
+    &alter_configs::API,
+    &describe_log_dirs::API,
+    &create_partitions::API,
     &delete_groups::API,
+    &elect_leaders::API,
+    &incremental_alter_configs::API,
+    &alter_partition_reassignments::API,
+    &list_partition_reassignments::API,
+    &offset_delete::API,
+    &describe_cluster::API,
 ];
 
 /// The row of a key.

@@ -61,6 +61,10 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "checkpoint not written, the next recovery scans more");
+                // What it would have said is still to be said.
+                for partition in catalog.partitions() {
+                    partition.state().note_changed();
+                }
                 false
             }
         }

@@ -1,1 +1,17 @@
-//! Drives a broker as its clients do.
+//! The broker from outside: real clients, and raw frames where no client can be made to send what is wanted.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of tests")]
+
+mod admin;
+mod compression;
+mod durability;
+mod fetching;
+mod groups;
+mod hostile;
+mod idempotence;
+mod limits;
+mod retention;
+mod support;
+mod timestamps;
+mod topics;

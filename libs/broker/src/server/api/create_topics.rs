@@ -8,8 +8,8 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::{ApiKey, CreateTopicsRequest, CreateTopicsResponse};
 use uuid::Uuid;
 
+use crate::catalog::TopicError;
 use crate::catalog::topic_config::{KEYS, Source};
-use crate::catalog::{OFFSETS_TOPIC, TopicError};
 use crate::num::i32_of;
 use crate::server::api::{Api, Handle, chain, text, topic_code};
 use crate::server::connection::{Call, Outcome};
@@ -73,9 +73,6 @@ async fn create(call: &Call, topic: &CreatableTopic, validate_only: bool) -> Res
             ResponseError::InvalidReplicationFactor,
             "there is one broker: the replication factor is 1 or -1",
         ));
-    }
-    if &**topic.name == OFFSETS_TOPIC {
-        return Err(refused(ResponseError::InvalidTopicException, "this topic is the broker's own"));
     }
     let mut configs = BTreeMap::new();
     for config in &topic.configs {

@@ -8,6 +8,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsResponse};
 
 use crate::catalog::topic_config::{KEYS, Key, Source};
+use crate::server::api::config_change::{BROKER, TOPIC};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I8, Kind, Shape, all, since};
@@ -23,8 +24,6 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 /// Numbers of sources on the wire.
 const SOURCE_TOPIC: i8 = 1;
 const SOURCE_BROKER: i8 = 4;
@@ -67,14 +66,16 @@ fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> 
                 return refused(ResponseError::UnknownTopicOrPartition, "there is no such topic");
             };
             let keys = KEYS.iter().filter(|key| asked(key.name));
-            keys.map(|key| entry(key, key.name, key.value(&topic.configs, config), wanted)).collect()
+            keys.map(|key| entry(key, key.name, &key.values(&topic.configs, config), wanted)).collect()
         }
+        // What holds for all brokers where none says otherwise: nothing is kept of that kind.
+        BROKER if resource.resource_name.is_empty() => Vec::new(),
         BROKER if resource.resource_name.as_str() == config.node_id.to_string() => {
             let keys = KEYS.iter().filter_map(|key| match key.default_value(config) {
                 (value, source @ Source::Broker(name)) if asked(name) => Some((key, name, (value, source))),
                 _ => None,
             });
-            keys.map(|(key, name, value)| entry(key, name, value, wanted).with_read_only(true)).collect()
+            keys.map(|(key, name, value)| entry(key, name, &[value], wanted).with_read_only(true)).collect()
         }
         BROKER => return refused(ResponseError::InvalidRequest, "there is no such broker"),
         _ => return refused(ResponseError::InvalidRequest, "only topics and the broker have configurations"),
@@ -82,21 +83,24 @@ fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> 
     DescribeConfigsResult::default().with_configs(configs)
 }
 
-fn entry(key: &Key, name: &str, value: (String, Source), wanted: Wanted) -> DescribeConfigsResourceResult {
-    let (value, source) = value;
-    let value = Some(text(value));
-    let (source, original) = match source {
-        Source::Topic => (SOURCE_TOPIC, name),
-        Source::Broker(original) => (SOURCE_BROKER, original),
-        Source::Default => (SOURCE_DEFAULT, name),
-    };
-    let mut entry = DescribeConfigsResourceResult::default()
-        .with_name(text(name))
-        .with_value(value.clone())
-        .with_config_source(source);
+fn entry(key: &Key, name: &str, values: &[(String, Source)], wanted: Wanted) -> DescribeConfigsResourceResult {
+    let mut entry = DescribeConfigsResourceResult::default().with_name(text(name));
+    let synonyms = values.iter().map(|(value, source)| {
+        let (source, original) = match source {
+            Source::Topic => (SOURCE_TOPIC, name),
+            Source::Broker(original) => (SOURCE_BROKER, *original),
+            Source::Default => (SOURCE_DEFAULT, name),
+        };
+        let value = Some(text(value.clone()));
+        DescribeConfigsSynonym::default().with_name(text(original)).with_value(value).with_source(source)
+    });
+    let synonyms: Vec<_> = synonyms.collect();
+    if let Some(in_force) = synonyms.first() {
+        entry.value.clone_from(&in_force.value);
+        entry.config_source = in_force.source;
+    }
     if wanted.synonyms {
-        let synonym = DescribeConfigsSynonym::default().with_name(text(original)).with_value(value).with_source(source);
-        entry = entry.with_synonyms(vec![synonym]);
+        entry.synonyms = synonyms;
     }
     if wanted.version >= 3 {
         entry = entry.with_config_type(key.kind.wire());

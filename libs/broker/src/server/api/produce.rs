@@ -24,7 +24,9 @@ use crate::wire::shape::{I16, I32, Kind, Shape, UUID, all, between, since, until
 pub(crate) static API: Api = Api {
     key: ApiKey::Produce,
     name: "produce",
-    versions: 3..=13,
+    // Nothing below 3 can be decoded, and such a request closes its connection; but librdkafka compresses only for
+    // brokers that advertise version 0, as Kafka 4 does for its sake.
+    versions: 0..=13,
     shape: Shape {
         flexible: 9,
         fields: &[

@@ -1,0 +1,155 @@
+//! Row "bytes from strangers": whatever comes, its own connection ends and nothing else.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use kafka_protocol::messages::{ApiKey, MetadataRequest};
+
+use crate::support::batch::batch;
+use crate::support::child::Served;
+use crate::support::wire::{Ask, FETCH, Wire, fetch_request, frame, produce_request};
+use crate::support::{Running, eventually};
+
+/// The broker still does what it is there for.
+async fn works(address: &str) {
+    let mut wire = Wire::connect(address).await;
+    assert_eq!(wire.produce("alive", 0, batch(&["v"])).await.error_code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn impossible_lengths_and_other_protocols_end_their_connection() {
+    let broker = Running::start().await;
+    for bytes in [
+        &b"\0\0\0\0"[..],
+        b"\xff\xff\xff\xff",
+        b"\x80\0\0\0",
+        b"\x7f\xff\xff\xff",
+        b"\0\0\0\x07",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        &[0xff; 200],
+    ] {
+        let mut wire = broker.wire().await;
+        wire.send_bytes(bytes).await.unwrap();
+        assert!(wire.is_closed().await, "{bytes:?}");
+    }
+    works(&broker.address()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_apis_and_versions_end_their_connection() {
+    let broker = Running::start().await;
+    for (key, version) in [(-1, 0), (999, 0), (i16::MIN, 0), (4, 0), (0, 99), (3, -1), (1, i16::MAX)] {
+        let mut bytes = 10_i32.to_be_bytes().to_vec();
+        bytes.extend(i16::to_be_bytes(key));
+        bytes.extend(i16::to_be_bytes(version));
+        bytes.extend([0, 0, 0, 1, 0xff, 0xff]);
+        let mut wire = broker.wire().await;
+        wire.send_bytes(&bytes).await.unwrap();
+        assert!(wire.is_closed().await, "api {key} version {version}");
+    }
+    works(&broker.address()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_cut_anywhere_end_their_connection() {
+    let broker = Running::start().await;
+    let whole = [
+        frame(9, &produce_request("t", 0, batch(&["v"]), -1), 1),
+        frame(FETCH, &fetch_request("t", 0, Ask::at(0)), 1),
+        frame(12, &MetadataRequest::default().with_topics(Some(Vec::new())), 1),
+    ];
+    for request in whole {
+        for length in 8..request.len() - 4 {
+            let mut cut = i32::try_from(length).unwrap().to_be_bytes().to_vec();
+            cut.extend_from_slice(&request[4..4 + length]);
+            let mut wire = broker.wire().await;
+            wire.send_bytes(&cut).await.unwrap();
+            assert!(wire.is_closed().await, "cut to {length} of {}", request.len() - 4);
+        }
+    }
+    works(&broker.address()).await;
+}
+
+/// A sequence of bytes that looks random and is the same every time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_bodies_under_every_api_take_nothing_down() {
+    let broker = Running::start().await;
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    for key in 0..100_i16 {
+        if ApiKey::try_from(key).is_err() {
+            continue;
+        }
+        for round in 0..30 {
+            let mut body = key.to_be_bytes().to_vec();
+            body.extend((i16::try_from(noise.next() % 14).unwrap()).to_be_bytes());
+            body.extend([0, 0, 0, 1, 0xff, 0xff]);
+            let length = noise.next() % 200;
+            // Small numbers are likelier to be taken for counts, lengths and versions.
+            body.extend((0..length).map(|_| (noise.next() % if round % 2 == 0 { 256 } else { 4 }) as u8));
+            let mut bytes = i32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+            bytes.extend(body);
+            let mut wire = broker.wire().await;
+            wire.send_bytes(&bytes).await.unwrap();
+        }
+    }
+    works(&broker.address()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn announced_bytes_that_do_not_come_take_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    works(&served.address).await;
+    let before = served.resident_bytes();
+    let mut strangers: Vec<TcpStream> = Vec::new();
+    for _ in 0..50 {
+        let mut stranger = TcpStream::connect(&served.address).unwrap();
+        stranger.write_all(&(96 * 1024 * 1024_i32).to_be_bytes()).unwrap();
+        stranger.write_all(&[0; 1000]).unwrap();
+        strangers.push(stranger);
+    }
+    works(&served.address).await;
+    let grown = served.resident_bytes().saturating_sub(before);
+    assert!(grown < 32 * 1024 * 1024, "50 announcements of 96 MiB took {grown} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_frame_and_silence_end_a_connection_in_time() {
+    let broker = Running::with(|config| {
+        config.frame_timeout_ms = 100;
+        config.connection_idle_ms = 200;
+    })
+    .await;
+    let mut half = broker.wire().await;
+    half.send_bytes(b"\0\0\0\x40\0\x03").await.unwrap();
+    let mut silent = broker.wire().await;
+    assert!(half.is_closed().await);
+    assert!(silent.is_closed().await);
+    works(&broker.address()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_does_not_take_its_answers_is_dropped() {
+    let broker = Running::with(|config| config.frame_timeout_ms = 200).await;
+    broker.topic("t", 1, &[("max.message.bytes", "20000000")]).await;
+    let mut wire = broker.wire().await;
+    assert_eq!(wire.produce("t", 0, batch(&[&"x".repeat(16_000_000)])).await.error_code, 0);
+    // Answers of 16 MB each that nobody reads: no socket buffer holds many. The end shows in that nothing more is taken.
+    let request = frame(FETCH, &fetch_request("t", 0, Ask::at(0)), 1);
+    let wire = tokio::sync::Mutex::new(wire);
+    eventually("the connection is closed", || async { wire.lock().await.send_bytes(&request).await.err() }).await;
+    works(&broker.address()).await;
+}
