@@ -66,7 +66,7 @@ pub struct Position {
     pub committed: Option<i64>,
     /// The offset that the next record will have.
     pub end: Option<i64>,
-    /// Records between the two.
+    /// Records between the two; before the first commit, all that there are.
     pub lag: Option<i64>,
     /// The id of the member that reads it.
     pub member: Option<String>,
@@ -121,6 +121,7 @@ pub struct Move {
 struct Standing {
     group: Group,
     committed: BTreeMap<TopicPartition, Committed>,
+    begins: BTreeMap<TopicPartition, i64>,
     ends: BTreeMap<TopicPartition, i64>,
 }
 
@@ -241,7 +242,9 @@ impl Kafka {
         places.dedup();
         places.retain(|place| all.contains(place));
         let ends = self.admin.offsets(&places, OffsetAt::End).await?;
-        Ok(Standing { group, committed, ends })
+        places.retain(|place| !committed.contains_key(place));
+        let begins = self.admin.offsets(&places, OffsetAt::Beginning).await?;
+        Ok(Standing { group, committed, begins, ends })
     }
 
     /// Where each partition is to go on, within what there is.
@@ -313,7 +316,7 @@ fn positions(standing: &Standing) -> Vec<Position> {
                 partition: place.partition,
                 committed,
                 end: Some(*end),
-                lag: committed.map(|committed| (end - committed).max(0)),
+                lag: committed.or(standing.begins.get(place).copied()).map(|next| (end - next).max(0)),
                 member: member.map(|member| member.id.clone()),
                 client_id: member.map(|member| member.client_id.clone()),
                 host: member.map(|member| member.host.clone()),

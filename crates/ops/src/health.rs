@@ -67,6 +67,14 @@ impl Finding {
 #[derive(Debug, Clone, Default)]
 pub struct Sample(Vec<Description>);
 
+impl Sample {
+    /// Whether any group has something to read.
+    #[must_use]
+    pub fn is_any_behind(&self) -> bool {
+        self.0.iter().flat_map(|group| &group.partitions).any(|position| position.lag.is_some_and(|lag| lag > 0))
+    }
+}
+
 impl Kafka {
     /// Checks that a broker answers; with the rest of the cluster for further checks if one does.
     pub async fn check_broker(&self) -> (Finding, Option<Cluster>) {

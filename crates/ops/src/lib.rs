@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules: [`topics`], [`groups`] (lag, moving offsets), [`dead_letters`] (looking at them, sending them back),
-//! [`events`] (finding them), [`health`] (what is wrong with a cluster, and what to do).
+//! [`events`] (finding them), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
 //!
 //! Invariants:
 //! - Looking changes nothing: no offset is committed, no group joined.
@@ -25,6 +25,7 @@ pub mod events;
 pub mod groups;
 pub mod health;
 mod kafka;
+pub mod produce;
 mod scan;
 pub mod topics;
 

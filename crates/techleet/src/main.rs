@@ -3,11 +3,20 @@
 mod audit;
 mod cli;
 mod consume;
+mod dlq;
+mod doctor;
+mod events;
 mod exit;
+mod groups;
+mod kafka;
 mod operator;
 mod output;
+mod produce;
+mod render;
 mod run;
+mod topics;
 mod up;
+mod when;
 
 use std::process::ExitCode;
 
@@ -38,6 +47,12 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Run { part } => run::run(sources, part).await,
         Command::Broker(args) => run::broker(sources, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
+        Command::Produce(args) => produce::produce(&load(&sources)?, args).await,
+        Command::Topics(command) => topics::run(&load(&sources)?, command).await,
+        Command::Groups(command) => groups::run(&load(&sources)?, command).await,
+        Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
+        Command::Events(command) => events::run(&load(&sources)?, command).await,
+        Command::Doctor(args) => doctor::doctor(&load(&sources)?, args).await,
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await
         }
