@@ -5,6 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::demo::DemoArgs;
+use crate::dlq::DlqCommand;
+use crate::doctor::DoctorArgs;
+use crate::events::EventsCommand;
+use crate::groups::GroupsCommand;
+use crate::produce::ProduceArgs;
+use crate::topics::TopicsCommand;
+use crate::when::When;
 
 /// The event backbone of a hiring platform in one program.
 #[derive(Debug, Parser)]
@@ -52,7 +59,30 @@ pub(crate) enum Command {
     /// Print a topic's records as they come, until Ctrl-C.
     ///
     /// The value of each record is one line on stdout; with --format json the whole record is.
+    #[command(after_help = CONSUME_EXAMPLES)]
     Consume(ConsumeArgs),
+    /// Send the lines of stdin to a topic, each as a record.
+    ///
+    /// All is acknowledged when it ends. A line that is wrong ends it; what came before is acknowledged.
+    #[command(after_help = PRODUCE_EXAMPLES)]
+    Produce(ProduceArgs),
+    /// Look at topics, create and delete them.
+    #[command(subcommand, after_help = "Example:  techleet topics list")]
+    Topics(TopicsCommand),
+    /// Look at consumer groups and their lag, move and delete them.
+    #[command(subcommand, after_help = "Example:  techleet groups list")]
+    Groups(GroupsCommand),
+    /// Look at dead letters and send them back.
+    #[command(subcommand, after_help = "Example:  techleet dlq list")]
+    Dlq(DlqCommand),
+    /// Find events.
+    #[command(subcommand, after_help = "Example:  techleet events list --entity user-42")]
+    Events(EventsCommand),
+    /// Check this machine and the cluster, and say what to do about what is wrong.
+    ///
+    /// Ends with code 4 if something is wrong. The broker's clock is read through a topic that exists for that moment.
+    #[command(after_help = "Example:  techleet doctor --format json")]
+    Doctor(DoctorArgs),
     /// Look at the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -60,6 +90,19 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
 }
+
+const CONSUME_EXAMPLES: &str = "\
+Examples:
+  techleet consume user-events --from-beginning --keys
+  techleet consume user-events --from-time 2h --event-type user.created --format json
+  techleet consume user-events --from-beginning --no-follow | wc -l
+  techleet consume user-events --group trials --from-beginning      goes on where it ended";
+
+const PRODUCE_EXAMPLES: &str = r#"Examples:
+  echo '{"any":"value"}' | techleet produce trials
+  echo 'user-42:{"employeeId":42}' | techleet produce trials --key-separator : --header source=me
+  echo '{"employeeId":42,"email":"a@b.c","firstName":"An","lastName":"Tran"}' |
+    techleet produce user-events --key user-42 --event-type user.created"#;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum PartName {
@@ -89,9 +132,15 @@ pub(crate) struct ConsumeArgs {
     /// Start at this offset, in every partition.
     #[arg(long, value_name = "OFFSET", conflicts_with = "from_time")]
     pub(crate) from_offset: Option<i64>,
-    /// Start with the first record at or after this time, for example 2026-11-24T02:05:27Z.
+    /// Start with the first record at or after this time: 2026-11-24T02:05:27Z, or 2h for two hours ago.
     #[arg(long, value_name = "TIME")]
-    pub(crate) from_time: Option<jiff::Timestamp>,
+    pub(crate) from_time: Option<When>,
+    /// Read as a member of this group and go on where it ended; --from-beginning counts for a new one.
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["from_offset", "from_time", "partition", "no_follow"])]
+    pub(crate) group: Option<String>,
+    /// End when everything that is there has been read, instead of waiting for more.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
     /// Read only this partition.
     #[arg(long, value_name = "N")]
     pub(crate) partition: Option<i32>,
@@ -110,7 +159,14 @@ pub(crate) struct ConsumeArgs {
     /// Print the headers before the key and value, as name:value with commas between them.
     #[arg(long)]
     pub(crate) headers: bool,
-    /// How a record is printed.
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// How results are printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
 use chassis::{Settings, Shutdown};
 use eventkit::transport::ConsumedRecord;
-use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
-use eventkit::{Envelope, envelope};
+use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Next, Start};
+use eventkit::{Clock, Envelope, envelope};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{ConsumeArgs, Format};
-use crate::exit::{Class, classified};
-use crate::output;
+use crate::exit::usage;
+use crate::{kafka, output};
 
 /// Bounds how late a stop is noticed.
 const POLL_MAX: Duration = Duration::from_millis(100);
@@ -20,37 +19,48 @@ const POLL_MAX: Duration = Duration::from_millis(100);
 pub(crate) async fn consume(settings: &Settings, args: ConsumeArgs) -> anyhow::Result<()> {
     let config: KafkaConfig = settings.section("kafka")?;
     let stop = Shutdown::on_signals()?;
-    tokio::task::spawn_blocking(move || print_records(&config, &args, &stop)).await?
+    tokio::task::spawn_blocking(move || {
+        let reader = open(&config, &args)?;
+        print_records(&reader, &args, &stop)
+    })
+    .await?
 }
 
-fn print_records(config: &KafkaConfig, args: &ConsumeArgs, stop: &Shutdown) -> anyhow::Result<()> {
+fn open(config: &KafkaConfig, args: &ConsumeArgs) -> anyhow::Result<KafkaReader> {
     let start = match (args.from_offset, args.from_time) {
         (Some(offset), _) => Start::Offset(offset),
-        (None, Some(time)) => Start::Time(time.as_millisecond()),
+        (None, Some(when)) => Start::Time(when.resolve(Clock::system().now())?.as_millisecond()),
         (None, None) if args.from_beginning => Start::Beginning,
         (None, None) => Start::End,
     };
+    // Opening it also tells whether there is such a topic; in a group it would be waited for.
     let reader = KafkaReader::open(config, &args.topic, args.partition, start).map_err(|error| match error {
-        eventkit::Error::Transport { .. } => {
-            let hint = format!("no broker answers on {}; start one with `techleet up`", config.brokers);
-            classified(Class::Unreachable, anyhow!(error).context(hint))
-        }
-        other => anyhow!(other),
+        eventkit::Error::Transport { .. } => kafka::unreachable(&config.brokers, error),
+        other => usage(other),
     })?;
+    match &args.group {
+        None => Ok(reader),
+        Some(group) => Ok(KafkaReader::join(config, &[&args.topic], group, args.from_beginning, &[])?),
+    }
+}
+
+fn print_records(reader: &KafkaReader, args: &ConsumeArgs, stop: &Shutdown) -> anyhow::Result<()> {
     let idle_max = args.timeout_ms.map(Duration::from_millis);
     let mut last = Instant::now();
     let mut printed = 0;
     while !stop.is_requested() && args.max_messages.is_none_or(|max| printed < max) {
-        match reader.next(POLL_MAX)? {
-            Some(record) => {
+        match reader.next_or_end(POLL_MAX)? {
+            Next::Record(record) => {
                 last = Instant::now();
                 if is_wanted(args, &record) {
                     output::line(&show(args, &record))?;
                     printed += 1;
                 }
+                reader.mark_done(&record)?;
             }
-            None if idle_max.is_some_and(|max| last.elapsed() >= max) => break,
-            None => {}
+            Next::End if args.no_follow => break,
+            Next::Nothing | Next::End if idle_max.is_some_and(|max| last.elapsed() >= max) => break,
+            Next::Nothing | Next::End => {}
         }
     }
     Ok(())
@@ -66,7 +76,7 @@ fn is_wanted(args: &ConsumeArgs, consumed: &ConsumedRecord) -> bool {
 fn show(args: &ConsumeArgs, consumed: &ConsumedRecord) -> String {
     let record = &consumed.record;
     let text = |bytes: Option<&[u8]>| bytes.map_or("null".into(), String::from_utf8_lossy).into_owned();
-    if args.format == Format::Json {
+    if args.output.format == Format::Json {
         return as_json(consumed).to_string();
     }
     let mut line = String::new();
@@ -85,7 +95,7 @@ fn show(args: &ConsumeArgs, consumed: &ConsumedRecord) -> String {
 }
 
 /// The whole record; a value that is JSON stays JSON, another one is text.
-fn as_json(consumed: &ConsumedRecord) -> Value {
+pub(crate) fn as_json(consumed: &ConsumedRecord) -> Value {
     let record = &consumed.record;
     let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
     let headers: Map<String, Value> = record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();

@@ -4,12 +4,21 @@ mod audit;
 mod cli;
 mod consume;
 mod demo;
+mod dlq;
+mod doctor;
+mod events;
 mod exit;
+mod groups;
+mod kafka;
 mod operator;
 mod output;
+mod produce;
 mod provision;
+mod render;
 mod run;
+mod topics;
 mod up;
+mod when;
 
 use std::process::ExitCode;
 
@@ -41,6 +50,12 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Broker(args) => run::broker(sources, args).await,
         Command::Demo(args) => demo::demo(&load(&sources)?, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
+        Command::Produce(args) => produce::produce(&load(&sources)?, args).await,
+        Command::Topics(command) => topics::run(&load(&sources)?, command).await,
+        Command::Groups(command) => groups::run(&load(&sources)?, command).await,
+        Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
+        Command::Events(command) => events::run(&load(&sources)?, command).await,
+        Command::Doctor(args) => doctor::doctor(&load(&sources)?, args).await,
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await
         }

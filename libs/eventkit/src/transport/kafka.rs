@@ -1,8 +1,9 @@
 //! Apache Kafka's protocol through librdkafka: the only file that knows its types.
 
-mod admin;
+pub mod admin;
 mod reader;
 mod subscription;
+mod writer;
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use super::{Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
 pub use admin::{TopicSpec, ensure_topics};
-pub use reader::{KafkaReader, Start};
+pub use reader::{KafkaReader, Next, Start};
+pub use writer::{Acknowledged, InFlight, KafkaWriter};
 
 /// How long a stopping producer waits for records in flight.
 const FLUSH_MAX: Duration = Duration::from_secs(5);

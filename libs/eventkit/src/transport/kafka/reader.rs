@@ -1,7 +1,11 @@
-//! Reading a topic outside any group, as a person who looks at it does: nothing is committed, nobody is disturbed.
+//! Reading topics as a person who looks at them does: outside any group, where nothing is committed and nobody is
+//! disturbed, or as a member of a group of its own.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
@@ -12,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::transport::ConsumedRecord;
 
 /// How long the broker may take to tell what a topic consists of.
-const METADATA_MAX: Duration = Duration::from_secs(10);
+const METADATA_MAX: Duration = Duration::from_secs(8);
 
 /// Where reading begins, in every partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +31,22 @@ pub enum Start {
     Time(i64),
 }
 
-/// Reads every partition of one topic.
+/// What reading on gives.
+#[derive(Debug)]
+pub enum Next {
+    /// A record of any partition.
+    Record(ConsumedRecord),
+    /// Nothing came in time.
+    Nothing,
+    /// Every partition has been read up to where it ended at that moment.
+    End,
+}
+
+/// Reads every partition of one topic, or what a group gives it.
 pub struct KafkaReader {
     consumer: BaseConsumer<LogContext>,
+    /// Partitions whose end has not been reached yet; `None` in a group, where they change.
+    open: Option<Mutex<BTreeSet<i32>>>,
 }
 
 impl std::fmt::Debug for KafkaReader {
@@ -44,20 +61,59 @@ impl KafkaReader {
     /// # Errors
     /// [`Error::Config`] when there is no such topic or partition; [`Error::Transport`] when the broker does not answer.
     pub fn open(config: &KafkaConfig, topic: &str, partition: Option<i32>, start: Start) -> Result<Self> {
-        let consumer: BaseConsumer<LogContext> = client_settings(config)
+        Self::open_with(config, topic, partition, start, &[])
+    }
+
+    /// As [`KafkaReader::open`], with settings of the client by its own names laid over ours.
+    ///
+    /// # Errors
+    /// As [`KafkaReader::open`]; [`Error::Config`] also when the client refuses a setting.
+    pub fn open_with(
+        config: &KafkaConfig,
+        topic: &str,
+        partition: Option<i32>,
+        start: Start,
+        overrides: &[(String, String)],
+    ) -> Result<Self> {
+        let mut settings = settings(config);
+        settings
             // librdkafka wants a name; without subscribing or committing it joins no group.
             .set("group.id", "techleet-reader")
             .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
-            .set("allow.auto.create.topics", "false")
-            .set("queued.max.messages.kbytes", config.prefetch_kib.to_string())
-            .create_with_context(LogContext)
-            .map_err(refused_setting)?;
-        let reader = Self { consumer };
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest");
+        let consumer = create(settings, overrides)?;
+        let mut reader = Self { consumer, open: None };
         let places = reader.places(topic, partition, start)?;
         reader.consumer.assign(&places).map_err(|error| failed("read the topic", error))?;
+        reader.open = Some(Mutex::new(places.elements().iter().map(|place| place.partition()).collect()));
         Ok(reader)
+    }
+
+    /// Joins `group` and reads what it gives. A topic that begins with `^` is a regular expression. What was marked with
+    /// [`KafkaReader::mark_done`] is committed from time to time and at the end.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the client refuses a setting or the topics.
+    pub fn join(
+        config: &KafkaConfig,
+        topics: &[&str],
+        group: &str,
+        from_beginning: bool,
+        overrides: &[(String, String)],
+    ) -> Result<Self> {
+        let mut settings = settings(config);
+        settings
+            .set("group.id", group)
+            .set("enable.auto.commit", "true")
+            .set("enable.auto.offset.store", "false")
+            .set("session.timeout.ms", config.session_timeout_ms.to_string())
+            // Otherwise a topic that comes into being is noticed after five minutes.
+            .set("topic.metadata.refresh.interval.ms", "5000")
+            .set("auto.offset.reset", if from_beginning { "earliest" } else { "latest" });
+        let consumer = create(settings, overrides)?;
+        consumer.subscribe(topics).map_err(refused_setting)?;
+        Ok(Self { consumer, open: None })
     }
 
     /// The next record of any partition; `None` when none came within `wait`. Blocks.
@@ -65,11 +121,43 @@ impl KafkaReader {
     /// # Errors
     /// [`Error::Transport`] when reading failed for good.
     pub fn next(&self, wait: Duration) -> Result<Option<ConsumedRecord>> {
+        match self.next_or_end(wait)? {
+            Next::Record(record) => Ok(Some(record)),
+            Next::Nothing | Next::End => Ok(None),
+        }
+    }
+
+    /// As [`KafkaReader::next`], and tells when everything has been read. Blocks.
+    ///
+    /// # Errors
+    /// As [`KafkaReader::next`].
+    pub fn next_or_end(&self, wait: Duration) -> Result<Next> {
         match self.consumer.poll(wait) {
-            None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(None),
-            Some(Ok(message)) => Ok(Some(consumed(&message))),
+            None => Ok(Next::Nothing),
+            Some(Ok(message)) => Ok(Next::Record(consumed(&message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(self.ended(partition)),
             Some(Err(error)) => Err(failed("read the topic", error)),
         }
+    }
+
+    /// Marks a record as done with: its group goes on behind it. Outside a group it does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] when the partition is no longer this member's.
+    pub fn mark_done(&self, record: &ConsumedRecord) -> Result<()> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        self.consumer
+            .store_offset(&record.record.topic, record.partition, record.offset)
+            .map_err(|error| failed("mark a record as read", error))
+    }
+
+    fn ended(&self, partition: i32) -> Next {
+        let Some(open) = &self.open else { return Next::Nothing };
+        let mut open: MutexGuard<'_, _> = open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&partition);
+        if open.is_empty() { Next::End } else { Next::Nothing }
     }
 
     fn places(&self, topic: &str, partition: Option<i32>, start: Start) -> Result<TopicPartitionList> {
@@ -99,4 +187,20 @@ impl KafkaReader {
             _ => Ok(places),
         }
     }
+}
+
+fn settings(config: &KafkaConfig) -> ClientConfig {
+    let mut settings = client_settings(config);
+    settings
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false")
+        .set("queued.max.messages.kbytes", config.prefetch_kib.to_string());
+    settings
+}
+
+fn create(mut settings: ClientConfig, overrides: &[(String, String)]) -> Result<BaseConsumer<LogContext>> {
+    for (name, value) in overrides {
+        settings.set(name, value);
+    }
+    settings.create_with_context(LogContext).map_err(refused_setting)
 }

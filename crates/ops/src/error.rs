@@ -1,0 +1,72 @@
+//! Everything that can go wrong in an operator's work, told so that it says what to do.
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failed operation of an operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No broker answers.
+    #[error("no broker answers on {brokers}")]
+    Unreachable {
+        /// Where one was looked for.
+        brokers: String,
+        /// What the client said.
+        source: eventkit::Error,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {topic}")]
+    NoTopic {
+        /// The topic that was named.
+        topic: String,
+    },
+    /// There is no such partition.
+    #[error("there is no partition {partition} in topic {topic}")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The partition that was named.
+        partition: i32,
+    },
+    /// There is no such group.
+    #[error("there is no consumer group {group}")]
+    NoGroup {
+        /// The group that was named.
+        group: String,
+    },
+    /// The group has members, and what was asked for needs it without.
+    #[error("group {group} has members; stop them first")]
+    GroupInUse {
+        /// The group.
+        group: String,
+    },
+    /// The group has committed nothing for what was named.
+    #[error("group {group} has no offsets to move; name a topic that it reads")]
+    NothingToMove {
+        /// The group.
+        group: String,
+    },
+    /// A dead letter lacks what is needed to send it back.
+    #[error("dead letter {place} cannot be sent back: it has no header {header}")]
+    IncompleteLetter {
+        /// `topic/partition/offset` of the letter.
+        place: String,
+        /// The header.
+        header: &'static str,
+    },
+    /// Sending dead letters back broke off.
+    #[error("after {redriven} dead letters it broke off; the same command goes on with the rest")]
+    RedriveBrokeOff {
+        /// Letters that were sent back and remembered.
+        redriven: usize,
+        /// What stopped it.
+        source: eventkit::Error,
+    },
+    /// The cluster or its client failed.
+    #[error(transparent)]
+    Kafka(#[from] eventkit::Error),
+    /// The program is ending.
+    #[error("stopped")]
+    Stopped,
+}

@@ -1,0 +1,33 @@
+//! What an operator of TechLeet can do, as typed operations over Kafka: the command line and the consoles only show
+//! what these answer.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), ops::Error> {
+//! let kafka = ops::Kafka::connect(eventkit::transport::kafka::KafkaConfig::default()).await?;
+//! for group in kafka.list_groups().await? {
+//!     println!("{} is {} records behind", group.id, group.lag);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Modules: [`topics`], [`groups`] (lag, moving offsets), [`dead_letters`] (looking at them, sending them back),
+//! [`events`] (finding them), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
+//!
+//! Invariants:
+//! - Looking changes nothing: no offset is committed, no group joined.
+//! - What changes something takes a plan that was shown before, and does just that.
+//! - Nothing is kept in memory without a limit that the caller gives.
+
+pub mod dead_letters;
+mod error;
+pub mod events;
+pub mod groups;
+pub mod health;
+mod kafka;
+pub mod produce;
+mod scan;
+pub mod topics;
+
+pub use error::{Error, Result};
+pub use kafka::Kafka;

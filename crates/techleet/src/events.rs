@@ -1,0 +1,95 @@
+//! `techleet events`: what happened, newest last.
+
+use chassis::Settings;
+use clap::{Args, Subcommand};
+use contracts::topics::TOPICS;
+use eventkit::{Clock, envelope};
+use ops::events::{Event, Filter};
+
+use crate::cli::Output;
+use crate::kafka::{connect, refused};
+use crate::output;
+use crate::render::{Columns, or_nothing};
+use crate::when::When;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// List the newest events that match, by time.
+    #[command(after_help = EXAMPLES)]
+    List(ListArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  techleet events list user-events --limit 20
+  techleet events list --entity user-42 --since 2h
+  techleet events list --correlation-id 01935c6e-7b1a-7c7e-9c1d-3f0d6a0f2b11";
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// The topics [default: all five of the backbone].
+    #[arg(value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Events of this type, for example user.created.
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Events about this entity, by the key of their records: user-42.
+    #[arg(long, visible_alias = "key", value_name = "KEY")]
+    entity: Option<String>,
+    /// Not before this time: 2026-11-24T02:05:27Z, or 2h for two hours ago.
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+    /// Events that go back to this request or event.
+    #[arg(long, value_name = "ID")]
+    correlation_id: Option<String>,
+    /// How many at the most; the newest ones are shown.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    limit: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs one of the commands.
+pub(crate) async fn run(settings: &Settings, command: EventsCommand) -> anyhow::Result<()> {
+    let EventsCommand::List(args) = command;
+    let kafka = connect(settings).await?;
+    let now = Clock::system().now();
+    let topics = match args.topics.is_empty() {
+        true => TOPICS.iter().map(|topic| topic.name.to_owned()).collect(),
+        false => args.topics,
+    };
+    let filter = Filter {
+        event_type: args.event_type,
+        key: args.entity,
+        since: args.since.map(|when| when.resolve(now)).transpose()?,
+        until: args.until.map(|when| when.resolve(now)).transpose()?,
+        correlation_id: args.correlation_id,
+    };
+    let found = kafka.find_events(&topics, &filter, args.limit).await.map_err(refused)?;
+    output::rows(args.output.format, &found.events, || table(&found.events))?;
+    let shown = u64::try_from(found.events.len())?;
+    if found.matching > shown {
+        output::say(&format!("{} older ones match too; raise --limit to see them", found.matching - shown));
+    }
+    if found.unreadable > 0 {
+        output::say(&format!("{} records are no events; `techleet consume` shows them", found.unreadable));
+    }
+    Ok(())
+}
+
+fn table(events: &[Event]) -> Vec<String> {
+    let mut table = Columns::new(&["TIME", "TYPE", "KEY", "ID", "SERVICE"]);
+    for event in events {
+        table.row([
+            or_nothing(event.time.map(envelope::format_millis)),
+            event.event_type.clone(),
+            or_nothing(event.key.clone()),
+            or_nothing(event.id.clone()),
+            event.service.clone(),
+        ]);
+    }
+    table.lines()
+}
