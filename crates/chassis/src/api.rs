@@ -12,6 +12,8 @@
 //! let router = Api::new("clock-service", "Tells the time.").logged_in(routes!(time)).into_router(());
 //! ```
 
+mod schemas;
+
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -33,6 +35,8 @@ use crate::auth::{Principal, forbidden};
 use crate::error_code::ErrorCode;
 use crate::problem::{PROBLEM_JSON, Problem, ProblemDocument};
 use crate::security_log::SecurityLog;
+
+pub use schemas::PatchOf;
 
 /// Where the description of the API is.
 pub const OPENAPI_PATH: &str = "/openapi.json";
@@ -135,11 +139,13 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         Self(self.0.merge(other.0))
     }
 
-    fn add(self, access: Access, (schemas, mut paths, router): UtoipaMethodRouter<S>) -> Self {
+    fn add(self, access: Access, (components, mut paths, router): UtoipaMethodRouter<S>) -> Self {
         for operation in paths.paths.values_mut().flat_map(operations) {
             describe_access(operation, access);
         }
-        Self(self.0.routes((schemas, paths, router.layer(from_fn_with_state(access, guard)))))
+        let mut all = self.0.routes((components, paths, router.layer(from_fn_with_state(access, guard))));
+        schemas::flatten(all.get_openapi_mut());
+        Self(all)
     }
 
     /// The description of the API.

@@ -1,0 +1,177 @@
+//! Candidates in the database.
+
+use chassis::{EntityError, Filter, Listing, Page};
+use contracts::access::{Place, Scope};
+use contracts::recruitment::ApplicationStatus;
+use db::{Db, Row, params};
+use eventkit::UnitOfWork;
+use jiff::Timestamp;
+
+use super::{Columns, Reader, SEPARATOR, Source, folded_entries, insert, milliseconds, text, texts, update};
+use crate::domain::application;
+use crate::domain::candidate::{Candidate, CandidateFields, CandidateStatus, fold_email, full_name};
+use crate::domain::words::word;
+
+pub(crate) const ENTITY: &str = "candidate";
+const TABLE: &str = "candidates";
+const ID: &str = "candidate_id";
+
+/// Every candidate who was not removed.
+const DETAILS: &str = "select * from (select * from candidates where deleted_at is null) as details";
+
+/// Adds a candidate; answers the number.
+pub(crate) async fn add(work: &mut UnitOfWork, fields: &CandidateFields) -> Result<i64, EntityError> {
+    let mut columns = field_columns(fields);
+    columns.push(("status", word(&CandidateStatus::New).into()));
+    insert(work, TABLE, ID, columns).await.map_err(taken)
+}
+
+/// Writes what a client may write.
+pub(crate) async fn write(work: &mut UnitOfWork, id: i64, fields: &CandidateFields) -> Result<(), EntityError> {
+    update(work, TABLE, ID, id, field_columns(fields)).await.map_err(taken)
+}
+
+/// Writes where the candidate stands.
+pub(crate) async fn set_status(work: &mut UnitOfWork, id: i64, status: CandidateStatus) -> Result<(), EntityError> {
+    Ok(update(work, TABLE, ID, id, vec![("status", word(&status).into())]).await?)
+}
+
+/// Removes the candidate: the row stays and is shown no more.
+pub(crate) async fn remove(work: &mut UnitOfWork, id: i64, now: Timestamp) -> Result<(), EntityError> {
+    let columns = vec![("is_active", false.into()), ("deleted_at", milliseconds(now).into())];
+    Ok(update(work, TABLE, ID, id, columns).await?)
+}
+
+/// The candidate of this number.
+pub(crate) async fn find(source: impl Into<Source<'_>>, id: i64) -> Result<Candidate, EntityError> {
+    let row = source.into().query_opt(&format!("{DETAILS} where {ID} = $1"), &params![id]).await?;
+    row.map_or(Err(EntityError::NotFound { entity: ENTITY, id }), |row| from_row(&row))
+}
+
+/// One page of candidates.
+pub(crate) async fn list(db: &Db, listing: &Listing, filter: Filter) -> Result<Page<Candidate>, EntityError> {
+    listing.page(db, DETAILS, ID, filter, from_row).await
+}
+
+/// Where the postings are that the candidate has applied for.
+pub(crate) async fn places(source: impl Into<Source<'_>>, candidate_id: i64) -> Result<Vec<Place>, EntityError> {
+    let sql = "select distinct p.department_id, d.headquarter_id from applications a
+        join job_postings p on p.job_posting_id = a.job_posting_id
+        left join departments d on d.department_id = p.department_id
+        where a.candidate_id = $1";
+    let rows = source.into().query(sql, &params![candidate_id]).await?;
+    let place = |row: &Row| {
+        Ok(Place { headquarter_id: row.get("headquarter_id")?, department_id: Some(row.get("department_id")?) })
+    };
+    rows.iter().map(place).collect()
+}
+
+/// The candidate has applied for a posting within one of the scopes.
+pub(crate) fn covered_by(filter: Filter, scopes: &[Scope]) -> Filter {
+    if scopes.contains(&Scope::All) {
+        return filter;
+    }
+    let (mut conditions, mut values) = (vec!["1 = 0".to_owned()], Vec::new());
+    for scope in scopes {
+        let (column, id) = match *scope {
+            Scope::All => continue,
+            Scope::Headquarters { headquarter_id } => ("d.headquarter_id", headquarter_id),
+            Scope::Department { department_id } => ("p.department_id", department_id),
+        };
+        conditions.push(format!("{column} = {{}}"));
+        values.push(id.into());
+    }
+    let sql = format!(
+        "candidate_id in (select a.candidate_id from applications a
+             join job_postings p on p.job_posting_id = a.job_posting_id
+             left join departments d on d.department_id = p.department_id
+             where {})",
+        conditions.join(" or ")
+    );
+    filter.condition_of(&sql, values)
+}
+
+/// The candidate has the skill, whatever its case.
+pub(crate) fn with_skill(filter: Filter, skill: Option<&str>) -> Result<Filter, EntityError> {
+    let entry = skill.map(|skill| format!("{SEPARATOR}{}{SEPARATOR}", skill.trim()));
+    filter.contains("skill", &["skills_folded"], entry.as_deref())
+}
+
+/// The statuses of a candidate's applications, the latest decision first.
+pub(crate) async fn application_statuses(
+    work: &mut UnitOfWork,
+    candidate_id: i64,
+) -> Result<Vec<ApplicationStatus>, EntityError> {
+    let rows = work
+        .query(
+            "select application_id, status from applications where candidate_id = $1
+             order by coalesce(reviewed_date, applied_date) desc, application_id desc",
+            &params![candidate_id],
+        )
+        .await?;
+    rows.iter().map(|row| Reader::new(row, "application", "application_id")?.word("status")).collect()
+}
+
+/// Whether an application of the candidate is not decided.
+pub(crate) async fn has_open_application(work: &mut UnitOfWork, candidate_id: i64) -> Result<bool, EntityError> {
+    let statuses = application_statuses(work, candidate_id).await?;
+    Ok(statuses.into_iter().any(|status| !application::is_final(status)))
+}
+
+fn taken(error: eventkit::Error) -> EntityError {
+    match error {
+        eventkit::Error::Database(error) if error.violates(TABLE, "email_folded") => {
+            EntityError::Taken { entity: ENTITY, field: "email" }
+        }
+        error => error.into(),
+    }
+}
+
+fn field_columns(fields: &CandidateFields) -> Columns {
+    vec![
+        ("first_name", (&fields.first_name).into()),
+        ("last_name", (&fields.last_name).into()),
+        ("name_folded", full_name(&fields.first_name, &fields.last_name).to_lowercase().into()),
+        ("email", (&fields.email).into()),
+        ("email_folded", fold_email(&fields.email).into()),
+        ("phone_number", (&fields.phone_number).into()),
+        ("birth_date", text(fields.birth_date)),
+        ("address", fields.address.clone().into()),
+        ("resume_url", fields.resume_url.clone().into()),
+        ("linkedin_url", fields.linkedin_url.clone().into()),
+        ("github_url", fields.github_url.clone().into()),
+        ("portfolio_url", fields.portfolio_url.clone().into()),
+        ("summary", fields.summary.clone().into()),
+        ("skills", texts(&fields.skills)),
+        ("skills_folded", folded_entries(&fields.skills).into()),
+        ("years_of_experience", fields.years_of_experience.into()),
+        ("source", fields.source.clone().into()),
+        ("notes", fields.notes.clone().into()),
+    ]
+}
+
+fn from_row(row: &Row) -> Result<Candidate, EntityError> {
+    let reader = Reader::new(row, ENTITY, ID)?;
+    Ok(Candidate {
+        candidate_id: reader.id,
+        fields: CandidateFields {
+            first_name: reader.get("first_name")?,
+            last_name: reader.get("last_name")?,
+            email: reader.get("email")?,
+            phone_number: reader.get("phone_number")?,
+            birth_date: reader.date_opt("birth_date")?,
+            address: reader.get("address")?,
+            resume_url: reader.get("resume_url")?,
+            linkedin_url: reader.get("linkedin_url")?,
+            github_url: reader.get("github_url")?,
+            portfolio_url: reader.get("portfolio_url")?,
+            summary: reader.get("summary")?,
+            skills: reader.texts("skills")?,
+            years_of_experience: reader.get("years_of_experience")?,
+            source: reader.get("source")?,
+            notes: reader.get("notes")?,
+        },
+        status: reader.word("status")?,
+        record: reader.record()?,
+    })
+}
