@@ -104,12 +104,28 @@ const PRODUCE_EXAMPLES: &str = r#"Examples:
   echo '{"employeeId":42,"email":"a@b.c","firstName":"An","lastName":"Tran"}' |
     techleet produce user-events --key user-42 --event-type user.created"#;
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PartName {
-    /// Employees, on port 3001.
+    /// Employees, roles and sessions, on port 3001.
     UserService,
+    /// Job postings, candidates and applications, on port 3003.
+    RecruitmentService,
     /// Router, processors and audit trail, on port 8181.
     Container,
+}
+
+impl PartName {
+    /// Every part, in the order in which they start.
+    pub(crate) const ALL: [Self; 3] = [Self::UserService, Self::RecruitmentService, Self::Container];
+
+    /// The part's name in logs, folders and on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::UserService => user_service::NAME,
+            Self::RecruitmentService => recruitment_service::NAME,
+            Self::Container => container::NAME,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

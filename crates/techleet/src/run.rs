@@ -15,14 +15,24 @@ pub(crate) async fn run(sources: Sources, part: PartName) -> anyhow::Result<()> 
     let (mut parts, data_dir, telemetry) = prepare(&settings)?;
     provision::topics_soon(settings.section("kafka")?);
     let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
-    let (name, address) = match part {
-        PartName::UserService => {
-            (user_service::NAME, parts.start(user_service::NAME, user_service::start(&process)).await?)
-        }
-        PartName::Container => (container::NAME, parts.start(container::NAME, container::start(&process)).await?),
-    };
+    let (name, address) = start_part(&mut parts, &process, part).await?;
     output::line(&format!("{name}  http://{address}"))?;
     Ok(parts.run().await?)
+}
+
+/// Starts one part of a process; answers its name and where it listens.
+pub(crate) async fn start_part(
+    parts: &mut Parts,
+    process: &Process,
+    part: PartName,
+) -> anyhow::Result<(&'static str, SocketAddr)> {
+    let name = part.name();
+    let address = match part {
+        PartName::UserService => parts.start(name, user_service::start(process)).await?,
+        PartName::RecruitmentService => parts.start(name, recruitment_service::start(process)).await?,
+        PartName::Container => parts.start(name, container::start(process)).await?,
+    };
+    Ok((name, address))
 }
 
 /// Starts the embedded broker and runs it until a stop is asked for.

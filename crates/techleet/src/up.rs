@@ -9,6 +9,7 @@ use chassis::part::Process;
 use chassis::{DataDir, Parts, Settings, Sources};
 use eventkit::transport::kafka::KafkaConfig;
 
+use crate::cli::PartName;
 use crate::{load, output, provision, run};
 
 /// Starts every part, says how to try it, and runs until a stop is asked for.
@@ -23,11 +24,15 @@ pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
     }
     let kafka: KafkaConfig = settings.section("kafka")?;
     provision::topics(&kafka).await?;
-    let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
-    let user_service = parts.start(user_service::NAME, user_service::start(&process)).await?;
-    part_line(user_service::NAME, &format!("http://{user_service}"))?;
-    let container = parts.start(container::NAME, container::start(&process)).await?;
-    part_line(container::NAME, &format!("http://{container}"))?;
+    let mut process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
+    let (name, user_service) = run::start_part(&mut parts, &process, PartName::UserService).await?;
+    part_line(name, &format!("http://{user_service}"))?;
+    // The others ask it who is asking, wherever it listens.
+    process = process.with_user_service(user_service);
+    for part in PartName::ALL.into_iter().filter(|part| *part != PartName::UserService) {
+        let (name, address) = run::start_part(&mut parts, &process, part).await?;
+        part_line(name, &format!("http://{address}"))?;
+    }
     output::line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
     output::line(&how_to_try(process.data_dir(), user_service))?;
     Ok(parts.run().await?)
@@ -49,7 +54,7 @@ async fn embedded_broker(
 }
 
 fn part_line(part: &str, address: &str) -> anyhow::Result<()> {
-    output::line(&format!("{part:<14}{address}"))
+    output::line(&format!("{part:<21}{address}"))
 }
 
 fn how_to_try(data_dir: &DataDir, user_service: SocketAddr) -> String {
