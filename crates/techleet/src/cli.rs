@@ -1,5 +1,6 @@
 //! The command line's grammar and its help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -89,6 +90,26 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Apache Kafka's kafka-topics: its options, its output. A link of that name does it too.
+    #[command(disable_help_flag = true)]
+    KafkaTopics(ToolArgs),
+    /// Apache Kafka's kafka-console-consumer: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsoleConsumer(ToolArgs),
+    /// Apache Kafka's kafka-console-producer: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsoleProducer(ToolArgs),
+    /// Apache Kafka's kafka-consumer-groups: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsumerGroups(ToolArgs),
+}
+
+/// What is handed to one of Kafka's tools.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArgs {
+    /// The tool's own options; --help shows them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    pub(crate) rest: Vec<OsString>,
 }
 
 const CONSUME_EXAMPLES: &str = "\
