@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::middleware::from_extractor;
 use axum::{Extension, Router};
-use contracts::access::{Access, Permission, Place};
+use contracts::access::{Access, Permission, Place, Scope};
 use contracts::audit::Actor;
 
 use crate::error::BoxError;
@@ -57,6 +57,18 @@ impl Principal {
             return Ok(());
         }
         Err(forbidden(permission))
+    }
+
+    /// How far the permission reaches; empty when it is not held.
+    #[must_use]
+    pub fn scopes(&self, permission: Permission) -> Vec<Scope> {
+        match self {
+            Self::Operator => vec![Scope::All],
+            Self::Employee(access) => {
+                let held = access.grants.iter().filter(|grant| grant.permission == permission);
+                held.map(|grant| grant.scope).collect()
+            }
+        }
     }
 
     /// The employee who is logged in, if it is one.

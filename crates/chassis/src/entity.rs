@@ -191,6 +191,12 @@ impl<S: Send + Sync> FromRequest<S> for Patch {
 }
 
 impl Patch {
+    /// What the patch says of a field; null is to remove it.
+    #[must_use]
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field)
+    }
+
     /// The fields that a client may write, after the patch, read again and checked by their rules.
     ///
     /// # Errors

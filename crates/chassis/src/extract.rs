@@ -10,9 +10,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error_code::ErrorCode;
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 
 /// The request's body, read as JSON.
 ///
@@ -29,6 +30,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
             return Err(Problem::new(ErrorCode::UnsupportedMediaType).detail("send the body as application/json"));
         }
         let body = Bytes::from_request(request, state).await.map_err(unread_body)?;
+        refuse_nul(&body)?;
         let mut json = serde_json::Deserializer::from_slice(&body);
         let value = serde_path_to_error::deserialize(&mut json).map_err(json_problem)?;
         json.end().map_err(|error| syntax_problem(&error))?;
@@ -45,6 +47,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if query.contains("%00") {
+            return Err(Problem::new(ErrorCode::InvalidRequest).detail("the query string holds the character U+0000"));
+        }
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         let value = serde_path_to_error::deserialize(pairs).map_err(|error| {
             let path = error.path().to_string();
@@ -76,6 +81,38 @@ fn is_json(headers: &HeaderMap) -> bool {
     };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Text with the character U+0000 is no text to PostgreSQL. A body without the escape for it is not looked at twice.
+fn refuse_nul(body: &[u8]) -> Result<(), Problem> {
+    const ESCAPE: &[u8] = b"\\u0000";
+    if !body.windows(ESCAPE.len()).any(|window| window == ESCAPE) {
+        return Ok(());
+    }
+    // What is not JSON is told by whoever reads it.
+    let Ok(document) = serde_json::from_slice(body) else { return Ok(()) };
+    match nul_in(&document, "") {
+        Some(field) => Err(Problem::validation(vec![FieldError::new(field, "must not hold the character U+0000")])),
+        None => Ok(()),
+    }
+}
+
+/// The path of the first text with the character U+0000; names of fields are texts too.
+fn nul_in(value: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| path.to_owned()),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| nul_in(item, &format!("{path}[{index}]")))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            if name.contains('\0') {
+                return Some(path.to_owned());
+            }
+            let separator = if path.is_empty() { "" } else { "." };
+            nul_in(field, &format!("{path}{separator}{name}"))
+        }),
+        _ => None,
+    }
 }
 
 fn unread_body(rejection: BytesRejection) -> Problem {

@@ -23,7 +23,7 @@
 //! - [`net`]: ports; [`http`]: the server; [`auth`], [`session_client`]: who asks.
 //! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`.
 //! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
-//! - [`entity`], [`listing`]: what the services' entities and lists have in common.
+//! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common.
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
 //!
 //! Invariants:
@@ -48,6 +48,7 @@ pub mod listing;
 pub mod metrics;
 pub mod net;
 pub mod part;
+pub mod path_id;
 pub mod problem;
 pub mod profile;
 pub mod request_id;
@@ -68,6 +69,7 @@ pub use extract::{ValidJson, ValidPath, ValidQuery};
 pub use http::{Health, HealthCheck, HealthChecks, HttpConfig, HttpServer};
 pub use lifecycle::{Parts, Running, Shutdown};
 pub use listing::{Filter, Listing, Page};
+pub use path_id::PathId;
 pub use problem::{FieldError, Problem};
 pub use profile::Profile;
 pub use request_id::RequestId;

@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::access::Scope;
 use db::{Db, Row, Value};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,7 +94,11 @@ impl Listing {
         read_row: impl Fn(&Row) -> Result<T, E>,
     ) -> Result<Page<T>, E> {
         let (sql, params) = self.statement(select, id_column, filter);
-        let rows = db.query(&sql, &params).await.map_err(EntityError::from)?;
+        let rows = db.query(&sql, &params).await.map_err(|error| match error {
+            // What works without a cursor fails with one only when its value is not of the column's type.
+            db::Error::Statement { .. } if self.after.is_some() => wrong_cursor(),
+            error => error.into(),
+        })?;
         let page_length = usize::try_from(self.limit).expect("checked to be small and positive");
         let next_cursor = match rows.get(page_length - 1) {
             Some(last) if rows.len() > page_length => Some(self.cursor_after(last, id_column)?),
@@ -132,18 +137,21 @@ impl Listing {
 }
 
 fn read_cursor(text: &str, column: &str) -> Result<(Value, i64), EntityError> {
-    let wrong = || EntityError::field("cursor", "is not one that this list gave, in this order");
-    let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
-    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| wrong())?;
+    let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong_cursor())?;
+    let cursor: Cursor = serde_json::from_slice(&json).map_err(|_| wrong_cursor())?;
     if cursor.sort != column {
-        return Err(wrong());
+        return Err(wrong_cursor());
     }
     let value = match cursor.value {
-        serde_json::Value::String(text) => Value::Text(text),
-        serde_json::Value::Number(number) => Value::Int(number.as_i64().ok_or_else(wrong)?),
-        _ => return Err(wrong()),
+        serde_json::Value::String(text) if !text.contains('\0') => Value::Text(text),
+        serde_json::Value::Number(number) => Value::Int(number.as_i64().ok_or_else(wrong_cursor)?),
+        _ => return Err(wrong_cursor()),
     };
     Ok((value, cursor.id))
+}
+
+fn wrong_cursor() -> EntityError {
+    EntityError::field("cursor", "is not one that this list gave, in this order")
 }
 
 /// Conditions on a list, all of which hold for its rows.
@@ -196,6 +204,31 @@ impl Filter {
         Ok(self)
     }
 
+    /// The row is within one of the scopes; each column is where a row names its headquarters or its department, and
+    /// absent where rows have none, which no such scope covers.
+    #[must_use]
+    pub fn covered_by(mut self, scopes: &[Scope], headquarters: Option<&str>, department: Option<&str>) -> Self {
+        if scopes.contains(&Scope::All) {
+            return self;
+        }
+        let mut matches = Vec::new();
+        for scope in scopes {
+            let (column, id) = match *scope {
+                Scope::All => continue,
+                Scope::Headquarters { headquarter_id } => (headquarters, headquarter_id),
+                Scope::Department { department_id } => (department, department_id),
+            };
+            if let Some(column) = column {
+                matches.push(format!("{column} = {}", self.bind(Value::Int(id))));
+            }
+        }
+        self.conditions.push(match matches.is_empty() {
+            true => "1 = 0".to_owned(),
+            false => format!("({})", matches.join(" or ")),
+        });
+        self
+    }
+
     /// The place of a value in the statement. Places are used in order, as SQLite numbers them by appearance.
     fn bind(&mut self, value: Value) -> String {
         self.params.push(value);
@@ -232,11 +265,27 @@ mod tests {
     }
 
     #[test]
+    fn scopes_limit_a_list_to_what_they_cover() {
+        let listing = Listing::read(Some(1), None, None, KEYS).unwrap();
+        let sql = |scopes: &[Scope], department| {
+            let filter = Filter::default().covered_by(scopes, Some("headquarter_id"), department);
+            listing.statement("select * from jobs", "job_id", filter).0
+        };
+        let (one, two) = (Scope::Headquarters { headquarter_id: 1 }, Scope::Department { department_id: 2 });
+        assert!(sql(&[one, two], Some("department_id")).contains("where (headquarter_id = $1 or department_id = $2)"));
+        assert!(sql(&[one, two], None).contains("where (headquarter_id = $1) order"));
+        assert!(sql(&[two], None).contains("where 1 = 0"));
+        assert!(!sql(&[one, Scope::All], None).contains("where"));
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
         assert_eq!(invalid(Listing::read(Some(0), None, None, KEYS)), "limit");
         assert_eq!(invalid(Listing::read(None, None, Some("salary"), KEYS)), "sort");
         assert_eq!(invalid(Listing::read(None, Some("junk"), None, KEYS)), "cursor");
         let other = URL_SAFE_NO_PAD.encode(r#"{"s":"title_folded","v":"x","i":1}"#);
         assert_eq!(invalid(Listing::read(None, Some(&other), None, KEYS)), "cursor");
+        let nul = URL_SAFE_NO_PAD.encode(r#"{"s":"title_folded","v":"\u0000","i":1}"#);
+        assert_eq!(invalid(Listing::read(None, Some(&nul), Some("title"), KEYS)), "cursor");
     }
 }

@@ -151,9 +151,7 @@ impl Part<'_> {
             kafka.client_id = self.name.to_owned();
         }
         let db = databases.open(self.name).await?;
-        eventkit::outbox::migrate(&db).await?;
-        db.migrate("chassis", idempotency::MIGRATIONS).await?;
-        db.migrate(&self.name.replace('-', "_"), migrations).await?;
+        migrate(&db, self.name, migrations).await?;
         let transport = Arc::new(KafkaTransport::new(kafka)?);
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
         let instance = instance_id(&data_dir.part(self.name)?)?;
@@ -183,7 +181,7 @@ impl Part<'_> {
         checks.add("database", DatabaseCheck(backbone.db.clone()));
         watch_consumers(&checks, &consumers);
         let (log, logging) = SecurityLog::start(self.name, backbone.publisher.clone());
-        let router = with_layers(router, &config, &backbone, log, authenticator);
+        let router = with_layers(router, config.body_bytes_max, &backbone.publisher, log, authenticator);
         let keep_keys = Duration::from_millis(config.idempotency_keep_ms);
         let expiry = idempotency::expire(backbone.publisher.clone(), keep_keys);
         let server = HttpServer::new(self.name, &config, router).health(&checks).metrics(&self.process.telemetry);
@@ -205,17 +203,29 @@ impl Part<'_> {
     }
 }
 
-fn with_layers(
+/// Makes the tables that a part needs: eventkit's, the chassis's and its own.
+///
+/// # Errors
+/// Those of [`Db::migrate`].
+pub async fn migrate(db: &Db, part: &str, migrations: &[Migration]) -> eventkit::Result<()> {
+    eventkit::outbox::migrate(db).await?;
+    db.migrate("chassis", idempotency::MIGRATIONS).await?;
+    Ok(db.migrate(&part.replace('-', "_"), migrations).await?)
+}
+
+/// What [`Part::serve`] puts around a part's router; for tests of a part without a port. The database under
+/// `publisher` needs [`migrate`].
+pub fn with_layers(
     router: Router,
-    config: &HttpConfig,
-    backbone: &Backbone,
+    body_bytes_max: usize,
+    publisher: &EventPublisher,
     log: SecurityLog,
     authenticator: Arc<dyn Authenticator>,
 ) -> Router {
-    let idempotency = Idempotency { db: backbone.db.clone(), body_bytes_max: config.body_bytes_max };
+    let idempotency = Idempotency { db: publisher.db().clone(), body_bytes_max };
     router
         .layer(from_fn_with_state(idempotency, idempotency::handle))
-        .layer(EventPublisherLayer::new(backbone.publisher.clone(), commit_failed))
+        .layer(EventPublisherLayer::new(publisher.clone(), commit_failed))
         .layer(Extension(log))
         .layer(Extension(authenticator))
 }

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::routing::{get, post};
-use chassis::{ValidJson, ValidPath, ValidQuery};
+use chassis::{PathId, ValidJson, ValidPath, ValidQuery};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -149,4 +149,26 @@ async fn parameters_that_do_not_fit_are_named() {
     let (status, document) = get_problem("/teams/core/abc").await;
     assert_eq!(status, 400);
     assert_eq!(document["errors"][0]["message"], "must be of type u64");
+}
+
+#[tokio::test]
+async fn the_character_that_databases_do_not_take_is_refused_by_name() {
+    let body = r#"{"email": "a@b.c", "addresses": [{"city": "H\u0000", "number": 1}]}"#;
+    let (status, document) = post_json(Some("application/json"), body).await;
+    assert_eq!((status, &document["errors"][0]["field"]), (422, &json!("addresses[0].city")));
+    // An escaped backslash before it makes it harmless text.
+    let body = r#"{"email": "a\\u0000", "addresses": [{"city": "Hue", "number": 1}]}"#;
+    let request = Request::post("/employees").header("content-type", "application/json");
+    assert_eq!(call(router(), request.body(Body::from(body)).unwrap()).await.status(), 200);
+    let request = Request::get("/employees?sort=%00").body(Body::empty()).unwrap();
+    assert_eq!(call(router(), request).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_path_that_no_entity_can_have_is_not_there() {
+    let router = Router::new().route("/jobs/{id}", get(async |PathId(id): PathId| id.to_string()));
+    for (id, status) in [("7", 200), ("0", 404), ("-1", 404), ("x", 404), ("9223372036854775808", 404), ("%ff", 404)] {
+        let request = Request::get(format!("/jobs/{id}")).body(Body::empty()).unwrap();
+        assert_eq!(call(router.clone(), request).await.status(), status, "{id}");
+    }
 }
