@@ -118,7 +118,7 @@ async fn changes_are_told_with_the_state_after_them(fixture: &Fixture) {
     assert_eq!(fixture.get(&path).await.status, 404);
     let state = json!({"departmentId": department_id, "companyId": company_id, "headquarterId": headquarter_id,
         "name": "Kitchen"});
-    assert_eq!(fixture.told("department.created").await, [state.clone()]);
+    assert_eq!(fixture.told("department.created").await, std::slice::from_ref(&state));
     let with = |changes: Value| {
         let mut event = state.clone();
         event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());

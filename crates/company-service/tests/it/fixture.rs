@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -249,25 +249,6 @@ fn http_config() -> HttpConfig {
     }
 }
 
-/// SQLite in a temporary folder.
-pub(crate) fn sqlite(folder: &TempDir) -> Config {
-    Config::new(format!("sqlite:{}", folder.path().join("company.db").display()))
-}
-
-/// A schema of its own on the PostgreSQL server that is given, if one is; without it says so.
-#[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a test that does not run says so")]
-pub(crate) fn postgres() -> Option<Config> {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let Ok(url) = std::env::var("TECHLEET_TEST_POSTGRES_URL") else {
-        assert!(std::env::var("REQUIRE_INFRA").is_err(), "TECHLEET_TEST_POSTGRES_URL must name a PostgreSQL server");
-        eprintln!("no TECHLEET_TEST_POSTGRES_URL: this test is left out");
-        return None;
-    };
-    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let schema = format!("company_{}_{}_{next}", std::process::id(), UNIX_EPOCH.elapsed().unwrap().as_nanos());
-    Some(Config { schema: Some(schema), connections_max: 4, ..Config::new(url) })
-}
-
 /// Has a test run on both databases: `both!(fn name)` makes the tests `name::sqlite` and `name::postgres`.
 macro_rules! both {
     ($($name:ident),+ $(,)?) => {$(
@@ -275,14 +256,14 @@ macro_rules! both {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
                 let folder = tempfile::tempdir().unwrap();
-                let fixture = $crate::fixture::Fixture::on($crate::fixture::sqlite(&folder), folder).await;
+                let fixture = $crate::fixture::Fixture::on($crate::support::sqlite(&folder), folder).await;
                 super::$name(&fixture).await;
                 fixture.stop().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                let Some(config) = $crate::fixture::postgres() else { return };
+                let Some(config) = $crate::support::postgres() else { return };
                 let fixture = $crate::fixture::Fixture::on(config, tempfile::tempdir().unwrap()).await;
                 super::$name(&fixture).await;
                 fixture.stop().await;

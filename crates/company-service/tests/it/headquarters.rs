@@ -58,7 +58,7 @@ async fn concurrent_changes_leave_exactly_one_main(fixture: &Fixture) {
         paths.push(format!("/api/v1/headquarters/{}", fixture.headquarters(company_id, name).await));
     }
     for _ in 0..5 {
-        let patch = |path: &str| fixture.patch(path, json!({"isMain": true}));
+        let patch = async |path: &str| fixture.patch(path, json!({"isMain": true})).await;
         let mut body = headquarters(company_id, "A");
         body["isMain"] = true.into();
         let (a, b, c, d) = tokio::join!(
