@@ -41,8 +41,6 @@ pub(crate) enum Channel {
 }
 
 impl Channel {
-    pub(crate) const ALL: [Self; 3] = [Self::Email, Self::Sms, Self::Push];
-
     /// As preferences, metrics and the log name it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

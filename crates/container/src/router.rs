@@ -207,3 +207,26 @@ fn number(event: &Value, field: &'static str) -> Result<i64, HandlerError> {
 fn not_yet_known(kind: &'static str, id: i64) -> HandlerError {
     HandlerError::transient(Error::NotYetKnown { kind, id })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::templates::Templates;
+
+    #[test]
+    fn every_rule_has_a_name_of_its_own_and_a_template_that_its_variables_fill() {
+        let templates = Templates::load(None).unwrap();
+        let mut names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), RULES.len());
+        for rule in RULES {
+            for value in [Value::from("x"), Value::Null] {
+                let variables = rule.variables.iter().map(|(name, _)| ((*name).to_owned(), value.clone())).collect();
+                let rendered = templates.render(rule.template, &variables).unwrap();
+                assert!(!rendered.text.is_empty(), "{}", rule.name);
+                Environment::new().render_str(rule.subject, Serde(&variables)).unwrap();
+            }
+        }
+    }
+}

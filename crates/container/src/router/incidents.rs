@@ -1,16 +1,14 @@
 //! Counts security incidents of each kind over a sliding window, and says when they have become too many.
 
-use contracts::audit::AuditSecurity;
 use db::params;
-use eventkit::{Event, UnitOfWork};
-use serde::Deserialize;
+use eventkit::UnitOfWork;
 use serde_json::Value;
 
 /// Into how many slices a window is cut: it slides by one at a time.
 const SLICES: i64 = 60;
 
 /// From when on administrators are told.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Threshold {
     /// How many incidents of one kind are no news.
     pub(crate) incidents_max: i64,
@@ -19,9 +17,6 @@ pub(crate) struct Threshold {
 }
 
 impl Threshold {
-    /// The type of the events that are counted.
-    pub(crate) const EVENT: &'static str = AuditSecurity::TYPE;
-
     /// Counts one event; tells how many there were in the window when that is too many and nobody was told within it.
     pub(crate) async fn crossed(
         &self,
