@@ -265,6 +265,11 @@ impl Consumer {
         self
     }
 
+    pub(crate) fn commit_interval(mut self, interval: Duration) -> Self {
+        self.config.commit_interval = interval;
+        self
+    }
+
     /// Starts consuming; effects and inbox are in `publisher`'s database.
     pub fn start(self, publisher: EventPublisher, transport: Arc<dyn Transport>) -> ConsumerHandle {
         let (stop, stopping) = watch::channel(false);

@@ -1,10 +1,18 @@
-//! The contract of a transport as a suite that every implementation runs, and helpers for tests of handlers.
+//! For tests: a harness around a service, the contracts of transport, outbox and inbox as suites that every
+//! implementation runs, faults to plant, and a checker of promises.
 
+pub mod checker;
+pub mod faults;
+mod harness;
+pub mod store_suites;
 mod transport_suite;
 
 use std::future::Future;
 use std::time::Duration;
 
+pub use faults::{Fault, Faults, FaultyTransport};
+pub use harness::Harness;
+pub use store_suites::{inbox_suite, outbox_suite};
 pub use transport_suite::transport_suite;
 
 /// How long [`eventually`] waits before it gives up.
