@@ -20,6 +20,7 @@ use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
 use crate::server::{Shared, keeper, listener};
+use crate::txns::coordinator::{Coordinator as Transactions, Parts};
 
 /// How long a stop waits for connections to finish what they have begun.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,11 +83,20 @@ impl Broker {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let groups = Coordinator::start(Arc::clone(&config), Arc::clone(&catalog), stop.clone(), tasks.clone()).await?;
+        let parts = Parts {
+            config: Arc::clone(&config),
+            catalog: Arc::clone(&catalog),
+            groups: Arc::clone(&groups),
+            producer_ids: Arc::new(producer_ids),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let txns = Transactions::start(parts).await?;
         let address = tcp.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
         let shared = Arc::new(Shared {
             catalog: Arc::clone(&catalog),
-            producer_ids: Arc::new(producer_ids),
             groups,
+            txns,
             stop: stop.clone(),
             request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),

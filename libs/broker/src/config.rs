@@ -64,6 +64,12 @@ pub struct Config {
     pub offsets_retention_ms: i64,
     /// How often expired offsets and groups of which nothing is left are looked for, milliseconds.
     pub offsets_retention_check_interval_ms: u64,
+    /// Transactional ids at most.
+    pub transactional_ids_max: usize,
+    /// Longest time that a producer may ask for its transactions, milliseconds.
+    pub transaction_timeout_max_ms: i32,
+    /// How long a transactional id without a transaction is kept, milliseconds.
+    pub transactional_id_expiration_ms: i64,
     /// Largest request frame, bytes.
     pub frame_bytes_max: usize,
     /// Bytes of unanswered requests over all connections at most.
@@ -116,6 +122,9 @@ impl Default for Config {
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: 600_000,
+            transactional_ids_max: 10_000,
+            transaction_timeout_max_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3_600_000,
             frame_bytes_max: 100 * 1024 * 1024,
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
+pub(crate) mod control;
 pub(crate) mod disk;
 pub(crate) mod index;
 pub(crate) mod lookup;
@@ -13,6 +14,7 @@ pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod retention;
 pub(crate) mod segment;
+pub(crate) mod transactions;
 pub(crate) mod waiters;
 pub(crate) mod walk;
 

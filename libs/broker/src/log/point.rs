@@ -8,8 +8,9 @@ use bytes::{Buf, BufMut};
 
 use crate::log::disk::replace_file;
 use crate::log::producers::Producers;
+use crate::log::transactions::{self, Aborted};
 
-const MAGIC: u32 = 0x544c_5054;
+const MAGIC: u32 = 0x544c_5032;
 /// Points kept, so that one torn in writing leaves an older one.
 const POINTS_KEPT: usize = 2;
 /// Ending of a point's file name.
@@ -27,6 +28,8 @@ pub(crate) struct Point {
     pub(crate) max_timestamp: i64,
     pub(crate) max_timestamp_offset: i64,
     pub(crate) producers: Producers,
+    /// Aborted transactions whose markers are in the segment, below `offset`.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 impl Point {
@@ -40,6 +43,7 @@ impl Point {
         bytes.put_i64(self.max_timestamp);
         bytes.put_i64(self.max_timestamp_offset);
         self.producers.encode(&mut bytes);
+        bytes.extend(transactions::encode(&self.aborted));
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32(crc);
         bytes
@@ -62,6 +66,7 @@ impl Point {
             max_timestamp: from.try_get_i64().ok()?,
             max_timestamp_offset: from.try_get_i64().ok()?,
             producers: Producers::decode(&mut from)?,
+            aborted: transactions::decode(from).ok()?,
         })
     }
 
@@ -113,6 +118,7 @@ mod tests {
             max_timestamp: 3,
             max_timestamp_offset: 2,
             producers: Producers::default(),
+            aborted: Vec::new(),
         }
     }
 

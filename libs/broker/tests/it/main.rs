@@ -15,3 +15,4 @@ mod retention;
 mod support;
 mod timestamps;
 mod topics;
+mod transactions;
