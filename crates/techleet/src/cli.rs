@@ -129,6 +129,8 @@ const PRODUCE_EXAMPLES: &str = r#"Examples:
 pub(crate) enum PartName {
     /// Employees, roles and sessions, on port 3001.
     UserService,
+    /// Companies, departments and positions, on port 3002.
+    CompanyService,
     /// Job postings, candidates and applications, on port 3003.
     RecruitmentService,
     /// Router, processors and audit trail, on port 8181.
@@ -137,12 +139,14 @@ pub(crate) enum PartName {
 
 impl PartName {
     /// Every part, in the order in which they start.
-    pub(crate) const ALL: [Self; 3] = [Self::UserService, Self::RecruitmentService, Self::Container];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::UserService, Self::CompanyService, Self::RecruitmentService, Self::Container];
 
     /// The part's name in logs, folders and on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UserService => user_service::NAME,
+            Self::CompanyService => company_service::NAME,
             Self::RecruitmentService => recruitment_service::NAME,
             Self::Container => container::NAME,
         }

@@ -90,7 +90,12 @@ impl Fixture {
     }
 
     fn start_consumer(&self) {
-        let retry = RetryPolicy { attempts_max: 5, initial: Duration::from_millis(1), max: Duration::from_millis(10) };
+        let retry = RetryPolicy {
+            attempts_max: 5,
+            initial: Duration::from_millis(1),
+            max: Duration::from_millis(10),
+            ..RetryPolicy::default()
+        };
         let consumer = company_service::handlers(Consumer::new(NAME)).concurrency(4).retry(retry).dead_letters();
         let handle = consumer.start(self.publisher.clone(), self.transport.clone());
         *self.consumer.lock().unwrap() = Some(handle);

@@ -181,7 +181,6 @@ pub(super) async fn put_user_roles(
     mut work: Work,
     Checked(wanted): Checked<Assignments>,
 ) -> Result<Response, Error> {
-    let (assigned, version) =
-        service.assign_roles(&mut work, &principal, employee_id, if_match, wanted.0).await?;
+    let (assigned, version) = service.assign_roles(&mut work, &principal, employee_id, if_match, wanted.0).await?;
     Ok((etag(version), Json(assigned)).into_response())
 }

@@ -179,7 +179,8 @@ impl Service {
     /// Refuses to take away whoever alone runs the installation.
     pub(super) async fn require_another_admin(&self, work: &mut UnitOfWork, employee_id: i64) -> Result<(), Error> {
         work.lock_entity(ADMIN_GATE).await?;
-        if store::roles::is_admin(work, employee_id).await? && !store::roles::has_other_admin(work, employee_id).await? {
+        if store::roles::is_admin(work, employee_id).await? && !store::roles::has_other_admin(work, employee_id).await?
+        {
             return Err(EntityError::Conflict("the last administrator cannot be taken away".to_owned()).into());
         }
         Ok(())
