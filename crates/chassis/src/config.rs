@@ -27,7 +27,8 @@ use value::{Node, Value};
 pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// Keys whose values are never printed, logged or put in a message.
-pub const SECRET_KEYS: &[&str] = &["database.url", "kafka.sasl_password", "redis.password", "user_service.access_token_key"];
+pub const SECRET_KEYS: &[&str] =
+    &["database.url", "kafka.sasl_password", "redis.password", "user_service.access_token_key"];
 
 /// What stands in a listing in place of a secret.
 const MASK: &str = "\"***\"";

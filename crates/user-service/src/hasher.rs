@@ -17,8 +17,7 @@ const HASHES_MAX: usize = 4;
 const PLACES_MAX: usize = 64;
 
 /// Compared with where there is no such employee, so that the answer takes as long. Nobody knows its password.
-const DUMMY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$dGVjaGxlZXQtZHVtbXktMQ$6lkVgW3fDwBsYz0kXoLz4b8vXq2tqJrYt7c8T1f0mZU";
+const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$dGVjaGxlZXQtZHVtbXktMQ$6lkVgW3fDwBsYz0kXoLz4b8vXq2tqJrYt7c8T1f0mZU";
 
 /// Hashes passwords; clones share the limits.
 #[derive(Clone, Debug)]

@@ -72,7 +72,13 @@ pub(crate) struct Client {
 }
 
 impl Service {
-    pub(crate) fn new(db: Db, clock: Clock, limits: Limits, tokens: Arc<AccessTokens>, bootstrap_file: PathBuf) -> Self {
+    pub(crate) fn new(
+        db: Db,
+        clock: Clock,
+        limits: Limits,
+        tokens: Arc<AccessTokens>,
+        bootstrap_file: PathBuf,
+    ) -> Self {
         let attempts = Arc::new(Attempts::new(limits.login_attempts_max, limits.login_window_ms));
         let (limits, bootstrap_file) = (Arc::new(limits), Arc::new(bootstrap_file));
         Self { db, clock, limits, hasher: Hasher::new(), tokens, attempts, bootstrap_file }

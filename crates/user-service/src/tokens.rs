@@ -46,13 +46,7 @@ impl AccessTokens {
     }
 
     /// A token for a session, good for `keep_ms` from `now_ms`.
-    pub(crate) fn issue(
-        &self,
-        employee_id: i64,
-        session_id: &str,
-        now_ms: i64,
-        keep_ms: i64,
-    ) -> Result<String, Error> {
+    pub(crate) fn issue(&self, employee_id: i64, session_id: &str, now_ms: i64, keep_ms: i64) -> Result<String, Error> {
         let claims = Claims {
             iss: NAME.to_owned(),
             sub: employee_id.to_string(),

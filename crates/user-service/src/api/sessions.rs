@@ -217,10 +217,10 @@ pub(super) struct AccessAnswer {
 
 impl From<&Access> for AccessAnswer {
     fn from(access: &Access) -> Self {
-        let grants = access.grants.iter().map(|grant| GrantAnswer {
-            permission: grant.permission.to_string(),
-            scope: grant.scope.into(),
-        });
+        let grants = access
+            .grants
+            .iter()
+            .map(|grant| GrantAnswer { permission: grant.permission.to_string(), scope: grant.scope.into() });
         Self { employee_id: access.employee_id, session_id: access.session_id.clone(), grants: grants.collect() }
     }
 }
@@ -252,8 +252,7 @@ mod tests {
     #[test]
     fn the_answer_reads_back_as_the_access_that_other_services_expect() {
         let permission = Permission::new(Resource::Employees, Action::Read);
-        let scopes =
-            [Scope::All, Scope::Headquarters { headquarter_id: 1 }, Scope::Department { department_id: 2 }];
+        let scopes = [Scope::All, Scope::Headquarters { headquarter_id: 1 }, Scope::Department { department_id: 2 }];
         let grants = scopes.map(|scope| Grant { permission, scope }).to_vec();
         let access = Access { employee_id: 42, session_id: "s-1".to_owned(), grants };
         let json = serde_json::to_value(AccessAnswer::from(&access)).unwrap();

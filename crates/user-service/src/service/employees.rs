@@ -2,7 +2,7 @@
 
 use chassis::{EntityError, IfMatch, Listing, Page, Patch, Principal, entity};
 use contracts::USER_EVENTS;
-use contracts::access::{Place, Scope};
+use contracts::access::Place;
 use contracts::audit::{Action, Actor, digest};
 use contracts::user::{LogoutReason, UserCreated, UserDeleted, UserUpdated};
 use eventkit::{UnitOfWork, publish_event};
@@ -162,13 +162,7 @@ impl Service {
         listing: &Listing,
         wanted: &Wanted<'_>,
     ) -> Result<Page<Employee>, Error> {
-        let scopes = match principal {
-            Principal::Employee(access) => {
-                let held = access.grants.iter().filter(|grant| grant.permission == READ);
-                held.map(|grant| grant.scope).collect()
-            }
-            _ => vec![Scope::All],
-        };
+        let scopes = principal.scopes(READ);
         Ok(store::employees::list(&self.db, listing, wanted, &scopes).await?)
     }
 
@@ -179,7 +173,8 @@ impl Service {
     /// Refuses to take away whoever alone runs the installation.
     pub(super) async fn require_another_admin(&self, work: &mut UnitOfWork, employee_id: i64) -> Result<(), Error> {
         work.lock_entity(ADMIN_GATE).await?;
-        if store::roles::is_admin(work, employee_id).await? && !store::roles::has_other_admin(work, employee_id).await? {
+        if store::roles::is_admin(work, employee_id).await? && !store::roles::has_other_admin(work, employee_id).await?
+        {
             return Err(EntityError::Conflict("the last administrator cannot be taken away".to_owned()).into());
         }
         Ok(())

@@ -52,7 +52,10 @@ impl Service {
             to: Some(employee.email.clone()),
             subject: "Your invitation to TechLeet".to_owned(),
             template: TEMPLATE.to_owned(),
-            variables: variables.into_iter().map(|(name, text)| (name.to_owned(), Value::from(text))).collect::<Map<_, _>>(),
+            variables: variables
+                .into_iter()
+                .map(|(name, text)| (name.to_owned(), Value::from(text)))
+                .collect::<Map<_, _>>(),
         };
         let envelope = Envelope::of(&email)?.to_recipient(RecipientType::Employee, employee.employee_id);
         let recipient = recipient_key(RecipientType::Employee, employee.employee_id);

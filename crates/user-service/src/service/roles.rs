@@ -195,7 +195,8 @@ async fn require_role_held(work: &mut UnitOfWork, principal: &Principal, taken: 
         _ => Place::default(),
     };
     let scope = taken.scope.into();
-    let grants: Vec<Grant> = role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
+    let grants: Vec<Grant> =
+        role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
     Ok(require_held(principal, &grants, place)?)
 }
 

@@ -57,12 +57,7 @@ impl Service {
         self.begin_session(work, client, known.employee_id).await
     }
 
-    async fn begin_session(
-        &self,
-        work: &mut UnitOfWork,
-        client: &Client,
-        employee_id: i64,
-    ) -> Result<LoggedIn, Error> {
+    async fn begin_session(&self, work: &mut UnitOfWork, client: &Client, employee_id: i64) -> Result<LoggedIn, Error> {
         let actor = Actor::Employee { employee_id };
         let living = store::sessions::living(work, employee_id).await?;
         let surplus = (living.len() + 1).saturating_sub(SESSIONS_MAX);
@@ -89,12 +84,7 @@ impl Service {
     }
 
     #[publish_event(event_type = UserLogin, data_extractor = |login| login.clone())]
-    async fn tell_login(
-        &self,
-        work: &mut UnitOfWork,
-        session: &Session,
-        new_device: bool,
-    ) -> Result<UserLogin, Error> {
+    async fn tell_login(&self, work: &mut UnitOfWork, session: &Session, new_device: bool) -> Result<UserLogin, Error> {
         Ok(UserLogin {
             employee_id: session.employee_id,
             session_id: session.session_id.clone(),
@@ -110,8 +100,7 @@ impl Service {
         let expires_at_ms = session.expires_at.as_millisecond();
         store::sessions::add_token(work, &session.session_id, &hash_of(&refresh_token), expires_at_ms).await?;
         let keep_ms = self.limits.access_token_keep_ms;
-        let access_token =
-            self.tokens.issue(session.employee_id, &session.session_id, self.clock.now_ms(), keep_ms)?;
+        let access_token = self.tokens.issue(session.employee_id, &session.session_id, self.clock.now_ms(), keep_ms)?;
         Ok(LoggedIn { session, access_token, access_token_keep_ms: keep_ms, refresh_token })
     }
 

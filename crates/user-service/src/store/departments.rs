@@ -57,10 +57,7 @@ pub(crate) async fn find(work: &mut UnitOfWork, department_id: i64) -> Result<Op
 /// Whether a department of this headquarters has been told of.
 pub(crate) async fn knows_headquarters(work: &mut UnitOfWork, headquarter_id: i64) -> Result<bool, EntityError> {
     let row = work
-        .query_opt(
-            "select 1 as found from departments where headquarter_id = $1 limit 1",
-            &params![headquarter_id],
-        )
+        .query_opt("select 1 as found from departments where headquarter_id = $1 limit 1", &params![headquarter_id])
         .await?;
     Ok(row.is_some())
 }

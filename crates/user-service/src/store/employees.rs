@@ -243,7 +243,9 @@ fn within(scopes: &[Scope]) -> Option<String> {
             Scope::All => return None,
             Scope::Department { department_id } => format!("department_id = {department_id}"),
             Scope::Headquarters { headquarter_id } => {
-                format!("department_id in (select department_id from departments where headquarter_id = {headquarter_id})")
+                format!(
+                    "department_id in (select department_id from departments where headquarter_id = {headquarter_id})"
+                )
             }
         });
     }
@@ -291,9 +293,7 @@ fn from_row(row: &Row) -> Result<Employee, EntityError> {
         phone_number: row.get("phone_number")?,
         address: row.get("address")?,
         birth_date: date("birth_date")?,
-        gender: gender
-            .map(|text| Gender::parse(&text).ok_or_else(|| corrupt("its gender is unknown")))
-            .transpose()?,
+        gender: gender.map(|text| Gender::parse(&text).ok_or_else(|| corrupt("its gender is unknown"))).transpose()?,
         start_date: date("start_date")?,
         confirmation_date: date("confirmation_date")?,
         avatar_url: row.get("avatar_url")?,

@@ -45,11 +45,8 @@ pub(crate) async fn use_up(work: &mut UnitOfWork, token_hash: &str) -> Result<bo
 /// Keeps the hash of a bootstrap token.
 pub(crate) async fn add_bootstrap(work: &mut UnitOfWork, token_hash: &str) -> Result<(), EntityError> {
     let now_ms = work.publisher().clock().now_ms();
-    work.execute(
-        "insert into bootstrap_tokens (token_hash, created_at) values ($1, $2)",
-        &params![token_hash, now_ms],
-    )
-    .await?;
+    work.execute("insert into bootstrap_tokens (token_hash, created_at) values ($1, $2)", &params![token_hash, now_ms])
+        .await?;
     Ok(())
 }
 
@@ -62,7 +59,8 @@ pub(crate) async fn knows_bootstrap(db: &Db, token_hash: &str) -> Result<bool, E
 
 /// Ends every bootstrap token; tells whether this one was among them.
 pub(crate) async fn end_bootstrap(work: &mut UnitOfWork, token_hash: &str) -> Result<bool, EntityError> {
-    let was_known = work.execute("delete from bootstrap_tokens where token_hash = $1", &params![token_hash]).await? == 1;
+    let was_known =
+        work.execute("delete from bootstrap_tokens where token_hash = $1", &params![token_hash]).await? == 1;
     work.execute("delete from bootstrap_tokens", &params![]).await?;
     Ok(was_known)
 }

@@ -166,9 +166,8 @@ pub(crate) async fn find_assigned(db: &Db, employee_id: i64) -> Result<(Vec<Assi
 
 /// The version of an employee's roles, seen from inside the unit.
 pub(crate) async fn assigned_version(work: &mut UnitOfWork, employee_id: i64) -> Result<i64, EntityError> {
-    let row = work
-        .query_one("select roles_version from employees where employee_id = $1", &params![employee_id])
-        .await?;
+    let row =
+        work.query_one("select roles_version from employees where employee_id = $1", &params![employee_id]).await?;
     Ok(row.get("roles_version")?)
 }
 

@@ -221,9 +221,8 @@ pub(crate) async fn remove_old(
     let mut is_more = false;
     for (table, column, key) in AGING {
         let before_ms = if table == "known_devices" { seen_before_ms } else { ended_before_ms };
-        let sql = format!(
-            "delete from {table} where ({key}) in (select {key} from {table} where {column} < $1 limit $2)"
-        );
+        let sql =
+            format!("delete from {table} where ({key}) in (select {key} from {table} where {column} < $1 limit $2)");
         let params = [Value::from(before_ms), Value::from(step)];
         let removed = db.unit(async |tx| tx.execute(&sql, &params).await).await?;
         is_more |= removed == u64::from(step);

@@ -1,0 +1,10 @@
+//! The user-service over HTTP, in process: every test runs on SQLite, and on PostgreSQL where there is one.
+
+mod contract;
+mod employees;
+mod entrance;
+mod fixture;
+mod hiring;
+mod roles;
+mod sessions;
+mod support;
