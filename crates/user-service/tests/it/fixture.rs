@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -46,7 +45,6 @@ impl Authenticator for People {
 pub(crate) struct Fixture {
     pub(crate) db: Db,
     pub(crate) clock: Clock,
-    pub(crate) core: Core,
     pub(crate) publisher: EventPublisher,
     transport: Arc<MemoryTransport>,
     router: Router,
@@ -106,7 +104,7 @@ impl Fixture {
         let transport = Arc::new(MemoryTransport::new());
         let consumer = core.with_handlers(Consumer::new(NAME)).concurrency(4).dead_letters();
         let consumer = Mutex::new(Some(consumer.start(publisher.clone(), transport.clone())));
-        Self { db, clock, core, publisher, transport, router, people, consumer, folder }
+        Self { db, clock, publisher, transport, router, people, consumer, folder }
     }
 
     pub(crate) async fn stop(self) {
