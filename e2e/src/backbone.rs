@@ -91,16 +91,17 @@ impl Backbone {
     /// It does not answer as it should.
     pub async fn users(&self) -> anyhow::Result<HashMap<String, i64>> {
         let mut users = HashMap::new();
-        let mut after = Some(0);
-        while let Some(start) = after {
-            let request = self.get_user_service(&format!("/api/v1/users?limit=200&after={start}"));
+        let mut next = Some(String::new());
+        while let Some(cursor) = next {
+            let cursor = if cursor.is_empty() { cursor } else { format!("&cursor={cursor}") };
+            let request = self.get_user_service(&format!("/api/v1/users?limit=200{cursor}"));
             let answer = request.bearer_auth(&self.token).send().await?.error_for_status()?;
             let page: serde_json::Value = answer.json().await?;
             for user in page["items"].as_array().context("items")? {
                 let email = user["email"].as_str().context("an email")?;
                 users.insert(email.to_owned(), user["employeeId"].as_i64().context("a number")?);
             }
-            after = page["nextAfter"].as_i64();
+            next = page["nextCursor"].as_str().map(str::to_owned);
         }
         Ok(users)
     }

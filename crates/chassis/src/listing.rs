@@ -308,34 +308,6 @@ mod tests {
     }
 
     #[test]
-    fn scopes_limit_a_list_to_what_they_cover() {
-        let listing = Listing::read(Some(1), None, None, KEYS).unwrap();
-        let sql = |scopes: &[Scope], department| {
-            let filter = Filter::default().covered_by(scopes, Some("headquarter_id"), department);
-            listing.statement("select * from jobs", "job_id", filter).0
-        };
-        let (one, two) = (Scope::Headquarters { headquarter_id: 1 }, Scope::Department { department_id: 2 });
-        assert!(sql(&[one, two], Some("department_id")).contains("where (headquarter_id = $1 or department_id = $2)"));
-        assert!(sql(&[one, two], None).contains("where (headquarter_id = $1) order"));
-        assert!(sql(&[two], None).contains("where 1 = 0"));
-        assert!(!sql(&[one, Scope::All], None).contains("where"));
-    }
-
-    #[test]
-    fn scopes_limit_a_list_to_what_they_cover() {
-        let listing = Listing::read(Some(1), None, None, KEYS).unwrap();
-        let sql = |scopes: &[Scope], department| {
-            let filter = Filter::default().covered_by(scopes, Some("headquarter_id"), department);
-            listing.statement("select * from jobs", "job_id", filter).0
-        };
-        let (one, two) = (Scope::Headquarters { headquarter_id: 1 }, Scope::Department { department_id: 2 });
-        assert!(sql(&[one, two], Some("department_id")).contains("where (headquarter_id = $1 or department_id = $2)"));
-        assert!(sql(&[one, two], None).contains("where (headquarter_id = $1) order"));
-        assert!(sql(&[two], None).contains("where 1 = 0"));
-        assert!(!sql(&[one, Scope::All], None).contains("where"));
-    }
-
-    #[test]
     fn what_does_not_fit_is_named() {
         assert_eq!(invalid(Listing::read(Some(0), None, None, KEYS)), "limit");
         assert_eq!(invalid(Listing::read(None, None, Some("salary"), KEYS)), "sort");

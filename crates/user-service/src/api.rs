@@ -8,10 +8,10 @@ mod sessions;
 use std::net::SocketAddr;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
-use chassis::{Api, ErrorCode, Problem};
+use chassis::Api;
 use contracts::access::{Action, Permission, Resource};
 use utoipa_axum::routes;
 
@@ -60,23 +60,6 @@ fn no_store() -> [(header::HeaderName, HeaderValue); 1] {
 /// Where a new thing is.
 fn location(path: &str) -> [(header::HeaderName, HeaderValue); 1] {
     [(header::LOCATION, HeaderValue::try_from(path).expect("our own paths are header values"))]
-}
-
-/// The number at the end of a path; one that nothing can have is answered as one that nothing has.
-#[derive(Debug, Clone, Copy)]
-struct Id(i64);
-
-impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let unknown = || Problem::new(ErrorCode::NotFound).detail("there is nothing of this number");
-        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else { return Err(unknown()) };
-        match text.parse() {
-            Ok(id) if id > 0 => Ok(Self(id)),
-            _ => Err(unknown()),
-        }
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {

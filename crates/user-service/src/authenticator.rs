@@ -20,13 +20,16 @@ const TOKEN_BYTES_MAX: usize = 4_096;
 /// Role definitions kept at the most; beyond that they are read anew.
 const DEFINITIONS_MAX: usize = 1_000;
 
+/// A version of a role and what it lets do.
+type Definition = (i64, Arc<[Permission]>);
+
 /// Asks the database about each token: session, employee and roles in one query. Only the definition of a role is
 /// kept, under its version, which the query tells: no copy of the service ever goes by an old one.
 pub(crate) struct SessionAuthenticator {
     db: Db,
     clock: Clock,
     tokens: Arc<AccessTokens>,
-    definitions: Mutex<HashMap<i64, (i64, Arc<[Permission]>)>>,
+    definitions: Mutex<HashMap<i64, Definition>>,
 }
 
 impl SessionAuthenticator {
@@ -57,7 +60,7 @@ impl SessionAuthenticator {
             _ => {}
         }
         // A role removed in this moment lets do nothing; a version newer than asked for is right as well.
-        let (version, permissions): (i64, Arc<[Permission]>) = match store::roles::find(&self.db, role.role_id).await {
+        let (version, permissions): Definition = match store::roles::find(&self.db, role.role_id).await {
             Ok(found) => (found.version, found.permissions.into()),
             Err(EntityError::NotFound { .. }) => return Ok(Arc::new([])),
             Err(error) => return Err(error),

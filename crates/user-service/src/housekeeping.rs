@@ -53,3 +53,49 @@ pub(crate) async fn clean(db: &Db, now_ms: i64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use db::params;
+    use eventkit::{EventPublisher, Origin};
+
+    use super::*;
+
+    const NOW_MS: i64 = 1_790_000_000_000;
+
+    #[tokio::test]
+    async fn what_ended_long_ago_goes_and_what_lives_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("users.db").display());
+        let db = Db::open(&db::Config::new(url)).await.unwrap();
+        chassis::part::migrate(&db, crate::NAME, crate::MIGRATIONS).await.unwrap();
+        let publisher = EventPublisher::new(db.clone(), crate::NAME, Clock::system());
+        let mut work = publisher.begin(Origin::default());
+        let session = "insert into sessions (session_id, employee_id, created_at, last_used_at, expires_at, ended_at)
+            values ($1, 1, 0, 0, $2, $3)";
+        let old_ms = NOW_MS - KEEP_ENDED_MS - 1;
+        let many = i64::from(STEP) + 1;
+        for number in 0..many {
+            work.execute(session, &params![format!("expired-{number}"), old_ms, None::<i64>]).await.unwrap();
+        }
+        work.execute(session, &params!["ended", NOW_MS + 1, old_ms]).await.unwrap();
+        work.execute(session, &params!["living", NOW_MS + 1, None::<i64>]).await.unwrap();
+        for (hash, expires_at_ms) in [("old", old_ms), ("good", NOW_MS + 1)] {
+            let invitation = "insert into invitations (token_hash, employee_id, expires_at) values ($1, 1, $2)";
+            work.execute(invitation, &params![hash, expires_at_ms]).await.unwrap();
+        }
+        let device = "insert into known_devices (employee_id, device_hash, last_seen_at) values (1, $1, $2)";
+        work.execute(device, &params!["lately", old_ms]).await.unwrap();
+        work.execute(device, &params!["long ago", NOW_MS - KEEP_DEVICE_MS - 1]).await.unwrap();
+        work.commit().await.unwrap();
+        clean(&db, NOW_MS).await;
+        for (table, column, left) in [
+            ("sessions", "session_id", "living"),
+            ("invitations", "token_hash", "good"),
+            ("known_devices", "device_hash", "lately"),
+        ] {
+            let row = db.query_one(&format!("select {column} as name from {table}"), &[]).await.unwrap();
+            assert_eq!(row.get::<String>("name").unwrap(), left);
+        }
+    }
+}

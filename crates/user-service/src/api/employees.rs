@@ -5,12 +5,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::entity::etag;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, Principal, ValidQuery};
+use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, ValidQuery};
 use eventkit::Work;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Id, location};
+use super::location;
 use crate::domain::{Employee, EmployeeFields, Status};
 use crate::error::Error;
 use crate::service::{Service, UPDATE};
@@ -116,7 +116,7 @@ pub(super) async fn list_users(
 pub(super) async fn get_user(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
 ) -> Result<Response, Error> {
     let employee = service.find_employee(&principal, employee_id).await?;
     Ok((etag(employee.version), Json(EmployeeAnswer::for_principal(&principal, employee))).into_response())
@@ -135,7 +135,7 @@ pub(super) async fn get_user(
 pub(super) async fn update_user(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
     if_match: IfMatch,
     mut work: Work,
     patch: Patch,
@@ -156,7 +156,7 @@ pub(super) async fn update_user(
 pub(super) async fn delete_user(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
     if_match: IfMatch,
     mut work: Work,
 ) -> Result<StatusCode, Error> {
@@ -176,7 +176,7 @@ pub(super) async fn delete_user(
 pub(super) async fn send_invitation(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
     mut work: Work,
 ) -> Result<StatusCode, Error> {
     service.send_invitation(&mut work, &principal, employee_id).await?;

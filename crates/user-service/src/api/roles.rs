@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chassis::entity::etag;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, Principal, ValidQuery};
+use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, ValidQuery};
 use contracts::access::Permission;
 use eventkit::Work;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Id, location};
+use super::location;
 use crate::domain::role::{ASSIGNMENTS_MAX, Assignment, Role, RoleFields};
 use crate::error::Error;
 use crate::service::Service;
@@ -95,7 +95,7 @@ pub(super) async fn list_roles(
     params(("roleId" = i64, Path, description = "The role's number")),
     responses((status = 200, body = Role, headers(("ETag" = String)))),
 )]
-pub(super) async fn get_role(State(service): State<Service>, Id(role_id): Id) -> Result<Response, Error> {
+pub(super) async fn get_role(State(service): State<Service>, PathId(role_id): PathId) -> Result<Response, Error> {
     let role = service.find_role(role_id).await?;
     Ok((etag(role.version), Json(role)).into_response())
 }
@@ -113,7 +113,7 @@ pub(super) async fn get_role(State(service): State<Service>, Id(role_id): Id) ->
 pub(super) async fn update_role(
     State(service): State<Service>,
     principal: Principal,
-    Id(role_id): Id,
+    PathId(role_id): PathId,
     if_match: IfMatch,
     mut work: Work,
     patch: Patch,
@@ -134,7 +134,7 @@ pub(super) async fn update_role(
 pub(super) async fn delete_role(
     State(service): State<Service>,
     principal: Principal,
-    Id(role_id): Id,
+    PathId(role_id): PathId,
     if_match: IfMatch,
     mut work: Work,
 ) -> Result<StatusCode, Error> {
@@ -157,7 +157,7 @@ pub(super) struct Assignments(#[garde(length(max = ASSIGNMENTS_MAX), dive)] Vec<
 pub(super) async fn get_user_roles(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
 ) -> Result<Response, Error> {
     let (assigned, version) = service.find_assigned(&principal, employee_id).await?;
     Ok((etag(version), Json(assigned)).into_response())
@@ -176,7 +176,7 @@ pub(super) async fn get_user_roles(
 pub(super) async fn put_user_roles(
     State(service): State<Service>,
     principal: Principal,
-    Id(employee_id): Id,
+    PathId(employee_id): PathId,
     if_match: IfMatch,
     mut work: Work,
     Checked(wanted): Checked<Assignments>,

@@ -2,7 +2,7 @@
 
 use chassis::{EntityError, IfMatch, Listing, Page, Patch, Principal, entity};
 use contracts::USER_EVENTS;
-use contracts::access::{Place, Scope};
+use contracts::access::Place;
 use contracts::audit::{Action, Actor, digest};
 use contracts::user::{LogoutReason, UserCreated, UserDeleted, UserUpdated};
 use eventkit::{UnitOfWork, publish_event};
@@ -162,13 +162,7 @@ impl Service {
         listing: &Listing,
         wanted: &Wanted<'_>,
     ) -> Result<Page<Employee>, Error> {
-        let scopes = match principal {
-            Principal::Employee(access) => {
-                let held = access.grants.iter().filter(|grant| grant.permission == READ);
-                held.map(|grant| grant.scope).collect()
-            }
-            _ => vec![Scope::All],
-        };
+        let scopes = principal.scopes(READ);
         Ok(store::employees::list(&self.db, listing, wanted, &scopes).await?)
     }
 
