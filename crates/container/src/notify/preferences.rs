@@ -139,7 +139,11 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_wanted() {
-        assert!([Channel::Email, Channel::Sms, Channel::Push].into_iter().all(|channel| wishes("{}").wants(channel, "user-welcome")));
+        assert!(
+            [Channel::Email, Channel::Sms, Channel::Push]
+                .into_iter()
+                .all(|channel| wishes("{}").wants(channel, "user-welcome"))
+        );
     }
 
     #[test]
