@@ -123,6 +123,17 @@ impl Backbone {
         program::run(&[&own, args].concat()).await
     }
 
+    /// The records of changed data in the audit trail; starts and refusals are in it too.
+    ///
+    /// # Errors
+    /// The trail cannot be listed.
+    pub async fn audited(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let listed = self.run(&["audit", "list", "--limit", "100000", "--format", "json"]).await?;
+        let records = listed.stdout.lines().map(serde_json::from_str);
+        let records = records.collect::<Result<Vec<serde_json::Value>, _>>()?;
+        Ok(records.into_iter().filter(|record| record["eventType"] == "audit.data").collect())
+    }
+
     /// The mails written so far.
     ///
     /// # Errors
