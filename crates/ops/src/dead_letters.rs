@@ -249,10 +249,7 @@ fn marker(letter: &Letter, clock: &Clock) -> Record {
         topic: letter.dead_letter_topic.clone(),
         key: Some(Bytes::from(format!("redriven-{}", letter.offset))),
         value: Some(Bytes::from_static(b"{}")),
-        headers: vec![
-            text(REDRIVEN_OFFSET, letter.offset.to_string()),
-            text(REDRIVEN_AT, clock.now_ms().to_string()),
-        ],
+        headers: vec![text(REDRIVEN_OFFSET, letter.offset.to_string()), text(REDRIVEN_AT, clock.now_ms().to_string())],
         timestamp_ms: None,
     }
 }

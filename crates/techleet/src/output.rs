@@ -29,7 +29,11 @@ pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`line`].
-pub(crate) fn rows<T: Serialize>(format: Format, rows: &[T], table: impl FnOnce() -> Vec<String>) -> anyhow::Result<()> {
+pub(crate) fn rows<T: Serialize>(
+    format: Format,
+    rows: &[T],
+    table: impl FnOnce() -> Vec<String>,
+) -> anyhow::Result<()> {
     let lines = match format {
         Format::Text => table(),
         Format::Json => rows.iter().map(serde_json::to_string).collect::<Result<_, _>>()?,

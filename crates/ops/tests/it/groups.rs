@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Interest, Transport, TopicPartition};
+use eventkit::transport::{Interest, TopicPartition, Transport};
 use ops::Error;
 use ops::groups::{Move, Scope, Target};
 

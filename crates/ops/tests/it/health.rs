@@ -33,10 +33,8 @@ async fn missing_topics_and_wrong_partitions_and_retention_are_found() {
         let spec = NewTopicSpec { name: spec.name, partitions, replicas: None, settings };
         fixture.kafka.create_topic(&spec).await.unwrap();
     }
-    let expected = [
-        "topic user-events: has 1 partitions, not 3",
-        "topic user-events: keeps records for 1000 ms, not 604800000",
-    ];
+    let expected =
+        ["topic user-events: has 1 partitions, not 3", "topic user-events: keeps records for 1000 ms, not 604800000"];
     assert_eq!(wrong(&fixture).await, expected);
 }
 
@@ -63,5 +61,5 @@ async fn a_group_that_lags_without_members_is_wrong() {
     assert!(sample.is_any_behind());
     let findings = check_groups(&sample, &sample, Duration::ZERO);
     assert_eq!(findings[0].status, Status::Wrong);
-    assert_eq!(findings[0].message, "is 1 records behind and nobody reads for it");
+    assert_eq!(findings[0].message, "is behind by 1 and nobody reads for it");
 }

@@ -48,8 +48,7 @@ impl Client {
         properties: &[(String, String)],
     ) -> anyhow::Result<Self> {
         let mut config: KafkaConfig = settings.section("kafka")?;
-        config.brokers =
-            bootstrap_server.ok_or_else(|| failed("--bootstrap-server must be specified"))?.to_owned();
+        config.brokers = bootstrap_server.ok_or_else(|| failed("--bootstrap-server must be specified"))?.to_owned();
         let mut client = Self { config, overrides: Vec::new() };
         let mut all = match file {
             Some(path) => read_properties(path)?,
@@ -115,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_login_module_gives_user_and_password() {
-        let options = r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="an" password="p=\";"#;
+        let options =
+            r#"org.apache.kafka.common.security.plain.PlainLoginModule required username="an" password="p=\";"#;
         assert_eq!(quoted(options, "username").as_deref(), Some("an"));
         assert_eq!(quoted(options, "nothing"), None);
     }

@@ -128,8 +128,7 @@ pub(super) async fn run(settings: &Settings, options: Options) -> anyhow::Result
     if options.reset_offsets && options.topic.is_empty() && !options.all_topics && options.from_file.is_none() {
         return Err(failed("One of the reset scopes should be defined: --all-topics, --topic."));
     }
-    let client =
-        Client::new(settings, options.bootstrap_server.as_deref(), options.command_config.as_deref(), &[])?;
+    let client = Client::new(settings, options.bootstrap_server.as_deref(), options.command_config.as_deref(), &[])?;
     let kafka = client.connect().await?;
     match act(&kafka, &options).await {
         Err(error) if !is_closed_pipe(&error) && !is_unreachable(&error) => {
@@ -342,10 +341,8 @@ fn imported(text: &str, group: &str) -> anyhow::Result<BTreeMap<TopicPartition, 
         };
         if owner == group {
             let number = || format!("line {}: partition and offset are numbers", index + 1);
-            let place = TopicPartition {
-                topic: (*topic).to_owned(),
-                partition: partition.parse().with_context(number)?,
-            };
+            let place =
+                TopicPartition { topic: (*topic).to_owned(), partition: partition.parse().with_context(number)? };
             offsets.insert(place, offset.parse().with_context(number)?);
         }
     }

@@ -40,7 +40,12 @@ pub(super) fn members(group: &Description, verbose: bool) -> anyhow::Result<()> 
     let mut columns: Vec<Column> =
         vec![("GROUP", 15), ("CONSUMER-ID", 15), ("HOST", 15), ("CLIENT-ID", 15), ("#PARTITIONS", 15)];
     if verbose {
-        columns.extend([("CURRENT-EPOCH", 15), ("CURRENT-ASSIGNMENT", 20), ("TARGET-EPOCH", 15), ("TARGET-ASSIGNMENT", 20)]);
+        columns.extend([
+            ("CURRENT-EPOCH", 15),
+            ("CURRENT-ASSIGNMENT", 20),
+            ("TARGET-EPOCH", 15),
+            ("TARGET-ASSIGNMENT", 20),
+        ]);
     }
     let rows: Vec<Vec<String>> = group
         .members

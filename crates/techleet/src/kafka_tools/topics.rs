@@ -15,8 +15,7 @@ use super::{failed, told};
 use crate::exit::is_unreachable;
 use crate::output;
 
-const ONE_ACTION: &str =
-    "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
+const ONE_ACTION: &str = "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
 const NAME_WARNING: &str = "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') \
                             could collide. To avoid issues it is best to use either, but not both.";
 
@@ -97,8 +96,7 @@ pub(super) async fn run(settings: &Settings, options: Options) -> anyhow::Result
     if options.topic.is_none() && (options.create || options.alter || options.delete) {
         return Err(failed("Missing required argument \"[topic]\""));
     }
-    let client =
-        Client::new(settings, options.bootstrap_server.as_deref(), options.command_config.as_deref(), &[])?;
+    let client = Client::new(settings, options.bootstrap_server.as_deref(), options.command_config.as_deref(), &[])?;
     let kafka = client.connect().await?;
     match act(&kafka, &options).await {
         Err(error) if !is_closed_pipe_or_unreachable(&error) => {
@@ -201,8 +199,7 @@ async fn describe(kafka: &Kafka, topics: &[&Topic], options: &Options) -> anyhow
             continue;
         }
         let min_in_sync = settings.iter().find(|setting| setting.name == "min.insync.replicas");
-        let min_in_sync: usize =
-            min_in_sync.and_then(|setting| setting.value.as_ref()?.parse().ok()).unwrap_or(1);
+        let min_in_sync: usize = min_in_sync.and_then(|setting| setting.value.as_ref()?.parse().ok()).unwrap_or(1);
         for partition in &topic.partitions {
             if !filters_partitions || is_wanted(partition, min_in_sync, options) {
                 output::line(&partition_line(&topic.name, partition))?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::admin::{ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
@@ -133,17 +135,17 @@ impl KafkaAdmin {
             let resources: Vec<_> = some.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
             let answers = self.client.describe_configs(&resources, &options()).await;
             for answer in answers.map_err(|error| failed("ask for settings of topics", error))? {
-                let resource = answer
-                    .map_err(|code| failed("ask for settings of topics", KafkaError::AdminOp(code)))?;
+                let resource =
+                    answer.map_err(|code| failed("ask for settings of topics", KafkaError::AdminOp(code)))?;
                 let OwnedResourceSpecifier::Topic(topic) = resource.specifier else { continue };
                 let settings = resource.entries.into_iter().map(|entry| Setting {
                     name: entry.name,
                     value: entry.value,
                     source: match entry.source {
                         ConfigSource::DynamicTopic => SettingSource::Topic,
-                        ConfigSource::DynamicBroker | ConfigSource::DynamicDefaultBroker | ConfigSource::StaticBroker => {
-                            SettingSource::Broker
-                        }
+                        ConfigSource::DynamicBroker
+                        | ConfigSource::DynamicDefaultBroker
+                        | ConfigSource::StaticBroker => SettingSource::Broker,
                         ConfigSource::Default | ConfigSource::Unknown => SettingSource::Default,
                     },
                 });
