@@ -67,7 +67,12 @@ impl House {
         let container = Container::new(&config, folder.path(), db.clone(), Clock::system()).unwrap();
         let publisher = EventPublisher::new(db, "container", Clock::system());
         let transport = Arc::new(MemoryTransport::new());
-        let retry = RetryPolicy { attempts_max: 3, initial: Duration::from_millis(1), max: Duration::from_millis(5) };
+        let retry = RetryPolicy {
+            attempts_max: 3,
+            initial: Duration::from_millis(1),
+            max: Duration::from_millis(5),
+            ..RetryPolicy::default()
+        };
         let consumers = container.consumers(|group| Consumer::new(group).retry(retry).dead_letters());
         let start = |consumer: Consumer| consumer.start(publisher.clone(), transport.clone());
         let consumers = consumers.into_iter().map(start).collect();

@@ -61,5 +61,5 @@ async fn a_group_that_lags_without_members_is_wrong() {
     assert!(sample.is_any_behind());
     let findings = check_groups(&sample, &sample, Duration::ZERO);
     assert_eq!(findings[0].status, Status::Wrong);
-    assert_eq!(findings[0].message, "is 1 records behind and nobody reads for it");
+    assert_eq!(findings[0].message, "is behind by 1 and nobody reads for it");
 }
