@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
+use crate::server::keeper::Pace;
 use crate::server::{Shared, keeper, listener};
 use crate::txns::coordinator::{Coordinator as Transactions, Parts};
 
@@ -102,9 +103,7 @@ impl Broker {
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
             config: Arc::clone(&config),
         });
-        let checkpoint_every = Duration::from_millis(config.checkpoint_interval_ms);
-        let retention_every = Duration::from_millis(config.retention_check_interval_ms);
-        tasks.spawn(keeper::run(catalog, checkpoint_every, retention_every, stop.clone()));
+        tasks.spawn(keeper::run(catalog, Pace::of(&config), stop.clone()));
         tasks.spawn(listener::run(tcp, Arc::clone(&shared), tasks.clone()));
         tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");
         Ok(Self { shared, address, tasks, lock, _stop_on_drop: stop.drop_guard() })

@@ -62,6 +62,8 @@ pub(crate) struct State {
     pub(crate) producers: Producers,
     /// Transactions whose markers are not on stable storage yet.
     pub(crate) ending: Vec<Ending>,
+    /// Offset up to which compaction has been.
+    pub(crate) cleaned_to: i64,
     /// A sync failed: what is on stable storage is unknown, nothing more is taken.
     pub(crate) failed: bool,
     pub(crate) deleted: bool,
@@ -131,6 +133,7 @@ impl State {
             synced_size,
             producers,
             ending: Vec::new(),
+            cleaned_to: 0,
             failed: false,
             deleted: false,
             syncing: false,
@@ -280,7 +283,7 @@ impl Partition {
         if let Some(active) = state.segments.last_mut() {
             active.note(&header, now);
         }
-        let marker = if header.is_control() { control::marker_of(&patched, &header) } else { None };
+        let marker = header.is_control().then(|| control::marker_of(&patched, &header)).flatten();
         state.note_producer(&header, marker, now, self.env.producers_max);
         state.end = header.next_offset();
         state.bytes_since_point += header.total_bytes();
@@ -464,7 +467,8 @@ impl Partition {
         self.waiters.wake();
     }
 
-    fn fail(&self, state: &mut State) {
+    /// Takes nothing more until the next start.
+    pub(crate) fn fail(&self, state: &mut State) {
         if !state.failed {
             state.failed = true;
             metrics::gauge!(names::FAILED_PARTITIONS).increment(1);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 
-use crate::log::disk::replace_file;
+use crate::log::disk::{replace_file, sync_dir};
 use crate::log::producers::Producers;
 use crate::log::transactions::{self, Aborted};
 
@@ -89,6 +89,17 @@ impl Point {
         }
         Ok(None)
     }
+}
+
+/// Removes the points of segments below `base`.
+pub(crate) fn remove_below(dir: &Path, base: i64) -> io::Result<()> {
+    for path in list(dir)? {
+        let offset = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<i64>().ok());
+        if offset.is_none_or(|offset| offset < base) {
+            fs::remove_file(path)?;
+        }
+    }
+    sync_dir(dir)
 }
 
 /// Point files, oldest first.

@@ -84,7 +84,7 @@ impl Partition {
         at_least_one: bool,
         isolation: Isolation,
     ) -> Result<Read, ReadError> {
-        let (offsets, place) = {
+        let (offsets, place, mut aborted) = {
             let state = self.state();
             if state.deleted {
                 return Err(ReadError::Deleted);
@@ -96,7 +96,15 @@ impl Partition {
             if offset >= isolation.end(&offsets) {
                 return Ok(Read { offsets, records: Bytes::new(), aborted: Vec::new() });
             }
-            (offsets, self.place(&state, offset))
+            // Together with the place: compaction replaces the files and forgets the transactions in one step.
+            let aborted = match isolation {
+                Isolation::Committed => state.aborted_between(offset, offsets.last_stable),
+                Isolation::Everything => Vec::new(),
+            };
+            if state.failed && self.place(&state, offset).is_err() {
+                return Err(ReadError::Storage(io::Error::other("the partition failed")));
+            }
+            (offsets, self.place(&state, offset), aborted)
         };
         let place = match place {
             Ok(place) => place,
@@ -108,10 +116,7 @@ impl Partition {
         let wanted = Wanted { bytes_max, at_least_one, end: isolation.end(&offsets) };
         let (records, next) = self.take_batches(&place, position, &header, wanted)?;
         metrics::counter!(names::FETCHED_BYTES).increment(records.len() as u64);
-        let aborted = match isolation {
-            Isolation::Committed if !records.is_empty() => self.state().aborted_between(header.base_offset, next),
-            _ => Vec::new(),
-        };
+        aborted.retain(|aborted| aborted.first_offset < next);
         Ok(Read { offsets, records, aborted })
     }
 

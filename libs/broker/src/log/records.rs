@@ -94,7 +94,7 @@ pub(crate) fn split_batches(mut run: Bytes) -> Vec<(Header, Bytes)> {
     batches
 }
 
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (head, tail) = bytes.split_at_checked(count)?;
     *bytes = tail;
     Some(head)
@@ -107,7 +107,7 @@ fn bytes<'a>(from: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     }
 }
 
-fn varint(from: &mut &[u8]) -> Option<i64> {
+pub(crate) fn varint(from: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = take(from, 1)?[0];
@@ -119,7 +119,7 @@ fn varint(from: &mut &[u8]) -> Option<i64> {
     None
 }
 
-fn put_varint(to: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_varint(to: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         to.push((rest & 0x7f) as u8 | 0x80);

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::log::batch::Header;
 use crate::log::checkpoint::Known;
+use crate::log::compact;
 use crate::log::control::{self, Marker};
 use crate::log::disk::{Disk, sync_dir};
 use crate::log::index::{Index, Summary};
@@ -61,6 +62,9 @@ impl Progress {
 impl Recovery<'_> {
     /// The partition's state, with everything below its end on stable storage.
     pub(crate) fn run(self) -> io::Result<State> {
+        if self.dir.exists() {
+            compact::settle(self.dir)?;
+        }
         let bases = segment::list(self.dir)?;
         let synced = self.known.map_or(0, |known| known.synced);
         if bases.is_empty() {
@@ -153,7 +157,8 @@ impl Recovery<'_> {
                     let time =
                         if header.max_timestamp >= 0 { header.max_timestamp.min(self.now_ms) } else { self.now_ms };
                     segment.note(&header, time);
-                    let marker = if header.is_control() { marker_at(&file, position, &header)? } else { None };
+                    let is_marker = header.is_control() && !header.is_placeholder();
+                    let marker = if is_marker { marker_at(&file, position, &header)? } else { None };
                     progress.note(&mut segment, &header, marker, self.now_ms, self.producers_max);
                 }
                 Step::Damaged { position, from_offset, resumes } if position < floor => {
@@ -259,7 +264,9 @@ impl Recovery<'_> {
             }
         }
         let log_start = self.known.map_or(0, |known| known.log_start).max(first).min(progress.end);
-        Ok(State::recovered(progress.segments, log_start, progress.end, progress.producers))
+        let mut state = State::recovered(progress.segments, log_start, progress.end, progress.producers);
+        state.cleaned_to = compact::load_cleaned(self.dir).min(state.end);
+        Ok(state)
     }
 
     fn remove_segment(&self, base: i64) -> io::Result<()> {

@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 mod admin;
+mod compaction;
 mod compression;
 mod durability;
 mod fetching;

@@ -15,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::Topic;
 use crate::log::batch::{Header, Invalid, check_produced};
+use crate::log::clean::has_keys;
 use crate::log::partition::{AppendError, Appended, Partition};
 use crate::server::api::{Api, Handle, append_code, chain, text};
 use crate::server::connection::{Call, Outcome};
@@ -125,6 +126,9 @@ fn check_batch(version: i16, topic: &Topic, part: &PartitionProduceData) -> Step
     };
     if header.is_zstd() && version < ZSTD_SINCE {
         return refuse(ResponseError::UnsupportedCompressionType, "zstd needs produce version 7");
+    }
+    if partition.config().compacts && !has_keys(&batch, &header) {
+        return refuse(ResponseError::InvalidRecord, "a compacted topic takes only records with keys");
     }
     if header.is_transactional() && header.producer_id < 0 {
         return refuse(ResponseError::InvalidRecord, "a transactional batch needs a producer id");

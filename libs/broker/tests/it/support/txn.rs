@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 
 use super::Running;
-use super::batch::{Stamp, stamped};
+use super::batch::{Stamp, keyed, stamped};
 use super::wire::{Wire, produce_request, text, topic_name};
 
 /// Produce in the first version that adds partitions to transactions by itself, before topics are named by id.
@@ -76,6 +76,16 @@ impl Txn {
     /// Produces one record to partition 0 of a topic that was added.
     pub(crate) async fn produce(&mut self, topic: &str, value: &str) -> i16 {
         let batch = self.batch(value);
+        let code = self.wire.produce_in(Some(&self.id), topic, 0, batch).await.error_code;
+        self.sequence += i32::from(code == 0);
+        code
+    }
+
+    /// Produces one record with a key to partition 0 of a topic that was added.
+    pub(crate) async fn produce_keyed(&mut self, topic: &str, key: &str, value: &str) -> i16 {
+        let (producer_id, producer_epoch, sequence) = (self.producer_id, self.epoch, self.sequence);
+        let stamp = Stamp { producer_id, producer_epoch, sequence, transactional: true, ..Stamp::default() };
+        let batch = keyed(stamp, &[(Some(key), Some(value))]);
         let code = self.wire.produce_in(Some(&self.id), topic, 0, batch).await.error_code;
         self.sequence += i32::from(code == 0);
         code
