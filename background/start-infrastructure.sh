@@ -365,8 +365,9 @@ main() {
         start | stop | status | logs | reset) ;;
         *) fail "unknown command $COMMAND; see $0 --help" ;;
     esac
-    if [[ $STATE_DIR != /* ]]; then
-        STATE_DIR=$PWD/$STATE_DIR
+    if [[ -d $STATE_DIR ]]; then
+        # Processes are recognised by this path, so that it is always written in one way.
+        STATE_DIR=$(cd "$STATE_DIR" && pwd)
     fi
     complete_settings
     LIBRARY_DIR=${INFRASTRUCTURE_LIBRARY_DIR:-$STATE_DIR/lib}

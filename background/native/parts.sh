@@ -162,7 +162,7 @@ answers_kafka() {
         # Length 10; ApiVersions (18), version 0; request 1; no client's name.
         printf '\0\0\0\012\0\022\0\0\0\0\0\001\377\377' >&3
         # The first byte of the answer's length is 0, which bash reads as the end of an empty text.
-        IFS= read -r -t 5 -d '' -n 1 <&3
+        IFS= read -r -t 5 -n1 -d '' _ <&3
     ) 2>/dev/null
 }
 
