@@ -352,6 +352,7 @@ async fn append(work: &mut UnitOfWork, record: &Record, actor: &str) -> Result<(
 #[cfg(test)]
 mod tests {
     use contracts::audit::{Action, Incident, Occurrence};
+    use eventkit::transport::{ConsumedRecord, Record};
     use eventkit::{Clock, Envelope, EventPublisher, Origin};
     use tempfile::TempDir;
 
@@ -383,15 +384,16 @@ mod tests {
         async fn chain<E: Audited>(&self, number: i64, event: E) {
             let mut envelope = Envelope::of(&event).unwrap();
             envelope.timestamp = Some(Timestamp::from_second(number).unwrap());
-            let received = Received {
-                envelope,
-                event,
-                identity: format!("event-{number}"),
-                key: None,
+            envelope.event_id = Some(format!("event-{number}"));
+            let record = Record {
                 topic: "audit-events".to_owned(),
-                partition: 0,
-                offset: number,
+                key: None,
+                value: Some(envelope.write().unwrap().into()),
+                headers: Vec::new(),
+                timestamp_ms: None,
             };
+            let record = ConsumedRecord { record, partition: 0, offset: number };
+            let received = eventkit::testing::received::<E>("container-audit", &record).unwrap();
             let mut work = self.publisher.begin(Origin::default());
             AuditTrail.handle(&received, &mut work).await.unwrap();
             work.commit().await.unwrap();
