@@ -179,7 +179,13 @@ impl Backbone {
 pub fn command(data_dir: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(program::path()?);
     command.arg("--data-dir").arg(data_dir);
-    for key in ["broker.listen", "user_service.listen", "container.listen"] {
+    for key in [
+        "broker.listen",
+        "user_service.listen",
+        "company_service.listen",
+        "recruitment_service.listen",
+        "container.listen",
+    ] {
         command.arg("--set").arg(format!("{key}=127.0.0.1:0"));
     }
     command.arg("up").stdin(Stdio::null()).kill_on_drop(true);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use contracts::recruitment::ApplicationStatus;
 use demo::story::Told;
 use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
@@ -65,15 +66,27 @@ fn expected_mails(stories: &[Told]) -> Vec<(&'static str, usize)> {
     let events: Vec<&str> = stories.iter().flat_map(|told| told.ledger.expected().into_values().flatten()).collect();
     let count = |event_type: &str| events.iter().filter(|event| **event == event_type).count();
     let interviews: usize = stories.iter().map(|told| told.hired.len()).sum();
+    let ended = |end: ApplicationStatus| {
+        let applications = stories.iter().flat_map(|told| &told.applications);
+        applications.filter(|application| application.end == end).count()
+    };
+    let (hired, rejected) = (ended(ApplicationStatus::Hired), ended(ApplicationStatus::Rejected));
     vec![
+        ("application-screening", hired + rejected),
+        ("application-interviewing", hired),
+        ("application-offer", hired),
+        ("application-hired", hired),
+        ("application-rejected", rejected),
+        ("application-withdrawn", ended(ApplicationStatus::Withdrawn)),
         ("user-welcome", count("user.created")),
         ("user-invitation", count("user.created")),
-        ("user-new-device", count("user.login")),
+        ("login-new-device", count("user.login")),
         ("application-received", count("application.submitted")),
-        ("application-reviewed", count("application.reviewed")),
         ("application-for-manager", count("application.submitted")),
         // The candidate and the one interviewer of each.
         ("interview-scheduled", 2 * interviews),
+        // It lay ahead when the candidate was hired.
+        ("interview-cancelled", 2 * interviews),
     ]
 }
 

@@ -21,8 +21,8 @@ pub struct Operation {
     pub path: String,
     /// `public`, `logged-in`, `operator` or a permission.
     pub access: String,
-    /// The names of its path parameters.
-    pub path_parameters: Vec<String>,
+    /// Its path parameters: names, and the first of the words that it may be, where there are only some.
+    pub path_parameters: Vec<(String, Option<String>)>,
     /// Its query parameters: names and schemas.
     pub query_parameters: Vec<(String, Value)>,
     /// The properties of its JSON body, references resolved; `None` without a body or where it is no object.
@@ -69,7 +69,7 @@ impl Described {
             method: method.to_uppercase(),
             path: path.to_owned(),
             access: operation["x-access"].as_str().with_context(|| format!("{method} {path}: x-access"))?.to_owned(),
-            path_parameters: of_kind("path").map(|(name, _)| name).collect(),
+            path_parameters: of_kind("path").map(|(name, schema)| (name, self.first_word(&schema))).collect(),
             query_parameters: of_kind("query").collect(),
             body: schema.and_then(|schema| self.resolve(schema)["properties"].as_object().cloned()),
         })
@@ -85,6 +85,10 @@ impl Described {
             }
         }
         schema
+    }
+
+    fn first_word(&self, schema: &Value) -> Option<String> {
+        self.resolve(schema)["enum"][0].as_str().map(str::to_owned)
     }
 
     /// The JSON types that a schema takes; empty where it does not say.
@@ -105,8 +109,10 @@ impl Described {
 }
 
 impl Operation {
-    /// Its path with every parameter replaced by `value`.
+    /// Its path with every parameter replaced by `value`, or by a word that it may be.
     pub fn path_with(&self, value: &str) -> String {
-        self.path_parameters.iter().fold(self.path.clone(), |path, name| path.replace(&format!("{{{name}}}"), value))
+        self.path_parameters.iter().fold(self.path.clone(), |path, (name, word)| {
+            path.replace(&format!("{{{name}}}"), word.as_deref().unwrap_or(value))
+        })
     }
 }

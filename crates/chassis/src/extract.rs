@@ -32,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
         let body = Bytes::from_request(request, state).await.map_err(unread_body)?;
         refuse_nul(&body)?;
         let mut json = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(json_problem)?;
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| json_problem(error, &body))?;
         json.end().map_err(|error| syntax_problem(&error))?;
         Ok(Self(value))
     }
@@ -122,11 +122,14 @@ fn unread_body(rejection: BytesRejection) -> Problem {
     }
 }
 
-fn json_problem(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn json_problem(error: serde_path_to_error::Error<serde_json::Error>, body: &[u8]) -> Problem {
     let path = error.path().to_string();
     let inner = error.into_inner();
-    if !inner.is_data() {
-        return syntax_problem(&inner);
+    // Some kinds of value where another was wanted are told as errors of syntax, though the text is JSON.
+    if !inner.is_data()
+        && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body)
+    {
+        return syntax_problem(&error);
     }
     let (field, message) = located(&path, &inner);
     Problem::new(ErrorCode::ValidationFailed).field(field, message)

@@ -192,10 +192,8 @@ async fn join(
     let person = json!({"firstName": "Demo", "lastName": "Person", "email": email});
     let id = operator.post(&format!("{users}/api/v1/users"), person).await?.id("employeeId")?;
     ledger.user(id, "user.created");
-    if let Some(role) = role {
-        let roles = json!([{"role": role, "scope": {"type": "all"}}]);
-        operator.put(&format!("{users}/api/v1/users/{id}/roles"), roles).await?;
-    }
+    let roles: Vec<Value> = role.iter().map(|role| json!({"role": role, "scope": {"type": "all"}})).collect();
+    operator.put(&format!("{users}/api/v1/users/{id}/roles"), Value::Array(roles)).await?;
     become_active(operator, users, invitations, ledger, id).await?;
     let client = operator.log_in(users, &email, PASSWORD).await?;
     ledger.user(id, "user.login");

@@ -38,7 +38,13 @@ async fn a_data_directory_in_use_is_refused_with_the_way_out() {
 async fn a_taken_port_is_refused_with_the_way_out() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    for key in ["broker.listen", "user_service.listen", "container.listen"] {
+    for key in [
+        "broker.listen",
+        "user_service.listen",
+        "company_service.listen",
+        "recruitment_service.listen",
+        "container.listen",
+    ] {
         let data_dir = tempfile::tempdir().unwrap();
         let mut command = command(data_dir.path()).unwrap();
         let refused = command.arg("--set").arg(format!("{key}={address}")).output().await.unwrap();
