@@ -131,7 +131,11 @@ impl Backbone {
         let listed = self.run(&["audit", "list", "--limit", "100000", "--format", "json"]).await?;
         let records = listed.stdout.lines().map(serde_json::from_str);
         let records = records.collect::<Result<Vec<serde_json::Value>, _>>()?;
-        Ok(records.into_iter().filter(|record| record["eventType"] == "audit.data").collect())
+        let is_creation = |record: &serde_json::Value| {
+            let entity = record["entity"].as_str().unwrap_or_default();
+            entity.starts_with("user-") && record["envelope"]["data"]["action"] == "create"
+        };
+        Ok(records.into_iter().filter(is_creation).collect())
     }
 
     /// The mails written so far.

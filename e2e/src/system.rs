@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use demo::Addresses;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -19,6 +20,10 @@ use crate::program::{self, Ran};
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(60);
+
+/// The ports that systems are given.
+const PORT_FIRST: u16 = 20_000;
+const PORTS_COUNT: u16 = 10_000;
 
 /// The broker's process when parts run apart.
 pub const BROKER: &str = "broker";
@@ -129,7 +134,7 @@ impl System {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for process in self.processes().into_iter().rev() {
             let status = self.end(process, Signal::INT).await?;
-            anyhow::ensure!(status.success(), "{process} ended with {status}");
+            ensure!(status.success(), "{process} ended with {status}");
         }
         Ok(())
     }
@@ -217,10 +222,23 @@ impl System {
     }
 }
 
-/// Ports that nobody listens on; all are held until the last is found, so that no two are the same.
+/// Ports that nobody listens on and nobody else is given: the system must find them free again after each kill, so they
+/// are below those that the operating system gives to connections, and no two systems of a test run share one.
 fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
     let names = PARTS.iter().map(|(part, _)| *part).chain([BROKER]);
-    let held: Vec<_> =
-        names.map(|name| anyhow::Ok((name, TcpListener::bind("127.0.0.1:0")?))).collect::<Result<_, _>>()?;
-    held.iter().map(|(name, listener)| Ok((*name, listener.local_addr()?))).collect()
+    names.map(|name| Ok((name, free_port()?))).collect()
+}
+
+fn free_port() -> anyhow::Result<SocketAddr> {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    // Test runs of several processes begin in different places.
+    let first = u16::try_from(std::process::id() % u32::from(PORTS_COUNT))?;
+    loop {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        ensure!(tried < PORTS_COUNT, "no port is free from {PORT_FIRST} on");
+        let address = SocketAddr::from(([127, 0, 0, 1], PORT_FIRST + (first + tried) % PORTS_COUNT));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
 }

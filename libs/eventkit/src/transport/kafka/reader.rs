@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -121,9 +121,15 @@ impl KafkaReader {
     /// # Errors
     /// [`Error::Transport`] when reading failed for good.
     pub fn next(&self, wait: Duration) -> Result<Option<ConsumedRecord>> {
-        match self.next_or_end(wait)? {
-            Next::Record(record) => Ok(Some(record)),
-            Next::Nothing | Next::End => Ok(None),
+        let give_up_at = Instant::now() + wait;
+        loop {
+            let left = give_up_at.saturating_duration_since(Instant::now());
+            match self.next_or_end(left)? {
+                Next::Record(record) => return Ok(Some(record)),
+                // The end of what is there now says nothing of what may come.
+                Next::Nothing | Next::End if left.is_zero() => return Ok(None),
+                Next::Nothing | Next::End => {}
+            }
         }
     }
 
