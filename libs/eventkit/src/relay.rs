@@ -135,7 +135,8 @@ impl Relay {
                     self.config.backoff.delay(failures)
                 }
             };
-            if *stopping.borrow() {
+            // What an open transaction hides was stored all the same: a stop waits for it, as long as it may.
+            if *stopping.borrow() && (failures > 0 || !self.horizon.is_held_back()) {
                 return;
             }
             tokio::select! {
