@@ -163,7 +163,7 @@ impl Relay {
             self.gauge_oldest(0);
             return Ok(Round::Idle);
         };
-        let newly_held = self.publish_or_hold(events).await?;
+        let newly_held = self.publish_or_hold(*position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
             self.leased_until = None;
