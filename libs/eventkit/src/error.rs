@@ -65,6 +65,21 @@ pub enum Error {
         /// What the transport's client said.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A transaction that is still open hides which stored events are complete.
+    #[error("an open transaction holds back what was stored after it began")]
+    HeldBack,
+    /// A projection could not apply an event.
+    #[error("projection {name} could not apply the event at position {position}")]
+    Projection {
+        /// The projection.
+        name: &'static str,
+        /// The event's position in the store.
+        position: i64,
+        /// Whether the same may succeed later.
+        transient: bool,
+        /// Why.
+        source: Box<HandlerError>,
+    },
     /// The event that is being handled has had its effect already; a handler passes this on.
     #[error("event was handled before")]
     AlreadyHandled,
@@ -78,7 +93,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => error.is_transient(),
-            Self::Transport { transient, .. } => *transient,
+            Self::Transport { transient, .. } | Self::Projection { transient, .. } => *transient,
+            Self::HeldBack => true,
             Self::Encode { .. }
             | Self::Decode { .. }
             | Self::NewerSchema { .. }

@@ -73,22 +73,26 @@ static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
 /// Those of the database.
 pub(crate) async fn record_all(tx: &mut Tx, handlings: &[Handling], now_ms: i64) -> Result<Vec<bool>> {
     let (whole, rest) = handlings.as_chunks::<ROWS_PER_INSERT>();
-    let mut new = HashSet::with_capacity(handlings.len());
+    let mut is_new = Vec::with_capacity(handlings.len());
     for chunk in whole {
         let values: Vec<Value> =
             chunk.iter().flat_map(|of| params![&*of.group, of.handler, of.identity.as_str(), now_ms]).collect();
-        for row in tx.query(&INSERT_MANY, &values).await? {
+        let rows = tx.query(&INSERT_MANY, &values).await?;
+        if rows.len() == chunk.len() {
+            is_new.extend([true; ROWS_PER_INSERT]);
+            continue;
+        }
+        let mut new = HashSet::with_capacity(rows.len());
+        for row in rows {
             new.insert((row.get::<String>("handler")?, row.get::<String>("event_identity")?));
         }
+        // Taken out, so that the second of two alike is none.
+        is_new.extend(chunk.iter().map(|of| new.remove(&(of.handler.to_owned(), of.identity.clone()))));
     }
     for handling in rest {
-        if handling.record(tx, now_ms).await? {
-            new.insert((handling.handler.to_owned(), handling.identity.clone()));
-        }
+        is_new.push(handling.record(tx, now_ms).await?);
     }
-    // Taken out, so that the second of two alike is none.
-    let is_new = handlings.iter().map(|of| new.remove(&(of.handler.to_owned(), of.identity.clone())));
-    Ok(is_new.collect())
+    Ok(is_new)
 }
 
 /// Forgets up to `limit` handlings of a group that are older than `before_ms`, the oldest first; answers how many.

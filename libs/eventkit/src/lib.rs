@@ -47,6 +47,7 @@
 //! - [`event`], [`envelope`]: what an event is, and how it looks on the wire.
 //! - [`publish`], [`layer`]: units of work, publishing inside them, one unit a request.
 //! - [`outbox`], [`relay`]: the event store, and the way from it to Kafka.
+//! - [`replay`], [`projection`]: stored events once more, and tables made from them.
 //! - [`consume`], [`inbox`], [`retry`], [`dead_letter`], [`parking`]: handlers, once each, in order per key.
 //! - [`transport`]: Kafka, and memory for tests; [`testing`]: the suites that state their contract.
 //!
@@ -68,8 +69,10 @@ pub mod layer;
 pub mod metrics;
 pub mod outbox;
 pub mod parking;
+pub mod projection;
 pub mod publish;
 pub mod relay;
+pub mod replay;
 pub mod retry;
 pub mod testing;
 pub mod transport;

@@ -5,19 +5,31 @@
 //! order is commit order; `position` grows, but on PostgreSQL a lower position may commit later, which is why a
 //! reader stays below [`Horizon`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use db::{Db, Dialect, Migration, Row, Tx, params};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::envelope::{EventFacts, cloud_events_headers};
 use crate::error::{Error, Result};
 use crate::transport::Record;
+
+/// How long [`Horizon::settle`] waits for open transactions, and how often it looks.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+const SETTLE_POLL: Duration = Duration::from_millis(5);
 
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") },
     Migration { version: 2, name: "parked_events", sql: include_str!("../migrations/2_parked_events.sql") },
     Migration { version: 3, name: "inbox_age", sql: include_str!("../migrations/3_inbox_age.sql") },
     Migration { version: 4, name: "held_events", sql: include_str!("../migrations/4_held_events.sql") },
+    Migration {
+        version: 5,
+        name: "projection_positions",
+        sql: include_str!("../migrations/5_projection_positions.sql"),
+    },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -222,6 +234,26 @@ impl Horizon {
             self.probe = None;
         }
         Ok(self.reached)
+    }
+
+    /// A horizon up to what was stored when it was asked for: waits for the transactions that are open then.
+    ///
+    /// # Errors
+    /// [`Error::HeldBack`] when one of them is still open after a while; those of the database.
+    pub async fn settle(db: &Db) -> Result<i64> {
+        let mut horizon = Self::default();
+        let give_up = Instant::now() + SETTLE_MAX;
+        loop {
+            let reached = horizon.advance(db).await?;
+            // The first probe was taken when it was asked for; later ones are of no concern.
+            if reached > 0 || !horizon.is_held_back() {
+                return Ok(reached);
+            }
+            if Instant::now() >= give_up {
+                return Err(Error::HeldBack);
+            }
+            tokio::time::sleep(SETTLE_POLL).await;
+        }
     }
 
     /// Whether a transaction that is still open holds the horizon back, so that it is worth asking again soon.

@@ -1,5 +1,6 @@
 //! How a service says that something happened: inside the unit of work that made it so.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use db::{Commit, Db, Row, Tx, Value};
@@ -34,7 +35,15 @@ impl EventPublisher {
 
     /// A unit of work; the database is not touched before the first statement or event.
     pub fn begin(&self, origin: Origin) -> UnitOfWork {
-        UnitOfWork { publisher: self.clone(), origin, handling: None, tx: None, begun: Arc::default(), appended: 0 }
+        UnitOfWork {
+            publisher: self.clone(),
+            origin,
+            handling: None,
+            tx: None,
+            begun: Arc::default(),
+            batch: HashMap::new(),
+            appended: 0,
+        }
     }
 
     /// A unit of work in which an event is handled: it begins with its inbox row, and events published in it have ids
@@ -99,6 +108,8 @@ pub struct UnitOfWork {
     tx: Option<Tx>,
     /// Which transaction it is: another one after a handler undid what it had done.
     begun: Arc<()>,
+    /// The events of a batch that is being handled, by identity.
+    batch: HashMap<String, (Origin, Handling)>,
     appended: usize,
 }
 
@@ -225,12 +236,27 @@ impl UnitOfWork {
         Ok(event_id)
     }
 
-    /// Makes what is published from here on follow from this event: for handlers of batches, and for units that
-    /// several handlers share.
+    /// Makes what is published from here on follow from this event of the batch that is being handled.
     pub fn attribute_to<E>(&mut self, received: &Received<E>) {
-        self.origin = received.origin.clone();
-        self.handling = Some(received.handling.clone());
+        if let Some((origin, handling)) = self.batch.get(&received.identity).cloned() {
+            self.attribute(origin, handling);
+        }
+    }
+
+    /// Makes what is published from here on follow from this handling.
+    pub(crate) fn attribute(&mut self, origin: Origin, handling: Handling) {
+        self.origin = origin;
+        self.handling = Some(handling);
         self.appended = 0;
+    }
+
+    /// Tells which events are being handled together; the first is the cause until [`Self::attribute_to`] names another.
+    pub(crate) fn handles_together(&mut self, causes: Vec<(Origin, Handling)>) {
+        if let Some((origin, handling)) = causes.first().cloned() {
+            self.attribute(origin, handling);
+        }
+        let by_identity = causes.into_iter().map(|(origin, handling)| (handling.identity.clone(), (origin, handling)));
+        self.batch = by_identity.collect();
     }
 
     /// A mark that stays the same for as long as its transaction does.

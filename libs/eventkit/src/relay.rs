@@ -135,7 +135,8 @@ impl Relay {
                     self.config.backoff.delay(failures)
                 }
             };
-            if *stopping.borrow() {
+            // What an open transaction hides was stored all the same: a stop waits for it, as long as it may.
+            if *stopping.borrow() && (failures > 0 || !self.horizon.is_held_back()) {
                 return;
             }
             tokio::select! {
@@ -162,7 +163,7 @@ impl Relay {
             self.gauge_oldest(0);
             return Ok(Round::Idle);
         };
-        let newly_held = self.publish_or_hold(events).await?;
+        let newly_held = self.publish_or_hold(*position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
             self.leased_until = None;

@@ -80,8 +80,6 @@ impl<'a> Delivery<'a> {
             topic: self.record.record.topic.clone(),
             partition: self.record.partition,
             offset: self.record.offset,
-            origin: self.origin(),
-            handling: self.handling(E::TYPE),
         })
     }
 }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use crate::envelope::Envelope;
 use crate::error::HandlerError;
 use crate::event::Event;
-use crate::inbox::Handling;
-use crate::publish::{Origin, UnitOfWork};
+use crate::publish::UnitOfWork;
 
 /// What a handler answers.
 pub type HandlerResult = Result<(), HandlerError>;
@@ -89,8 +88,6 @@ pub struct Received<E> {
     pub partition: i32,
     /// Its offset in the partition.
     pub offset: i64,
-    pub(crate) origin: Origin,
-    pub(crate) handling: Handling,
 }
 
 /// A record without a value, as a handler gets it.

@@ -50,7 +50,7 @@ impl<E: Event, H: Handle<E>> Run for HandlerRunner<E, H> {
     async fn run_within(&self, deliveries: &[Delivery<'_>], work: &mut UnitOfWork) -> Result<(), HandlerError> {
         for delivery in deliveries {
             let received = delivery.received::<E>()?;
-            work.attribute_to(&received);
+            work.attribute(delivery.origin(), delivery.handling(E::TYPE));
             self.0.handle(&received, work).await?;
         }
         Ok(())
@@ -81,9 +81,7 @@ impl<E: Event, H: HandleBatch<E>> Run for BatchRunner<E, H> {
 
     async fn run_within(&self, deliveries: &[Delivery<'_>], work: &mut UnitOfWork) -> Result<(), HandlerError> {
         let received = deliveries.iter().map(Delivery::received::<E>).collect::<Result<Vec<_>, Error>>()?;
-        if let Some(first) = received.first() {
-            work.attribute_to(first);
-        }
+        work.handles_together(deliveries.iter().map(|one| (one.origin(), one.handling(E::TYPE))).collect());
         self.0.handle_batch(&received, work).await
     }
 }

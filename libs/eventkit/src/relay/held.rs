@@ -12,7 +12,7 @@ use db::{Db, Row, Tx, params};
 use super::Relay;
 use crate::error::{Error, Result, chain};
 use crate::metrics;
-use crate::outbox::StoredEvent;
+use crate::outbox::{StoredEvent, read_after};
 
 /// Keys that may be held at a time; when more are refused the whole relay waits.
 pub const HELD_KEYS_MAX: usize = 1_000;
@@ -122,22 +122,28 @@ impl Relay {
         self.held.oldest_ms.map_or(0, |oldest_ms| self.now_ms() - oldest_ms)
     }
 
-    /// Publishes what may be published; answers what must be noted as held.
-    pub(super) async fn publish_or_hold(&mut self, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+    /// Publishes what may be published of the events after a position; answers what must be noted as held.
+    pub(super) async fn publish_or_hold(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+        let last = events.last().map_or(after, |event| event.position);
         let (behind, free): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|event| self.held.keys.contains(&HeldKey::of(event)));
-        let mut newly: Vec<_> = behind
-            .iter()
-            .map(|event| NewlyHeld { position: event.position, key: HeldKey::of(event), error: None })
-            .collect();
-        if free.is_empty() {
-            return Ok(newly);
+        let outcome = match free.is_empty() {
+            true => Ok(()),
+            false => self.publish(free).await,
+        };
+        match outcome {
+            Err(error) if is_refused(&error) => {
+                // Read anew, so that the usual batch need not be copied.
+                let again = read_after(self.publisher.db(), after, last, self.config.batch_max).await?;
+                self.isolate(again).await
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                let wait =
+                    |event: &StoredEvent| NewlyHeld { position: event.position, key: HeldKey::of(event), error: None };
+                Ok(behind.iter().map(wait).collect())
+            }
         }
-        match self.publish(free.clone()).await {
-            Err(error) if is_refused(&error) => newly.extend(self.isolate(free).await?),
-            outcome => outcome?,
-        }
-        Ok(newly)
     }
 
     /// Publishes one event after the other to find those that are refused.

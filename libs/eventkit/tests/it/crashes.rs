@@ -103,10 +103,12 @@ async fn killed_at(point: &str, nth: u32, share_units: bool) {
     });
     struck.await.unwrap_or_else(|_| panic!("{point} was not passed {nth} times"));
     let rounds = ROUNDS..ROUNDS * 2;
+    let before = acknowledged.lock().unwrap().len();
     let done = eventually("every event is on the topic and had its effect", async || {
         let topic: HashMap<_, _> = topic(&fixture).into_iter().map(|fact| (fact.event_id.clone(), fact)).collect();
         let stored = usize::try_from(fixture.count("event_store").await).unwrap();
-        let all = stored >= EVENTS && topic.len() == stored && effects(&fixture).await.len() >= stored;
+        let is_told = acknowledged.lock().unwrap().len() == before + EVENTS;
+        let all = is_told && topic.len() == stored && effects(&fixture).await.len() >= stored;
         all.then_some(())
     });
     tokio::select! {

@@ -9,6 +9,8 @@ use eventkit::{Clock, Event, EventPublisher, Origin};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::support::postgres;
+
 pub(crate) const ACCOUNTS: &str = "accounts";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Event)]
@@ -38,9 +40,22 @@ impl Fixture {
         Self::with_clock(Clock::system()).await
     }
 
+    /// One on SQLite, and one on PostgreSQL where there is a server.
+    pub(crate) async fn all() -> Vec<Self> {
+        let mut fixtures = vec![Self::new().await];
+        if let Some(config) = postgres() {
+            fixtures.push(Self::over(config, tempfile::tempdir().unwrap(), Clock::system()).await);
+        }
+        fixtures
+    }
+
     pub(crate) async fn with_clock(clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { busy_timeout_ms: 20, ..Config::new(Self::url(&folder)) };
+        Self::over(config, folder, clock).await
+    }
+
+    async fn over(config: Config, folder: TempDir, clock: Clock) -> Self {
         let db = Db::open(&config).await.unwrap();
         eventkit::outbox::migrate(&db).await.unwrap();
         db.migrate("fixture", MIGRATIONS).await.unwrap();

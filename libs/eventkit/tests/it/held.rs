@@ -71,32 +71,35 @@ fn owners(transport: &Strict, account_id: i64) -> Vec<String> {
 
 #[tokio::test]
 async fn a_refused_event_holds_its_key_alone_through_restarts_and_goes_out_in_order_at_last() {
-    let fixture = Fixture::new().await;
-    let transport = Arc::new(Strict { inner: MemoryTransport::new(), strict: AtomicBool::new(true) });
-    store(&fixture, 1, &["a", "huge", "b"]).await;
-    store(&fixture, 2, &["x", "y"]).await;
-    let relay = start(&fixture, &transport);
-    eventually("the other key is published", async || (owners(&transport, 2) == ["x", "y"]).then_some(())).await;
-    relay.abort();
-    let relay = start(&fixture, &transport);
-    store(&fixture, 1, &["c"]).await;
-    store(&fixture, 2, &["z"]).await;
-    eventually("later events of the other key too", async || (owners(&transport, 2) == ["x", "y", "z"]).then_some(()))
+    for fixture in Fixture::all().await {
+        let transport = Arc::new(Strict { inner: MemoryTransport::new(), strict: AtomicBool::new(true) });
+        store(&fixture, 1, &["a", "huge", "b"]).await;
+        store(&fixture, 2, &["x", "y"]).await;
+        let relay = start(&fixture, &transport);
+        eventually("the other key is published", async || (owners(&transport, 2) == ["x", "y"]).then_some(())).await;
+        relay.abort();
+        let relay = start(&fixture, &transport);
+        store(&fixture, 1, &["c"]).await;
+        store(&fixture, 2, &["z"]).await;
+        eventually("later events of the other key too", async || {
+            (owners(&transport, 2) == ["x", "y", "z"]).then_some(())
+        })
         .await;
-    let held = eventually("it is tried again and again", async || {
-        let held = held::list(&fixture.db, "bank").await.unwrap();
-        (held.len() == 3 && held[0].attempts > 2).then_some(held)
-    })
-    .await;
-    assert_eq!(held.iter().map(|event| event.position).collect::<Vec<_>>(), [2, 3, 6]);
-    assert!(held[0].error.as_ref().unwrap().contains("too large"));
-    assert_eq!((held[1].attempts, held[1].error.as_ref()), (0, None), "it waits behind the refused one");
-    assert_eq!(owners(&transport, 1), ["a"]);
-    transport.strict.store(false, Ordering::SeqCst);
-    eventually("all of the key follow", async || (owners(&transport, 1) == ["a", "huge", "b", "c"]).then_some(()))
+        let held = eventually("it is tried again and again", async || {
+            let held = held::list(&fixture.db, "bank").await.unwrap();
+            (held.len() == 3 && held[0].attempts > 2).then_some(held)
+        })
         .await;
-    store(&fixture, 1, &["d"]).await;
-    eventually("the key is free", async || (owners(&transport, 1).len() == 5).then_some(())).await;
-    assert!(held::list(&fixture.db, "bank").await.unwrap().is_empty());
-    relay.stop(Duration::from_secs(5)).await;
+        assert_eq!(held.iter().map(|event| event.position).collect::<Vec<_>>(), [2, 3, 6]);
+        assert!(held[0].error.as_ref().unwrap().contains("too large"));
+        assert_eq!((held[1].attempts, held[1].error.as_ref()), (0, None), "it waits behind the refused one");
+        assert_eq!(owners(&transport, 1), ["a"]);
+        transport.strict.store(false, Ordering::SeqCst);
+        eventually("all of the key follow", async || (owners(&transport, 1) == ["a", "huge", "b", "c"]).then_some(()))
+            .await;
+        store(&fixture, 1, &["d"]).await;
+        eventually("the key is free", async || (owners(&transport, 1).len() == 5).then_some(())).await;
+        assert!(held::list(&fixture.db, "bank").await.unwrap().is_empty());
+        relay.stop(Duration::from_secs(5)).await;
+    }
 }

@@ -17,6 +17,7 @@ mod parking;
 mod postgres;
 mod redrive;
 mod relay;
+mod replay;
 mod suites;
 mod support;
 mod transport;

@@ -89,46 +89,49 @@ async fn redrive(fixture: &Fixture, letter: &Record) {
 
 #[tokio::test]
 async fn successors_wait_for_the_letter_and_then_follow_it_in_order() {
-    let fixture = Fixture::new().await;
-    let handler = History::default();
-    handler.break_on("b");
-    let running = start(&fixture, &handler);
-    send(&fixture, 1, &["a", "b", "c", "d"]).await;
-    send(&fixture, 2, &["x", "y"]).await;
-    until_parked(&fixture, 2).await;
-    until_history(&fixture, 2, &["x", "y"]).await;
-    assert_eq!(history(&fixture, 1).await, ["a"]);
-    let letter = letters(&fixture, 1).await.remove(0);
-    redrive(&fixture, &letter).await;
-    letters(&fixture, 2).await;
-    assert_eq!(history(&fixture, 1).await, ["a"], "still broken: a letter again, and nothing passes it");
-    handler.mend("b");
-    redrive(&fixture, &letter).await;
-    send(&fixture, 1, &["e"]).await;
-    until_history(&fixture, 1, &["a", "b", "c", "d", "e"]).await;
-    eventually("the key is free", async || parking::list(&fixture.db).await.unwrap().is_empty().then_some(())).await;
-    running.stop().await;
-    assert_eq!(fixture.count("parked_events").await, 0);
+    for fixture in Fixture::all().await {
+        let handler = History::default();
+        handler.break_on("b");
+        let running = start(&fixture, &handler);
+        send(&fixture, 1, &["a", "b", "c", "d"]).await;
+        send(&fixture, 2, &["x", "y"]).await;
+        until_parked(&fixture, 2).await;
+        until_history(&fixture, 2, &["x", "y"]).await;
+        assert_eq!(history(&fixture, 1).await, ["a"]);
+        let letter = letters(&fixture, 1).await.remove(0);
+        redrive(&fixture, &letter).await;
+        letters(&fixture, 2).await;
+        assert_eq!(history(&fixture, 1).await, ["a"], "still broken: a letter again, and nothing passes it");
+        handler.mend("b");
+        redrive(&fixture, &letter).await;
+        send(&fixture, 1, &["e"]).await;
+        until_history(&fixture, 1, &["a", "b", "c", "d", "e"]).await;
+        eventually("the key is free", async || parking::list(&fixture.db).await.unwrap().is_empty().then_some(()))
+            .await;
+        running.stop().await;
+        assert_eq!(fixture.count("parked_events").await, 0);
+    }
 }
 
 #[tokio::test]
 async fn a_parked_event_that_fails_becomes_the_letter_that_the_others_wait_for() {
-    let fixture = Fixture::new().await;
-    let handler = History::default();
-    handler.break_on("a");
-    handler.break_on("c");
-    let running = start(&fixture, &handler);
-    send(&fixture, 1, &["a", "b", "c", "d"]).await;
-    until_parked(&fixture, 3).await;
-    handler.mend("a");
-    redrive(&fixture, &letters(&fixture, 1).await[0]).await;
-    let letters = letters(&fixture, 2).await;
-    until_parked(&fixture, 1).await;
-    assert_eq!(history(&fixture, 1).await, ["a", "b"]);
-    handler.mend("c");
-    redrive(&fixture, &letters[1]).await;
-    until_history(&fixture, 1, &["a", "b", "c", "d"]).await;
-    running.stop().await;
+    for fixture in Fixture::all().await {
+        let handler = History::default();
+        handler.break_on("a");
+        handler.break_on("c");
+        let running = start(&fixture, &handler);
+        send(&fixture, 1, &["a", "b", "c", "d"]).await;
+        until_parked(&fixture, 3).await;
+        handler.mend("a");
+        redrive(&fixture, &letters(&fixture, 1).await[0]).await;
+        let letters = letters(&fixture, 2).await;
+        until_parked(&fixture, 1).await;
+        assert_eq!(history(&fixture, 1).await, ["a", "b"]);
+        handler.mend("c");
+        redrive(&fixture, &letters[1]).await;
+        until_history(&fixture, 1, &["a", "b", "c", "d"]).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -171,19 +174,20 @@ async fn a_restart_at_any_point_and_redeliveries_of_everything_lose_and_repeat_n
 
 #[tokio::test]
 async fn more_than_may_be_parked_waits_on_the_topic() {
-    let fixture = Fixture::new().await;
-    let handler = History::default();
-    handler.break_on("0");
-    let owners: Vec<String> = (0..12).map(|number| number.to_string()).collect();
-    let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
-    let running = start(&fixture, &handler);
-    send(&fixture, 1, &owners).await;
-    until_parked(&fixture, 6).await;
-    handler.mend("0");
-    assert!(!parking::release(&fixture.db, "group", ACCOUNTS, b"account-2").await.unwrap());
-    assert!(parking::release(&fixture.db, "group", ACCOUNTS, b"account-1").await.unwrap());
-    until_history(&fixture, 1, &owners[1..]).await;
-    redrive(&fixture, &letters(&fixture, 1).await[0]).await;
-    eventually("the letter comes late", async || (history(&fixture, 1).await.len() == 12).then_some(())).await;
-    running.stop().await;
+    for fixture in Fixture::all().await {
+        let handler = History::default();
+        handler.break_on("0");
+        let owners: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+        let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
+        let running = start(&fixture, &handler);
+        send(&fixture, 1, &owners).await;
+        until_parked(&fixture, 6).await;
+        handler.mend("0");
+        assert!(!parking::release(&fixture.db, "group", ACCOUNTS, b"account-2").await.unwrap());
+        assert!(parking::release(&fixture.db, "group", ACCOUNTS, b"account-1").await.unwrap());
+        until_history(&fixture, 1, &owners[1..]).await;
+        redrive(&fixture, &letters(&fixture, 1).await[0]).await;
+        eventually("the letter comes late", async || (history(&fixture, 1).await.len() == 12).then_some(())).await;
+        running.stop().await;
+    }
 }
