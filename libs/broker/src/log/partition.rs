@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::log::batch::{self, Header};
 use crate::log::checkpoint::Known;
 use crate::log::control;
-use crate::log::disk::{FileKey, FileKind, create_dirs};
+use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there};
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
@@ -301,7 +301,7 @@ impl Partition {
         let Err(error) = self.env.disk.write_at(&file, bytes, position) else { return Ok(()) };
         metrics::counter!(names::STORAGE_FAILURES).increment(1);
         tracing::error!(topic = %self.topic, partition = self.index, %error, "append failed, cutting the file back");
-        if let Err(error) = file.set_len(position) {
+        if let Err(error) = self.env.disk.set_len(&file, position) {
             tracing::error!(topic = %self.topic, partition = self.index, %error, "cutting the file back failed");
             self.fail(state);
         }
@@ -312,8 +312,8 @@ impl Partition {
     fn make_room(&self, state: &mut State, header: &Header, config: &LogConfig, now: i64) -> Result<(), AppendError> {
         let end = state.end;
         let Some(active) = state.segments.last() else {
-            create_dirs(&self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
-            create_files(&self.dir, end).map_err(AppendError::Storage)?;
+            create_dirs(&*self.env.disk, &self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
+            create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
             state.segments.push(Segment::empty(end));
             state.synced_size = 0;
             return Ok(());
@@ -332,7 +332,7 @@ impl Partition {
         let end = state.end;
         let Some(base) = state.segments.last().map(|active| active.base) else { return Ok(()) };
         let file = self.log_file(base).map_err(AppendError::Storage)?;
-        create_files(&self.dir, end).map_err(AppendError::Storage)?;
+        create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
         if let Err(error) = self.timed_sync(&file) {
             self.fail(state);
             return Err(AppendError::Storage(error));
@@ -359,7 +359,7 @@ impl Partition {
         };
         state.bytes_since_point = 0;
         // Without the point the next recovery scans more; nothing is lost.
-        if let Err(error) = point.save(&self.dir) {
+        if let Err(error) = point.save(&*self.env.disk, &self.dir) {
             tracing::warn!(topic = %self.topic, partition = self.index, %error, "recovery point not written");
         }
         Ok(())
@@ -376,7 +376,7 @@ impl Partition {
         bytes.extend(summary.encode());
         let position = *persisted as u64 * ENTRY_BYTES;
         self.env.disk.write_at(&file, &bytes, position)?;
-        file.set_len(position + bytes.len() as u64)?;
+        self.env.disk.set_len(&file, position + bytes.len() as u64)?;
         self.env.disk.sync(&file)?;
         Ok(summary.entries)
     }
@@ -540,7 +540,7 @@ impl Partition {
             *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));
         }
         self.env.disk.sync(&index)?;
-        point.save(&self.dir)
+        point.save(&*self.env.disk, &self.dir)
     }
 
     /// Takes the partition away: waiters are told, its files go.
@@ -552,10 +552,7 @@ impl Partition {
         }
         self.waiters.wake();
         self.env.files.forget_partition(self.serial);
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_dirs_if_there(&*self.env.disk, &self.dir)
     }
 }
 

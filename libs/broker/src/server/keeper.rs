@@ -75,7 +75,7 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
         if !changed {
             return true;
         }
-        match checkpoint::save(&catalog.env.data_dir, &checkpoint) {
+        match checkpoint::save(&*catalog.env.disk, &catalog.env.data_dir, &checkpoint) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "checkpoint not written, the next recovery scans more");
