@@ -109,7 +109,8 @@ impl Broker {
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
             config: Arc::clone(&config),
         });
-        tasks.spawn(keeper::run(catalog, Pace::of(&config), stop.clone()));
+        let groups = Arc::clone(&shared.groups);
+        tasks.spawn(keeper::run(catalog, groups, Pace::of(&config), stop.clone()));
         let connections = TaskTracker::new();
         connections.spawn(listener::run(tcp, Arc::clone(&shared), connections.clone()));
         tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");

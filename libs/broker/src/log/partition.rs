@@ -41,10 +41,29 @@ pub(crate) struct Partition {
     pub(crate) dir: PathBuf,
     pub(crate) env: Arc<LogEnv>,
     pub(crate) waiters: Waiters,
+    pub(crate) counters: Counters,
     serial: u64,
     config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
+}
+
+/// What is counted for a topic, looked up once.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) appended_bytes: metrics::Counter,
+    pub(crate) appended_records: metrics::Counter,
+    pub(crate) fetched_bytes: metrics::Counter,
+}
+
+impl Counters {
+    fn of(topic: &Arc<str>) -> Self {
+        Self {
+            appended_bytes: metrics::counter!(names::APPENDED_BYTES, "topic" => Arc::clone(topic)),
+            appended_records: metrics::counter!(names::APPENDED_RECORDS, "topic" => Arc::clone(topic)),
+            fetched_bytes: metrics::counter!(names::FETCHED_BYTES, "topic" => Arc::clone(topic)),
+        }
+    }
 }
 
 /// What a partition knows of itself.
@@ -175,10 +194,11 @@ impl Partition {
         let progress = watch::Sender::new(Progress { synced: state.synced, stopped: false });
         Arc::new(Self {
             topic_id,
-            topic,
             index,
             dir,
             serial: env.next_serial(),
+            counters: Counters::of(&topic),
+            topic,
             env,
             waiters: Waiters::default(),
             config: RwLock::new(config),
@@ -287,8 +307,8 @@ impl Partition {
         state.note_producer(&header, marker, now, self.env.producers_max);
         state.end = header.next_offset();
         state.bytes_since_point += header.total_bytes();
-        metrics::counter!(names::APPENDED_BYTES).increment(header.total_bytes());
-        metrics::counter!(names::APPENDED_RECORDS).increment(u64::from(header.count.unsigned_abs()));
+        self.counters.appended_bytes.increment(header.total_bytes());
+        self.counters.appended_records.increment(u64::from(header.count.unsigned_abs()));
         self.start_sync(state);
         Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
     }

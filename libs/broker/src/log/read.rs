@@ -119,7 +119,7 @@ impl Partition {
             Err(ReadError::Damaged) => self.find_and_take(&place, wanted, true)?,
             taken => taken?,
         };
-        metrics::counter!(names::FETCHED_BYTES).increment(records.len() as u64);
+        self.counters.fetched_bytes.increment(records.len() as u64);
         aborted.retain(|aborted| aborted.first_offset < next);
         Ok(Read { offsets, records, aborted })
     }
