@@ -270,9 +270,40 @@ async fn a_flipped_bit_costs_its_own_batch_which_is_refused() {
     }
 }
 
-/// The log file that has the records of the only topic with any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_that_is_damaged_does_not_hold_readers_up_for_ever() {
+    for commits in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = start(dir.path(), Arc::new(Lazy)).await.unwrap();
+        broker.ensure(&topic()).await;
+        let mut txn = Txn::begin(&broker, "tx").await;
+        txn.add("t").await;
+        assert_eq!((txn.produce("t", "in it").await, txn.end(commits).await), (0, 0));
+        broker.stop().await;
+        let log = log_file(dir.path());
+        let mut bytes = std::fs::read(&log).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&log, bytes).unwrap();
+        // Without its recovery points the broker has to read the damaged marker.
+        for file in std::fs::read_dir(log.parent().unwrap()).unwrap().map(|file| file.unwrap().path()) {
+            if file.extension().is_some_and(|end| end == "point") {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+        let broker = start(dir.path(), Arc::new(Lazy)).await.unwrap();
+        let mut wire = broker.wire().await;
+        let partition = wire.fetch("t", 0, Ask { isolation: 1, partition_max_bytes: 1, ..Ask::at(0) }).await;
+        assert_eq!((partition.last_stable_offset, partition.high_watermark), (3, 3), "commits: {commits}");
+        let aborted = partition.aborted_transactions.unwrap_or_default();
+        assert_eq!(aborted.is_empty(), commits, "it ends as it was decided");
+        assert!(!partition.records.unwrap().is_empty());
+    }
+}
+
+/// The log file of the topic that was made last: ids of topics rise.
 fn log_file(data_dir: &Path) -> std::path::PathBuf {
     let topics = std::fs::read_dir(data_dir.join("topics")).unwrap();
-    let logs = topics.map(|topic| topic.unwrap().path().join("0").join(format!("{:020}.log", 0)));
-    logs.max_by_key(|log| std::fs::metadata(log).map_or(0, |file| file.len())).unwrap()
+    let last = topics.map(|topic| topic.unwrap().path()).max().unwrap();
+    last.join("0").join(format!("{:020}.log", 0))
 }
