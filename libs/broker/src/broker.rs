@@ -21,6 +21,7 @@ use crate::log::LogEnv;
 use crate::num::i32_of;
 use crate::server::keeper::Pace;
 use crate::server::{Shared, keeper, listener};
+use crate::state_log::Ends;
 use crate::txns::coordinator::{Coordinator as Transactions, Parts};
 
 /// How long a stop waits for connections to finish what they have begun.
@@ -31,7 +32,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Broker {
     shared: Arc<Shared>,
     address: SocketAddr,
+    connections: TaskTracker,
     tasks: TaskTracker,
+    /// Told when no connection is left that could have anything stored.
+    settled: CancellationToken,
     lock: File,
     _stop_on_drop: DropGuard,
 }
@@ -83,13 +87,15 @@ impl Broker {
         let (lock, catalog, producer_ids) = opened.await.map_err(|_| Error::Worker { operation: "recovery" })??;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let groups = Coordinator::start(Arc::clone(&config), Arc::clone(&catalog), stop.clone(), tasks.clone()).await?;
+        let settled = CancellationToken::new();
+        let ends = Ends { stop: stop.clone(), settled: settled.clone() };
+        let groups = Coordinator::start(Arc::clone(&config), Arc::clone(&catalog), ends.clone(), tasks.clone()).await?;
         let parts = Parts {
             config: Arc::clone(&config),
             catalog: Arc::clone(&catalog),
             groups: Arc::clone(&groups),
             producer_ids: Arc::new(producer_ids),
-            stop: stop.clone(),
+            ends,
             tasks: tasks.clone(),
         };
         let txns = Transactions::start(parts).await?;
@@ -103,10 +109,12 @@ impl Broker {
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
             config: Arc::clone(&config),
         });
-        tasks.spawn(keeper::run(catalog, Pace::of(&config), stop.clone()));
-        tasks.spawn(listener::run(tcp, Arc::clone(&shared), tasks.clone()));
+        let groups = Arc::clone(&shared.groups);
+        tasks.spawn(keeper::run(catalog, groups, Pace::of(&config), stop.clone()));
+        let connections = TaskTracker::new();
+        connections.spawn(listener::run(tcp, Arc::clone(&shared), connections.clone()));
         tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");
-        Ok(Self { shared, address, tasks, lock, _stop_on_drop: stop.drop_guard() })
+        Ok(Self { shared, address, connections, tasks, settled, lock, _stop_on_drop: stop.drop_guard() })
     }
 
     /// Where it listens, with the port it really has.
@@ -121,9 +129,14 @@ impl Broker {
     /// [`Error::Storage`] if the final checkpoint could not be written; nothing acknowledged is lost then either.
     pub async fn shutdown(self) -> Result<(), Error> {
         self.shared.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.connections.wait()).await.is_err() {
+            tracing::warn!("connections did not finish in time");
+        }
+        self.settled.cancel();
         self.tasks.close();
         if tokio::time::timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!("connections did not finish in time");
+            tracing::warn!("background work did not finish in time");
         }
         let catalog = Arc::clone(&self.shared.catalog);
         let flushing = Arc::clone(&catalog);
@@ -187,6 +200,6 @@ fn open(config: &Arc<Config>, runtime: Handle) -> Result<(File, Arc<Catalog>, Pr
     }
     let env = Arc::new(LogEnv::new(config, runtime));
     let catalog = Arc::new(Catalog::open(env, Arc::clone(config))?);
-    let producer_ids = ProducerIds::open(dir)?;
+    let producer_ids = ProducerIds::open(Arc::clone(&config.disk), dir)?;
     Ok((lock, catalog, producer_ids))
 }

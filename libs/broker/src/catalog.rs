@@ -18,6 +18,7 @@ use crate::catalog::meta::{Meta, TopicMeta};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::checkpoint::{self, Checkpoint};
+use crate::log::disk::remove_dirs_if_there;
 use crate::log::partition::{Partition, State, partition_dir};
 use crate::log::recover::Recovery;
 use crate::log::{LogConfig, LogEnv};
@@ -112,7 +113,7 @@ impl Topics {
 impl Catalog {
     /// Reads the data directory and recovers every partition; blocking.
     pub(crate) fn open(env: Arc<LogEnv>, config: Arc<Config>) -> Result<Self, Error> {
-        let meta = Meta::load_or_create(&env.data_dir)?;
+        let meta = Meta::load_or_create(&*env.disk, &env.data_dir)?;
         let known = checkpoint::load(&env.data_dir).map_err(Error::storage("reading checkpoint in", &env.data_dir))?;
         let known = known.unwrap_or_else(|| {
             tracing::error!(path = %env.data_dir.display(), "checkpoint unreadable, recovering without it");
@@ -173,7 +174,7 @@ impl Catalog {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if Uuid::try_parse(name).is_ok() && !known.contains(name) {
                 tracing::info!(path = %path.display(), "removing what a deleted topic left");
-                fs::remove_dir_all(&path).map_err(Error::storage("removing", &path))?;
+                self.env.disk.remove_dirs(&path).map_err(Error::storage("removing", &path))?;
             }
         }
         Ok(())
@@ -266,15 +267,13 @@ impl Catalog {
         let topic = next.take(name).ok_or(TopicError::Unknown)?;
         self.commit(next).await?;
         let doomed = Arc::clone(&topic);
+        let disk = Arc::clone(&self.env.disk);
         let dir = self.env.data_dir.join("topics").join(topic.id.simple().to_string());
         let removed = tokio::task::spawn_blocking(move || {
             for partition in &doomed.partitions {
                 partition.delete()?;
             }
-            match fs::remove_dir_all(&dir) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            }
+            remove_dirs_if_there(&*disk, &dir)
         });
         // The topic is gone either way; files left over go at the next start.
         if let Err(error) = removed.await.map_err(|_| io::Error::other("worker was lost")).and_then(|result| result) {
@@ -363,8 +362,9 @@ impl Catalog {
             configs: topic.configs.clone(),
         });
         let meta = Meta { cluster_id: self.cluster_id.clone(), topics: topics.collect() };
-        let data_dir = self.env.data_dir.clone();
-        let saved = tokio::task::spawn_blocking(move || meta.save(&data_dir)).await.map_err(|_| TopicError::Worker)?;
+        let (data_dir, disk) = (self.env.data_dir.clone(), Arc::clone(&self.env.disk));
+        let saved =
+            tokio::task::spawn_blocking(move || meta.save(&*disk, &data_dir)).await.map_err(|_| TopicError::Worker)?;
         saved.map_err(TopicError::Storage)?;
         *write(&self.topics) = next;
         Ok(())

@@ -2,16 +2,22 @@
 
 /// Counter, label `api`: requests answered.
 pub const REQUESTS: &str = "broker_requests_total";
+/// Histogram, seconds, label `api`: from a request being read to its answer being ready, waiting for records included.
+pub const REQUEST_SECONDS: &str = "broker_request_seconds";
 /// Gauge: open client connections.
 pub const CONNECTIONS: &str = "broker_connections";
 /// Counter: connections closed because of bytes that are no request.
 pub const REFUSED_CONNECTIONS: &str = "broker_refused_connections_total";
-/// Counter: bytes of record batches appended.
+/// Counter, label `topic`: bytes of record batches appended.
 pub const APPENDED_BYTES: &str = "broker_appended_bytes_total";
-/// Counter: records appended.
+/// Counter, label `topic`: records appended.
 pub const APPENDED_RECORDS: &str = "broker_appended_records_total";
-/// Counter: bytes of record batches handed to consumers.
+/// Counter, label `topic`: bytes of record batches handed to consumers.
 pub const FETCHED_BYTES: &str = "broker_fetched_bytes_total";
+/// Gauge, label `topic`: bytes of log on disk.
+pub const LOG_BYTES: &str = "broker_log_bytes";
+/// Gauge, labels `group` and `topic`: records below the high watermark that the group has not committed.
+pub const GROUP_LAG: &str = "broker_group_lag_records";
 /// Histogram, seconds: one sync of a segment file.
 pub const SYNC_SECONDS: &str = "broker_sync_seconds";
 /// Counter: syncs or writes that failed.

@@ -201,12 +201,24 @@ impl Writer {
     }
 }
 
-/// Runs a writer a little longer than the broker, so that what connections have begun is stored.
-pub(crate) async fn until_stopped(stop: CancellationToken, writer: impl Future<Output = ()>) {
-    const LINGER: Duration = Duration::from_secs(1);
-    tokio::select! {
-        () = writer => {}
-        () = async { stop.cancelled().await; tokio::time::sleep(LINGER).await } => {}
+/// When a writer ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// The broker stops.
+    pub(crate) stop: CancellationToken,
+    /// Nobody is left who could ask for anything to be written.
+    pub(crate) settled: CancellationToken,
+}
+
+impl Ends {
+    /// Runs a writer until nobody is left who needs it; where nobody says so, a little longer than the broker.
+    pub(crate) async fn run(self, writer: impl Future<Output = ()>) {
+        const LINGER: Duration = Duration::from_secs(1);
+        tokio::select! {
+            () = writer => {}
+            () = self.settled.cancelled() => {}
+            () = async { self.stop.cancelled().await; tokio::time::sleep(LINGER).await } => {}
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::log::disk::replace_file;
+use crate::log::disk::{Disk, replace_file};
 
 const FILE: &str = "meta.json";
 const URL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -34,7 +34,7 @@ pub(crate) struct TopicMeta {
 
 impl Meta {
     /// Reads the file; makes one in an empty directory, refuses a directory that has topics but lost it.
-    pub(crate) fn load_or_create(data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn load_or_create(disk: &dyn Disk, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
             Ok(bytes) => {
@@ -46,7 +46,7 @@ impl Meta {
                     return Err(Error::Metadata { path, reason });
                 }
                 let meta = Self { cluster_id: base64_id(Uuid::now_v7()), topics: Vec::new() };
-                meta.save(data_dir).map_err(Error::storage("writing", &path))?;
+                meta.save(disk, data_dir).map_err(Error::storage("writing", &path))?;
                 Ok(meta)
             }
             Err(error) => Err(Error::storage("reading", &path)(error)),
@@ -54,9 +54,9 @@ impl Meta {
     }
 
     /// Writes the file durably.
-    pub(crate) fn save(&self, data_dir: &Path) -> io::Result<()> {
+    pub(crate) fn save(&self, disk: &dyn Disk, data_dir: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        replace_file(&data_dir.join(FILE), &bytes)
+        replace_file(disk, &data_dir.join(FILE), &bytes)
     }
 }
 
@@ -76,6 +76,7 @@ fn base64_id(id: Uuid) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::log::disk::SystemDisk;
 
     #[test]
     fn cluster_ids_are_base64_of_the_uuid() {
@@ -87,10 +88,10 @@ mod tests {
     #[test]
     fn a_directory_with_topics_but_without_the_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Meta::load_or_create(dir.path()).unwrap().cluster_id;
-        assert_eq!(Meta::load_or_create(dir.path()).unwrap().cluster_id, first);
+        let first = Meta::load_or_create(&SystemDisk, dir.path()).unwrap().cluster_id;
+        assert_eq!(Meta::load_or_create(&SystemDisk, dir.path()).unwrap().cluster_id, first);
         fs::create_dir(dir.path().join("topics")).unwrap();
         fs::remove_file(dir.path().join(FILE)).unwrap();
-        assert!(matches!(Meta::load_or_create(dir.path()), Err(Error::Metadata { .. })));
+        assert!(matches!(Meta::load_or_create(&SystemDisk, dir.path()), Err(Error::Metadata { .. })));
     }
 }

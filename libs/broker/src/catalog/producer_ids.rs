@@ -3,10 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
-use crate::log::disk::replace_file;
+use crate::log::disk::{Disk, replace_file};
 use crate::sync::lock;
 
 const FILE: &str = "producer-ids";
@@ -16,6 +16,7 @@ const BLOCK: i64 = 1000;
 /// The source of producer ids.
 #[derive(Debug)]
 pub(crate) struct ProducerIds {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
     inner: Mutex<Block>,
 }
@@ -27,7 +28,7 @@ struct Block {
 }
 
 impl ProducerIds {
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let next = match fs::read_to_string(&path) {
             Ok(text) => text
@@ -37,7 +38,7 @@ impl ProducerIds {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };
-        Ok(Self { path, inner: Mutex::new(Block { next, reserved_to: next }) })
+        Ok(Self { disk, path, inner: Mutex::new(Block { next, reserved_to: next }) })
     }
 
     /// The next id; blocking once per block.
@@ -45,7 +46,7 @@ impl ProducerIds {
         let mut block = lock(&self.inner);
         if block.next == block.reserved_to {
             let reserved_to = block.next + BLOCK;
-            replace_file(&self.path, reserved_to.to_string().as_bytes())?;
+            replace_file(&*self.disk, &self.path, reserved_to.to_string().as_bytes())?;
             block.reserved_to = reserved_to;
         }
         block.next += 1;
@@ -57,13 +58,14 @@ impl ProducerIds {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::log::disk::SystemDisk;
 
     #[test]
     fn ids_are_unique_over_restarts() {
         let dir = tempfile::tempdir().unwrap();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..3 {
-            let ids = ProducerIds::open(dir.path()).unwrap();
+            let ids = ProducerIds::open(Arc::new(SystemDisk), dir.path()).unwrap();
             for _ in 0..1500 {
                 assert!(seen.insert(ids.next().unwrap()));
             }

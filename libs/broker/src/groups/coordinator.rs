@@ -19,7 +19,7 @@ use crate::groups::membership::{GroupLimits, Join, Pending, Sync, SyncStep};
 use crate::groups::records::{Committed, Key, Snapshot};
 use crate::log::control::Marker;
 use crate::log::records::Record;
-use crate::state_log::{self, Content, Entry, ProducerRun, Said, Store};
+use crate::state_log::{self, Content, Ends, Entry, ProducerRun, Said, Store};
 use crate::sync::lock;
 
 /// All groups.
@@ -38,9 +38,10 @@ impl Coordinator {
     pub(crate) async fn start(
         config: Arc<Config>,
         catalog: Arc<Catalog>,
-        stop: CancellationToken,
+        ends: Ends,
         tasks: TaskTracker,
     ) -> Result<Arc<Self>, Error> {
+        let stop = ends.stop.clone();
         let topic = state_log::topic(&catalog, OFFSETS_TOPIC).await?;
         let failed = || Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
         let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
@@ -50,7 +51,7 @@ impl Coordinator {
         let clock = Arc::clone(&config.clock);
         let coordinator = Arc::new(Self { config, clock, store, groups: Mutex::new(groups), stop, tasks });
         let state = Arc::downgrade(&coordinator);
-        coordinator.tasks.spawn(state_log::until_stopped(coordinator.stop.clone(), async move {
+        coordinator.tasks.spawn(ends.run(async move {
             writer.run(move || state.upgrade().map(|coordinator| coordinator.contents()).unwrap_or_default()).await;
         }));
         let sweeper = Arc::clone(&coordinator);

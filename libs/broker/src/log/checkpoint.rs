@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
-use crate::log::disk::replace_file;
+use crate::log::disk::{Disk, replace_file};
 
 const MAGIC: u32 = 0x544c_4350;
 /// The file's name in the data directory.
@@ -31,7 +31,7 @@ pub(crate) struct Known {
 pub(crate) type Checkpoint = HashMap<(Uuid, i32), Known>;
 
 /// Writes the checkpoint durably in the place of the last one.
-pub(crate) fn save(data_dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+pub(crate) fn save(disk: &dyn Disk, data_dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(8 + checkpoint.len() * 52);
     bytes.put_u32(MAGIC);
     for ((topic, partition), known) in checkpoint {
@@ -44,7 +44,7 @@ pub(crate) fn save(data_dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
     }
     let crc = crc32c::crc32c(&bytes);
     bytes.put_u32(crc);
-    replace_file(&data_dir.join(FILE), &bytes)
+    replace_file(disk, &data_dir.join(FILE), &bytes)
 }
 
 /// Reads the checkpoint; a missing one is empty, an unreadable one is `None`.
@@ -86,6 +86,7 @@ fn decode(bytes: &[u8]) -> Option<Checkpoint> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::log::disk::SystemDisk;
 
     #[test]
     fn a_checkpoint_is_read_back_and_a_damaged_one_is_told_apart_from_a_missing_one() {
@@ -93,7 +94,7 @@ mod tests {
         assert_eq!(load(dir.path()).unwrap(), Some(Checkpoint::new()));
         let known = Known { log_start: 3, synced: 9, segment: 3, position: 700 };
         let checkpoint = Checkpoint::from([((Uuid::from_u128(5), 2), known), ((Uuid::from_u128(6), 0), known)]);
-        save(dir.path(), &checkpoint).unwrap();
+        save(&SystemDisk, dir.path(), &checkpoint).unwrap();
         assert_eq!(load(dir.path()).unwrap(), Some(checkpoint));
         let mut bytes = fs::read(dir.path().join(FILE)).unwrap();
         bytes[20] ^= 1;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::log::LogConfig;
 use crate::log::batch::Header;
 use crate::log::clean::{self, Fate, Left, Raw};
-use crate::log::disk::{FileKind, replace_file, sync_dir};
+use crate::log::disk::{Disk, FileKind, remove_if_there, replace_file};
 use crate::log::partition::{Partition, State};
 use crate::log::point;
 use crate::log::segment::{Segment, SegmentIndex, index_path, log_path};
@@ -90,14 +90,14 @@ impl Partition {
             let written = self.write_group(rest, plan, &latest)?;
             let (group, next) = rest.split_at(written.sources);
             if !written.changed && group.len() == 1 {
-                fs::remove_file(self.dir.join(format!("{:020}.cleaned", written.segment.base)))?;
+                self.env.disk.remove(&self.dir.join(format!("{:020}.cleaned", written.segment.base)))?;
             } else if !self.replace(group, written.segment)? {
                 return Ok(None);
             }
             rest = next;
             after += 1;
         }
-        replace_file(&cleaned_path(&self.dir), &latest.end.to_be_bytes())?;
+        replace_file(&*self.env.disk, &cleaned_path(&self.dir), &latest.end.to_be_bytes())?;
         self.state().cleaned_to = latest.end;
         let before = plan.sources.len();
         tracing::debug!(topic = %self.topic, partition = self.index, before, after, "compacted");
@@ -152,7 +152,7 @@ impl Partition {
     fn write_group(&self, sources: &[Source], plan: &Plan, latest: &Latest) -> io::Result<Written> {
         let Some(first) = sources.first() else { return Err(io::Error::from(io::ErrorKind::InvalidInput)) };
         let path = self.dir.join(format!("{:020}.cleaned", first.base));
-        let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let file = self.env.disk.create(&path)?;
         let mut to = Output { segment: Segment::empty(first.base), file, gap: None, changed: false, partition: self };
         let mut taken = 0;
         for source in sources {
@@ -186,15 +186,15 @@ impl Partition {
         let mut state = self.state();
         let present = state.segments.iter().position(|segment| segment.base == base);
         let Some(at) = present.filter(|at| is_there(&state, *at, group)) else {
-            fs::remove_file(self.dir.join(format!("{base:020}.cleaned")))?;
+            self.env.disk.remove(&self.dir.join(format!("{base:020}.cleaned")))?;
             return Ok(false);
         };
         // An older recovery point speaks of the segments as they were.
         if let Some(active) = state.segments.last() {
-            point::remove_below(&self.dir, active.base)?;
+            point::remove_below(&*self.env.disk, &self.dir, active.base)?;
         }
         let swap = Swap { path: self.dir.join(format!("{base:020}-{end:020}.swap")), base, end };
-        fs::rename(self.dir.join(format!("{base:020}.cleaned")), &swap.path)?;
+        self.env.disk.rename(&self.dir.join(format!("{base:020}.cleaned")), &swap.path)?;
         match self.finish_replacing(group, &swap, &written) {
             Ok(entries) => written.index = SegmentIndex::Closed { entries },
             Err(error) => {
@@ -209,17 +209,17 @@ impl Partition {
 
     /// Everything after the rename from which on the cleaned file counts; returns the entries of its index.
     fn finish_replacing(&self, group: &[Source], swap: &Swap, written: &Segment) -> io::Result<u32> {
-        sync_dir(&self.dir)?;
+        self.env.disk.sync_dir(&self.dir)?;
         for source in group {
             self.env.files.forget(self.key(source.base, FileKind::Log));
             self.env.files.forget(self.key(source.base, FileKind::Index));
         }
-        finish_swap(&self.dir, swap)?;
+        finish_swap(&*self.env.disk, &self.dir, swap)?;
         let summary = written.summary();
         let SegmentIndex::Active { index, .. } = &written.index else { return Ok(summary.entries) };
         let mut bytes = index.encode_from(0, swap.base);
         bytes.extend(summary.encode());
-        replace_file(&index_path(&self.dir, swap.base), &bytes)?;
+        replace_file(&*self.env.disk, &index_path(&self.dir, swap.base), &bytes)?;
         Ok(summary.entries)
     }
 }
@@ -364,32 +364,29 @@ struct Swap {
 }
 
 /// Takes the covered segments away and puts the file in their place.
-fn finish_swap(dir: &Path, swap: &Swap) -> io::Result<()> {
+fn finish_swap(disk: &dyn Disk, dir: &Path, swap: &Swap) -> io::Result<()> {
     for base in crate::log::segment::list(dir)? {
         if base > swap.base && base < swap.end {
-            fs::remove_file(log_path(dir, base))?;
+            disk.remove(&log_path(dir, base))?;
         }
         if base >= swap.base && base < swap.end {
-            match fs::remove_file(index_path(dir, base)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_if_there(disk, &index_path(dir, base))?;
         }
     }
-    fs::rename(&swap.path, log_path(dir, swap.base))?;
-    sync_dir(dir)
+    disk.rename(&swap.path, &log_path(dir, swap.base))?;
+    disk.sync_dir(dir)
 }
 
 /// Finishes replacements that a crash cut short, and forgets those that it cut before they counted; blocking.
-pub(crate) fn settle(dir: &Path) -> io::Result<()> {
+pub(crate) fn settle(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         if name.ends_with(".cleaned") {
-            fs::remove_file(&path)?;
+            disk.remove(&path)?;
         } else if let Some((base, end)) = name.strip_suffix(".swap").and_then(|range| range.split_once('-')) {
             let (Ok(base), Ok(end)) = (base.parse(), end.parse()) else { continue };
-            finish_swap(dir, &Swap { path, base, end })?;
+            finish_swap(disk, dir, &Swap { path, base, end })?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Files: positioned writes and syncs behind a trait that tests can make fail, a bounded cache of open files, atomic replacement.
+//! Files: every change behind a trait that tests can make fail, a bounded cache of open files, atomic replacement.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -10,19 +10,63 @@ use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
 
-/// How segment files are written and made durable.
+/// Everything that changes the data directory, so that tests can make each of it fail, or lose what was not synced.
+///
+/// Reading does not go through it.
 pub trait Disk: Debug + Send + Sync {
+    /// Makes an empty file, or empties the one that is there; opened for reading and writing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create(&self, path: &Path) -> io::Result<File>;
+
     /// Writes all of `bytes` at `position`.
     ///
     /// # Errors
     /// What the system says; some of the bytes may have been written then.
     fn write_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()>;
 
+    /// Cuts the file off, or fills it up with zeros.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()>;
+
     /// Returns when the file's content is on stable storage.
     ///
     /// # Errors
     /// What the system says; what is on stable storage is unknown then.
     fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// Gives a file another name, in the place of what had that name.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a directory and those above it that are missing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_dirs(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory with everything in it.
+    ///
+    /// # Errors
+    /// What the system says; some of it may be gone then.
+    fn remove_dirs(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns when the names in a directory are on stable storage.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The machine's own file system.
@@ -30,12 +74,40 @@ pub trait Disk: Debug + Send + Sync {
 pub struct SystemDisk;
 
 impl Disk for SystemDisk {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)
+    }
+
     fn write_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
         file.write_all_at(bytes, position)
     }
 
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dirs(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn remove_dirs(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
 }
 
@@ -110,36 +182,47 @@ impl Files {
     }
 }
 
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// Puts `bytes` in the place of `path`: afterwards, also after a crash, it has either the old content or the new.
-pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary_of(path);
-    let file = File::create(&temporary)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let file = disk.create(&temporary)?;
+    disk.write_at(&file, bytes, 0)?;
+    disk.sync(&file)?;
+    disk.rename(&temporary, path)?;
     match path.parent() {
-        Some(parent) => sync_dir(parent),
+        Some(parent) => disk.sync_dir(parent),
         None => Ok(()),
     }
 }
 
 /// Creates a directory and its parents down from `root`, each made durable.
-pub(crate) fn create_dirs(root: &Path, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
+pub(crate) fn create_dirs(disk: &dyn Disk, root: &Path, path: &Path) -> io::Result<()> {
+    disk.create_dirs(path)?;
     let mut at = path;
     while at != root {
-        sync_dir(at)?;
+        disk.sync_dir(at)?;
         match at.parent() {
             Some(parent) => at = parent,
             None => break,
         }
     }
-    sync_dir(root)
+    disk.sync_dir(root)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with everything in it, if it is there.
+pub(crate) fn remove_dirs_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_dirs(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn temporary_of(path: &Path) -> PathBuf {

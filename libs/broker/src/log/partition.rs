@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::log::batch::{self, Header};
 use crate::log::checkpoint::Known;
 use crate::log::control;
-use crate::log::disk::{FileKey, FileKind, create_dirs};
+use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there};
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
@@ -41,10 +41,29 @@ pub(crate) struct Partition {
     pub(crate) dir: PathBuf,
     pub(crate) env: Arc<LogEnv>,
     pub(crate) waiters: Waiters,
+    pub(crate) counters: Counters,
     serial: u64,
     config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
+}
+
+/// What is counted for a topic, looked up once.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) appended_bytes: metrics::Counter,
+    pub(crate) appended_records: metrics::Counter,
+    pub(crate) fetched_bytes: metrics::Counter,
+}
+
+impl Counters {
+    fn of(topic: &Arc<str>) -> Self {
+        Self {
+            appended_bytes: metrics::counter!(names::APPENDED_BYTES, "topic" => Arc::clone(topic)),
+            appended_records: metrics::counter!(names::APPENDED_RECORDS, "topic" => Arc::clone(topic)),
+            fetched_bytes: metrics::counter!(names::FETCHED_BYTES, "topic" => Arc::clone(topic)),
+        }
+    }
 }
 
 /// What a partition knows of itself.
@@ -175,10 +194,11 @@ impl Partition {
         let progress = watch::Sender::new(Progress { synced: state.synced, stopped: false });
         Arc::new(Self {
             topic_id,
-            topic,
             index,
             dir,
             serial: env.next_serial(),
+            counters: Counters::of(&topic),
+            topic,
             env,
             waiters: Waiters::default(),
             config: RwLock::new(config),
@@ -287,8 +307,8 @@ impl Partition {
         state.note_producer(&header, marker, now, self.env.producers_max);
         state.end = header.next_offset();
         state.bytes_since_point += header.total_bytes();
-        metrics::counter!(names::APPENDED_BYTES).increment(header.total_bytes());
-        metrics::counter!(names::APPENDED_RECORDS).increment(u64::from(header.count.unsigned_abs()));
+        self.counters.appended_bytes.increment(header.total_bytes());
+        self.counters.appended_records.increment(u64::from(header.count.unsigned_abs()));
         self.start_sync(state);
         Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
     }
@@ -301,7 +321,7 @@ impl Partition {
         let Err(error) = self.env.disk.write_at(&file, bytes, position) else { return Ok(()) };
         metrics::counter!(names::STORAGE_FAILURES).increment(1);
         tracing::error!(topic = %self.topic, partition = self.index, %error, "append failed, cutting the file back");
-        if let Err(error) = file.set_len(position) {
+        if let Err(error) = self.env.disk.set_len(&file, position) {
             tracing::error!(topic = %self.topic, partition = self.index, %error, "cutting the file back failed");
             self.fail(state);
         }
@@ -312,8 +332,8 @@ impl Partition {
     fn make_room(&self, state: &mut State, header: &Header, config: &LogConfig, now: i64) -> Result<(), AppendError> {
         let end = state.end;
         let Some(active) = state.segments.last() else {
-            create_dirs(&self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
-            create_files(&self.dir, end).map_err(AppendError::Storage)?;
+            create_dirs(&*self.env.disk, &self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
+            create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
             state.segments.push(Segment::empty(end));
             state.synced_size = 0;
             return Ok(());
@@ -332,7 +352,7 @@ impl Partition {
         let end = state.end;
         let Some(base) = state.segments.last().map(|active| active.base) else { return Ok(()) };
         let file = self.log_file(base).map_err(AppendError::Storage)?;
-        create_files(&self.dir, end).map_err(AppendError::Storage)?;
+        create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
         if let Err(error) = self.timed_sync(&file) {
             self.fail(state);
             return Err(AppendError::Storage(error));
@@ -359,7 +379,7 @@ impl Partition {
         };
         state.bytes_since_point = 0;
         // Without the point the next recovery scans more; nothing is lost.
-        if let Err(error) = point.save(&self.dir) {
+        if let Err(error) = point.save(&*self.env.disk, &self.dir) {
             tracing::warn!(topic = %self.topic, partition = self.index, %error, "recovery point not written");
         }
         Ok(())
@@ -376,7 +396,7 @@ impl Partition {
         bytes.extend(summary.encode());
         let position = *persisted as u64 * ENTRY_BYTES;
         self.env.disk.write_at(&file, &bytes, position)?;
-        file.set_len(position + bytes.len() as u64)?;
+        self.env.disk.set_len(&file, position + bytes.len() as u64)?;
         self.env.disk.sync(&file)?;
         Ok(summary.entries)
     }
@@ -540,7 +560,7 @@ impl Partition {
             *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));
         }
         self.env.disk.sync(&index)?;
-        point.save(&self.dir)
+        point.save(&*self.env.disk, &self.dir)
     }
 
     /// Takes the partition away: waiters are told, its files go.
@@ -552,10 +572,7 @@ impl Partition {
         }
         self.waiters.wake();
         self.env.files.forget_partition(self.serial);
-        match std::fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_dirs_if_there(&*self.env.disk, &self.dir)
     }
 }
 

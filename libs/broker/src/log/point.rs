@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 
-use crate::log::disk::{replace_file, sync_dir};
+use crate::log::disk::{Disk, replace_file};
 use crate::log::producers::Producers;
 use crate::log::transactions::{self, Aborted};
 
@@ -71,10 +71,10 @@ impl Point {
     }
 
     /// Writes the point durably and removes all but the newest.
-    pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
-        replace_file(&dir.join(format!("{:020}{SUFFIX}", self.offset)), &self.encode())?;
+    pub(crate) fn save(&self, disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+        replace_file(disk, &dir.join(format!("{:020}{SUFFIX}", self.offset)), &self.encode())?;
         for old in list(dir)?.into_iter().rev().skip(POINTS_KEPT) {
-            fs::remove_file(old)?;
+            disk.remove(&old)?;
         }
         Ok(())
     }
@@ -92,14 +92,14 @@ impl Point {
 }
 
 /// Removes the points of segments below `base`.
-pub(crate) fn remove_below(dir: &Path, base: i64) -> io::Result<()> {
+pub(crate) fn remove_below(disk: &dyn Disk, dir: &Path, base: i64) -> io::Result<()> {
     for path in list(dir)? {
         let offset = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<i64>().ok());
         if offset.is_none_or(|offset| offset < base) {
-            fs::remove_file(path)?;
+            disk.remove(&path)?;
         }
     }
-    sync_dir(dir)
+    disk.sync_dir(dir)
 }
 
 /// Point files, oldest first.
@@ -119,6 +119,7 @@ fn list(dir: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use crate::log::disk::SystemDisk;
 
     fn point(offset: i64) -> Point {
         Point {
@@ -137,7 +138,7 @@ mod tests {
     fn the_newest_whole_point_wins_and_two_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         for offset in [5, 90, 100] {
-            point(offset).save(dir.path()).unwrap();
+            point(offset).save(&SystemDisk, dir.path()).unwrap();
         }
         assert_eq!(list(dir.path()).unwrap().len(), 2);
         assert_eq!(Point::load(dir.path(), |_| true).unwrap().unwrap().offset, 100);

@@ -13,7 +13,7 @@ use crate::log::batch::Header;
 use crate::log::checkpoint::Known;
 use crate::log::compact;
 use crate::log::control::{self, Marker};
-use crate::log::disk::{Disk, sync_dir};
+use crate::log::disk::{Disk, remove_if_there};
 use crate::log::index::{Index, Summary};
 use crate::log::partition::State;
 use crate::log::point::Point;
@@ -63,7 +63,7 @@ impl Recovery<'_> {
     /// The partition's state, with everything below its end on stable storage.
     pub(crate) fn run(self) -> io::Result<State> {
         if self.dir.exists() {
-            compact::settle(self.dir)?;
+            compact::settle(self.disk, self.dir)?;
         }
         let bases = segment::list(self.dir)?;
         let synced = self.known.map_or(0, |known| known.synced);
@@ -181,7 +181,7 @@ impl Recovery<'_> {
                         cut = length - position,
                         "torn end cut back"
                     );
-                    file.set_len(position)?;
+                    self.disk.set_len(&file, position)?;
                     whole = false;
                     break;
                 }
@@ -238,7 +238,7 @@ impl Recovery<'_> {
         let mut bytes = index.encode_from(0, segment.base);
         bytes.extend(transactions::encode(&segment.aborted));
         bytes.extend(summary.encode());
-        crate::log::disk::replace_file(&index_path(self.dir, segment.base), &bytes)?;
+        crate::log::disk::replace_file(self.disk, &index_path(self.dir, segment.base), &bytes)?;
         segment.index = SegmentIndex::Closed { entries: summary.entries };
         Ok(())
     }
@@ -252,15 +252,15 @@ impl Recovery<'_> {
             if let Some(last) = progress.segments.last_mut() {
                 self.close(last)?;
             }
-            create_files(self.dir, known_end)?;
+            create_files(self.disk, self.dir, known_end)?;
             progress.segments.push(Segment::empty(known_end));
             progress.end = known_end;
         }
         if let Some(last) = progress.segments.last() {
             let index = index_path(self.dir, last.base);
             if !index.exists() {
-                std::fs::File::create(&index)?;
-                sync_dir(self.dir)?;
+                self.disk.create(&index)?;
+                self.disk.sync_dir(self.dir)?;
             }
         }
         let log_start = self.known.map_or(0, |known| known.log_start).max(first).min(progress.end);
@@ -276,11 +276,9 @@ impl Recovery<'_> {
             segment = base,
             "segment after a torn end removed"
         );
-        std::fs::remove_file(log_path(self.dir, base))?;
-        match std::fs::remove_file(index_path(self.dir, base)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => sync_dir(self.dir),
-        }
+        self.disk.remove(&log_path(self.dir, base))?;
+        remove_if_there(self.disk, &index_path(self.dir, base))?;
+        self.disk.sync_dir(self.dir)
     }
 
     fn report_damage(&self, segment: i64, position: u64, offset: i64) {

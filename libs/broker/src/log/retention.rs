@@ -1,9 +1,8 @@
 //! Letting go of old segments, by age, by size, and on request; offsets never go back.
 
-use std::fs;
 use std::io;
 
-use crate::log::disk::FileKind;
+use crate::log::disk::{FileKind, remove_if_there};
 use crate::log::partition::{AppendError, Offsets, Partition, State};
 use crate::log::read::ReadError;
 use crate::log::segment::{Segment, index_path, log_path};
@@ -65,8 +64,8 @@ impl Partition {
         let count = count.min(state.segments.len().saturating_sub(1));
         for _ in 0..count {
             let base = state.segments[0].base;
-            remove(&log_path(&self.dir, base))?;
-            remove(&index_path(&self.dir, base))?;
+            remove_if_there(&*self.env.disk, &log_path(&self.dir, base))?;
+            remove_if_there(&*self.env.disk, &index_path(&self.dir, base))?;
             self.env.files.forget(self.key(base, FileKind::Log));
             self.env.files.forget(self.key(base, FileKind::Index));
             state.segments.remove(0);
@@ -76,13 +75,6 @@ impl Partition {
         }
         self.env.changed.notify_one();
         Ok(())
-    }
-}
-
-fn remove(path: &std::path::Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }
 

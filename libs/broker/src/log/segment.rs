@@ -1,10 +1,11 @@
 //! One segment of a partition: its files, and what is known of its content without reading them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::log::batch::Header;
+use crate::log::disk::Disk;
 use crate::log::index::{Entry, Index, Summary};
 use crate::log::transactions::Aborted;
 
@@ -117,11 +118,11 @@ pub(crate) fn index_path(dir: &Path, base: i64) -> PathBuf {
 }
 
 /// Makes both files of a new segment, empty, and their names durable.
-pub(crate) fn create_files(dir: &Path, base: i64) -> io::Result<()> {
+pub(crate) fn create_files(disk: &dyn Disk, dir: &Path, base: i64) -> io::Result<()> {
     for path in [log_path(dir, base), index_path(dir, base)] {
-        OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        disk.create(&path)?;
     }
-    crate::log::disk::sync_dir(dir)
+    disk.sync_dir(dir)
 }
 
 /// Base offsets of the segments in a directory, rising.

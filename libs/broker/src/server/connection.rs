@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -157,13 +157,16 @@ impl Reader {
         metrics::counter!(names::REQUESTS, "api" => api.name).increment(1);
         let shared = Arc::clone(&self.shared);
         let call = Call { shared, head, peer: self.peer, local: self.local, body, _memory: frame.memory };
-        match api.handle {
-            Handle::Ordered(handle) => Ok(guarded(async move { handle(call).await })),
+        let taken = metrics::histogram!(names::REQUEST_SECONDS, "api" => api.name);
+        let read = Instant::now();
+        let work = match api.handle {
+            Handle::Ordered(handle) => guarded(async move { handle(call).await }),
             Handle::Eager(handle) => {
                 let begun = AssertUnwindSafe(handle(call)).catch_unwind().await.map_err(|_| panicked())??;
-                Ok(guarded(begun))
+                guarded(begun)
             }
-        }
+        };
+        Ok(work.inspect(move |_| taken.record(read.elapsed())).boxed())
     }
 
     fn small(frame: Bytes) -> Option<Answer> {

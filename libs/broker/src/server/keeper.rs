@@ -1,5 +1,6 @@
 //! Housekeeping in the background: the checkpoint while something changes, retention, closing idle files.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, is_internal};
 use crate::config::Config;
+use crate::groups::coordinator::Coordinator;
 use crate::log::checkpoint::{self, Checkpoint};
+use crate::metrics as names;
+use crate::sync::lock;
+
+/// How often sizes and lags are measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what is done.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +38,10 @@ impl Pace {
 }
 
 /// Runs until the broker stops; without traffic it only wakes for retention and compaction.
-pub(crate) async fn run(catalog: Arc<Catalog>, pace: Pace, stop: CancellationToken) {
+pub(crate) async fn run(catalog: Arc<Catalog>, groups: Arc<Coordinator>, pace: Pace, stop: CancellationToken) {
     let mut retention = interval(Duration::ZERO, pace.retention_every);
     let mut compaction = interval(pace.compaction_every, pace.compaction_every);
+    let mut measuring = interval(MEASURE_EVERY, MEASURE_EVERY);
     let mut idle_since = 0;
     loop {
         tokio::select! {
@@ -50,6 +58,7 @@ pub(crate) async fn run(catalog: Arc<Catalog>, pace: Pace, stop: CancellationTok
                 apply_retention(&catalog).await;
                 idle_since = catalog.env.files.close_idle(idle_since);
             }
+            _ = measuring.tick() => measure(&catalog, &groups),
             _ = compaction.tick() => compact(&catalog, pace.compaction_keys_max).await,
         }
     }
@@ -75,7 +84,7 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
         if !changed {
             return true;
         }
-        match checkpoint::save(&catalog.env.data_dir, &checkpoint) {
+        match checkpoint::save(&*catalog.env.disk, &catalog.env.data_dir, &checkpoint) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "checkpoint not written, the next recovery scans more");
@@ -88,6 +97,31 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
         }
     });
     saved.await.unwrap_or(false)
+}
+
+/// Tells how large topics are, and how far groups are behind.
+fn measure(catalog: &Catalog, groups: &Coordinator) {
+    for topic in catalog.list() {
+        let bytes: u64 = topic.partitions.iter().map(|partition| partition.size_bytes()).sum();
+        metrics::gauge!(names::LOG_BYTES, "topic" => Arc::clone(&topic.name)).set(bytes as f64);
+    }
+    for group in groups.list() {
+        let mut lags: BTreeMap<String, i64> = BTreeMap::new();
+        let (id, offsets) = {
+            let group = lock(&group);
+            (Arc::clone(&group.id), group.offsets.clone())
+        };
+        for ((topic, index), committed) in offsets {
+            let Some(partition) = catalog.get(&topic).and_then(|topic| topic.partition(index).cloned()) else {
+                continue;
+            };
+            let behind = partition.offsets().high_watermark.saturating_sub(committed.offset).max(0);
+            *lags.entry(topic).or_default() += behind;
+        }
+        for (topic, lag) in lags {
+            metrics::gauge!(names::GROUP_LAG, "group" => Arc::clone(&id), "topic" => topic).set(lag as f64);
+        }
+    }
 }
 
 fn interval(first: Duration, every: Duration) -> tokio::time::Interval {

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::groups::coordinator::Coordinator as Groups;
 use crate::log::control::Marker;
-use crate::state_log::{self, Content, Said, Store};
+use crate::state_log::{self, Content, Ends, Said, Store};
 use crate::sync::lock;
 use crate::txns::records;
 use crate::txns::transaction::{Claim, Held, Slot, Status, Transaction};
@@ -53,14 +53,15 @@ pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) producer_ids: Arc<ProducerIds>,
-    pub(crate) stop: CancellationToken,
+    pub(crate) ends: Ends,
     pub(crate) tasks: TaskTracker,
 }
 
 impl Coordinator {
     /// Reads the log of transactions and goes on with what was decided but not finished.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
-        let Parts { config, catalog, groups, producer_ids, stop, tasks } = parts;
+        let Parts { config, catalog, groups, producer_ids, ends, tasks } = parts;
+        let stop = ends.stop.clone();
         let topic = state_log::topic(&catalog, TRANSACTIONS_TOPIC).await?;
         let failed = || Error::Topic { topic: TRANSACTIONS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
         let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
@@ -71,7 +72,7 @@ impl Coordinator {
         let (slots, nearer) = (Mutex::new(slots), Notify::new());
         let this = Arc::new(Self { config, clock, catalog, groups, producer_ids, store, slots, nearer, stop, tasks });
         let state = Arc::downgrade(&this);
-        this.tasks.spawn(state_log::until_stopped(this.stop.clone(), async move {
+        this.tasks.spawn(ends.run(async move {
             writer.run(move || state.upgrade().map(|coordinator| coordinator.contents()).unwrap_or_default()).await;
         }));
         this.settle_strays().await;

@@ -160,9 +160,13 @@ impl Coordinator {
                     self.groups.decide(run, marker).await;
                     continue;
                 }
-                let partition = Arc::clone(&partition);
-                let marked = tokio::task::spawn_blocking(move || partition.append_marker(run, marker)).await;
-                if !matches!(marked, Ok(Ok(_))) {
+                let stray = Arc::clone(&partition);
+                let appending = tokio::task::spawn_blocking(move || stray.append_marker(run, marker));
+                let marked = match appending.await {
+                    Ok(Ok(appended)) => partition.wait_synced(appended.end).await.is_ok(),
+                    _ => false,
+                };
+                if !marked {
                     tracing::error!(producer_id = run.id, "its marker could not be written");
                 }
             }

@@ -6,6 +6,7 @@
 mod admin;
 mod compaction;
 mod compression;
+mod crash;
 mod durability;
 mod fetching;
 mod groups;

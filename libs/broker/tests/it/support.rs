@@ -2,6 +2,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod child;
+pub(crate) mod disk;
+pub(crate) mod history;
 pub(crate) mod member;
 pub(crate) mod txn;
 pub(crate) mod wire;
@@ -65,7 +67,8 @@ impl Clock for SetClock {
 pub(crate) struct Running {
     broker: Broker,
     config: Config,
-    dir: TempDir,
+    /// Removed with it, unless somebody else owns its directory.
+    dir: Option<TempDir>,
 }
 
 impl Running {
@@ -80,7 +83,17 @@ impl Running {
             Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
         change(&mut config);
         let broker = Broker::start(config.clone()).await.unwrap();
-        Self { broker, config, dir }
+        Self { broker, config, dir: Some(dir) }
+    }
+
+    /// One that was started elsewhere.
+    pub(crate) fn of(broker: Broker, config: Config) -> Self {
+        Self { broker, config, dir: None }
+    }
+
+    /// Stopped with care.
+    pub(crate) async fn stop(self) {
+        self.broker.shutdown().await.unwrap();
     }
 
     /// Stopped with care and started again on the same directory, on another port.
@@ -109,7 +122,16 @@ impl Running {
         let configs: BTreeMap<String, String> =
             configs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let spec = TopicSpec { name: name.to_owned(), partitions, configs };
-        self.broker.ensure_topic(&spec).await.unwrap();
+        self.ensure(&spec).await;
+    }
+
+    pub(crate) async fn ensure(&self, spec: &TopicSpec) {
+        self.broker.ensure_topic(spec).await.unwrap();
+    }
+
+    /// Whether the topic could be made.
+    pub(crate) async fn try_ensure(&self, spec: &TopicSpec) -> bool {
+        self.broker.ensure_topic(spec).await.is_ok()
     }
 
     pub(crate) fn client(&self, settings: &[(&str, &str)]) -> ClientConfig {

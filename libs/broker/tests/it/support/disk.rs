@@ -1,0 +1,364 @@
+//! Disks that lose what was not synced, and disks that fail when they are told to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use broker::{Disk, SystemDisk};
+
+/// A change of the data directory; files are numbers, since names come and go.
+#[derive(Debug, Clone)]
+enum Change {
+    Create { path: PathBuf, file: usize },
+    Write { file: usize, bytes: Vec<u8>, position: u64 },
+    SetLen { file: usize, length: u64 },
+    Sync { file: usize },
+    Rename { from: PathBuf, to: PathBuf },
+    Remove { path: PathBuf },
+    CreateDirs { path: PathBuf },
+    RemoveDirs { path: PathBuf },
+    SyncDir { path: PathBuf },
+}
+
+/// A disk that writes down every change, so that the directory can be made as a power loss at any of them leaves it.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    inner: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    changes: Vec<Change>,
+    /// The number of the file that has this inode now.
+    files: HashMap<u64, usize>,
+    next: usize,
+}
+
+/// What a power loss leaves of changes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Everything is there: the process died, the machine did not.
+    Nothing,
+    /// Names and bytes that were not synced are gone.
+    Unsynced,
+    /// Names are there, bytes that were not synced are gone.
+    UnsyncedBytes,
+    /// Of bytes that were not synced the first half is there.
+    Torn,
+    /// Of writes that were not synced only the last is there, behind a hole of zeros.
+    Reordered,
+}
+
+impl Journal {
+    /// How many changes there were.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.lock().unwrap().changes.len()
+    }
+
+    /// Makes `to` what `from` is after the first `count` changes and a power loss.
+    pub(crate) fn replay(&self, count: usize, loss: Loss, from: &Path, to: &Path) {
+        let mut state = Replayed::default();
+        state.dirs.insert(from.to_owned());
+        state.synced_dirs.insert(from.to_owned());
+        for change in &self.inner.lock().unwrap().changes[..count] {
+            state.apply(change);
+        }
+        state.write(loss, from, to);
+    }
+
+    fn change<T>(&self, act: impl FnOnce() -> io::Result<T>, note: impl FnOnce(&mut Written, &T)) -> io::Result<T> {
+        let mut written = self.inner.lock().unwrap();
+        let done = act()?;
+        note(&mut written, &done);
+        Ok(done)
+    }
+}
+
+impl Written {
+    fn file(&self, file: &File) -> usize {
+        self.files[&file.metadata().unwrap().ino()]
+    }
+}
+
+impl Disk for Journal {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let existed = path.exists();
+        self.change(
+            || SystemDisk.create(path),
+            |written, file| {
+                if !existed {
+                    written.next += 1;
+                    written.files.insert(file.metadata().unwrap().ino(), written.next);
+                }
+                let file = written.file(file);
+                written.changes.push(Change::Create { path: path.to_owned(), file });
+            },
+        )
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.change(
+            || SystemDisk.write_at(file, bytes, position),
+            |written, ()| {
+                let file = written.file(file);
+                written.changes.push(Change::Write { file, bytes: bytes.to_vec(), position });
+            },
+        )
+    }
+
+    fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+        self.change(
+            || SystemDisk.set_len(file, length),
+            |written, ()| {
+                let file = written.file(file);
+                written.changes.push(Change::SetLen { file, length });
+            },
+        )
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.change(
+            || Ok(()),
+            |written, ()| {
+                let file = written.file(file);
+                written.changes.push(Change::Sync { file });
+            },
+        )
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let change = Change::Rename { from: from.to_owned(), to: to.to_owned() };
+        self.change(|| SystemDisk.rename(from, to), |written, ()| written.changes.push(change))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let change = Change::Remove { path: path.to_owned() };
+        self.change(|| SystemDisk.remove(path), |written, ()| written.changes.push(change))
+    }
+
+    fn create_dirs(&self, path: &Path) -> io::Result<()> {
+        let change = Change::CreateDirs { path: path.to_owned() };
+        self.change(|| SystemDisk.create_dirs(path), |written, ()| written.changes.push(change))
+    }
+
+    fn remove_dirs(&self, path: &Path) -> io::Result<()> {
+        let change = Change::RemoveDirs { path: path.to_owned() };
+        self.change(|| SystemDisk.remove_dirs(path), |written, ()| written.changes.push(change))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let change = Change::SyncDir { path: path.to_owned() };
+        self.change(|| Ok(()), |written, ()| written.changes.push(change))
+    }
+}
+
+/// A directory in the making.
+#[derive(Debug, Default)]
+struct Replayed {
+    contents: HashMap<usize, Content>,
+    names: BTreeMap<PathBuf, usize>,
+    synced_names: BTreeMap<PathBuf, usize>,
+    dirs: BTreeSet<PathBuf>,
+    synced_dirs: BTreeSet<PathBuf>,
+}
+
+/// A file's bytes, as they are and as they were last synced.
+#[derive(Debug, Default, Clone)]
+struct Content {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+    /// Position and bytes of what was written since.
+    unsynced: Vec<(usize, Vec<u8>)>,
+}
+
+impl Content {
+    fn put(to: &mut Vec<u8>, position: usize, bytes: &[u8]) {
+        if to.len() < position + bytes.len() {
+            to.resize(position + bytes.len(), 0);
+        }
+        to[position..position + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn after(&self, loss: Loss) -> Vec<u8> {
+        let mut left = self.synced.clone();
+        match loss {
+            Loss::Nothing => return self.now.clone(),
+            Loss::Unsynced | Loss::UnsyncedBytes => {}
+            Loss::Torn => {
+                let bytes: usize = self.unsynced.iter().map(|(_, bytes)| bytes.len()).sum();
+                let mut budget = bytes / 2;
+                for (position, bytes) in &self.unsynced {
+                    let taken = budget.min(bytes.len());
+                    Self::put(&mut left, *position, &bytes[..taken]);
+                    budget -= taken;
+                }
+            }
+            Loss::Reordered => {
+                if let Some((position, bytes)) = self.unsynced.last() {
+                    Self::put(&mut left, *position, bytes);
+                }
+            }
+        }
+        left
+    }
+}
+
+impl Replayed {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Create { path, file } => {
+                self.names.insert(path.clone(), *file);
+                self.contents.entry(*file).or_default().now.clear();
+            }
+            Change::Write { file, bytes, position } => {
+                let content = self.contents.entry(*file).or_default();
+                let position = usize::try_from(*position).unwrap();
+                Content::put(&mut content.now, position, bytes);
+                content.unsynced.push((position, bytes.clone()));
+            }
+            Change::SetLen { file, length } => {
+                self.contents.entry(*file).or_default().now.resize(usize::try_from(*length).unwrap(), 0);
+            }
+            Change::Sync { file } => {
+                let content = self.contents.entry(*file).or_default();
+                content.synced = content.now.clone();
+                content.unsynced.clear();
+            }
+            Change::Rename { from, to } => {
+                let file = self.names.remove(from).unwrap();
+                self.names.insert(to.clone(), file);
+            }
+            Change::Remove { path } => {
+                self.names.remove(path);
+            }
+            Change::CreateDirs { path } => self.dirs.extend(path.ancestors().map(Path::to_owned)),
+            Change::RemoveDirs { path } => {
+                self.names.retain(|name, _| !name.starts_with(path));
+                self.dirs.retain(|dir| !dir.starts_with(path));
+            }
+            Change::SyncDir { path } => {
+                let is_in = |name: &Path| name.parent() == Some(path);
+                self.synced_names.retain(|name, _| !is_in(name));
+                self.synced_names
+                    .extend(self.names.iter().filter(|(name, _)| is_in(name)).map(|(n, f)| (n.clone(), *f)));
+                self.synced_dirs.retain(|dir| !is_in(dir));
+                self.synced_dirs.extend(self.dirs.iter().filter(|dir| is_in(dir)).cloned());
+            }
+        }
+    }
+
+    fn write(&self, loss: Loss, from: &Path, to: &Path) {
+        let (names, dirs) = match loss {
+            Loss::Unsynced => (&self.synced_names, &self.synced_dirs),
+            _ => (&self.names, &self.dirs),
+        };
+        // A name in a directory whose own name is lost is lost with it.
+        let is_reached = |path: &Path| {
+            path.ancestors().skip(1).take_while(|above| above.starts_with(from)).all(|above| dirs.contains(above))
+        };
+        fs::create_dir_all(to).unwrap();
+        for dir in dirs.iter().filter(|dir| dir.starts_with(from) && is_reached(dir)) {
+            fs::create_dir_all(to.join(dir.strip_prefix(from).unwrap())).unwrap();
+        }
+        for (name, file) in names.iter().filter(|(name, _)| is_reached(name)) {
+            fs::write(to.join(name.strip_prefix(from).unwrap()), self.contents[file].after(loss)).unwrap();
+        }
+    }
+}
+
+/// A disk that does not wait for anything, for brokers whose data nobody needs.
+#[derive(Debug, Default)]
+pub(crate) struct Lazy;
+
+/// A disk on which one change fails, or from one on all.
+#[derive(Debug)]
+pub(crate) struct Failing {
+    /// Changes left until it fails.
+    left: AtomicUsize,
+    pub(crate) for_good: bool,
+    errno: i32,
+}
+
+impl Failing {
+    /// Fails the change after so many with this error of the system.
+    pub(crate) fn after(changes: usize, for_good: bool, errno: i32) -> Self {
+        Self { left: AtomicUsize::new(changes), for_good, errno }
+    }
+
+    /// How many changes it would have taken before failing.
+    pub(crate) fn left(&self) -> usize {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let before = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| match left {
+            0 if self.for_good => None,
+            0 => Some(usize::MAX),
+            left => Some(left - 1),
+        });
+        match before {
+            Ok(0) | Err(_) => Err(io::Error::from_raw_os_error(self.errno)),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+macro_rules! pass_on {
+    ($disk:ty, $before:expr) => {
+        impl Disk for $disk {
+            fn create(&self, path: &Path) -> io::Result<File> {
+                $before(self)?;
+                SystemDisk.create(path)
+            }
+
+            fn write_at(&self, file: &File, bytes: &[u8], position: u64) -> io::Result<()> {
+                if let Err(error) = $before(self) {
+                    // Some of it is written: nobody may rely on none of it being there.
+                    SystemDisk.write_at(file, &bytes[..bytes.len() / 2], position)?;
+                    return Err(error);
+                }
+                SystemDisk.write_at(file, bytes, position)
+            }
+
+            fn set_len(&self, file: &File, length: u64) -> io::Result<()> {
+                $before(self)?;
+                SystemDisk.set_len(file, length)
+            }
+
+            fn sync(&self, _file: &File) -> io::Result<()> {
+                $before(self)
+            }
+
+            fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+                $before(self)?;
+                SystemDisk.rename(from, to)
+            }
+
+            fn remove(&self, path: &Path) -> io::Result<()> {
+                $before(self)?;
+                SystemDisk.remove(path)
+            }
+
+            fn create_dirs(&self, path: &Path) -> io::Result<()> {
+                $before(self)?;
+                SystemDisk.create_dirs(path)
+            }
+
+            fn remove_dirs(&self, path: &Path) -> io::Result<()> {
+                $before(self)?;
+                SystemDisk.remove_dirs(path)
+            }
+
+            fn sync_dir(&self, _path: &Path) -> io::Result<()> {
+                $before(self)
+            }
+        }
+    };
+}
+
+pass_on!(Lazy, |_: &Lazy| io::Result::Ok(()));
+pass_on!(Failing, Failing::check);
