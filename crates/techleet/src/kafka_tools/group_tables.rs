@@ -96,7 +96,7 @@ pub(super) fn list(headings: &[&'static str], rows: &[Vec<String>]) -> anyhow::R
         .enumerate()
         .map(|(index, heading)| (*heading, if index == 0 { longest + 10 } else { 20 }))
         .collect();
-    let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
     output::line(&line(&headings, &widths(&columns, rows)))?;
     rows.iter().try_for_each(|row| output::line(&line(row, &widths(&columns, rows))))
 }
@@ -156,7 +156,7 @@ fn widths(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
         .collect()
 }
 
-fn line(cells: &Vec<String>, widths: &[usize]) -> String {
+fn line(cells: &[String], widths: &[usize]) -> String {
     let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
     padded.join(" ")
 }

@@ -182,7 +182,13 @@ fn masked_line(line: &str) -> String {
     if ["STATE", "TYPE", "Empty", "Stable", "Classic"].iter().any(|word| line.trim_end().ends_with(word)) {
         line = line.split_whitespace().collect::<Vec<_>>().join("  ");
     }
-    line
+    visible(&line)
+}
+
+/// What the eye does not see, so that an editor does not take it away: tabs, and spaces at the end.
+fn visible(line: &str) -> String {
+    let end = if line.ends_with(' ') { "|" } else { "" };
+    format!("{}{end}", line.replace('\t', "\\t"))
 }
 
 fn java(folder: &Path, tool: &str) -> Command {

@@ -1,6 +1,9 @@
 //! The program's commands, run as processes against an embedded broker.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod commands;
 mod help;
 mod kafka_tools;
+mod operations;
 mod support;

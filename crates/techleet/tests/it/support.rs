@@ -76,6 +76,11 @@ pub(crate) async fn run(mut command: Command, stdin: &str) -> Ran {
 }
 
 /// The folder with Kafka's own tools, or why the test has nothing to compare with.
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests find their infrastructure and say what they skip"
+)]
 pub(crate) fn kafka_tools_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("TECHLEET_TEST_KAFKA_TOOLS");
     if folder.is_none() {
@@ -86,6 +91,7 @@ pub(crate) fn kafka_tools_folder() -> Option<PathBuf> {
 }
 
 /// Whether what Kafka's tools print is to be recorded anew.
+#[allow(clippy::disallowed_methods, reason = "tests find their infrastructure")]
 pub(crate) fn is_recording() -> bool {
     std::env::var_os("TECHLEET_RECORD_KAFKA_TOOLS").is_some()
 }

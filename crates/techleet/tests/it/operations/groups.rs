@@ -9,7 +9,7 @@ use eventkit::transport::{Interest, TopicPartition, Transport};
 use ops::Error;
 use ops::groups::{Move, Scope, Target};
 
-use crate::support::{Fixture, record};
+use crate::operations::support::{Fixture, record};
 
 async fn with_records() -> Fixture {
     let fixture = Fixture::start().await;

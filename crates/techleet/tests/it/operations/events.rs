@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use ops::events::Filter;
 use ops::produce::event_record;
 
-use crate::support::{Fixture, record};
+use crate::operations::support::{Fixture, record};
 
 #[tokio::test]
 async fn the_newest_events_that_match_are_found_in_the_order_of_their_times() {

@@ -2,7 +2,7 @@
 
 use ops::Error;
 
-use crate::support::{Fixture, record};
+use crate::operations::support::{Fixture, record};
 
 #[tokio::test]
 async fn a_topic_is_listed_with_its_records_and_described_with_its_offsets() {

@@ -10,7 +10,7 @@ use eventkit::transport::kafka::admin::NewTopicSpec;
 use jiff::Timestamp;
 use ops::health::{Finding, Status, check_groups};
 
-use crate::support::{Fixture, record};
+use crate::operations::support::{Fixture, record};
 
 async fn wrong(fixture: &Fixture) -> Vec<String> {
     let cluster = fixture.kafka.cluster().await.unwrap();

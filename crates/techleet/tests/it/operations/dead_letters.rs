@@ -8,7 +8,7 @@ use eventkit::transport::{ConsumedRecord, Record};
 use ops::Error;
 use ops::dead_letters::{Filter, Letter};
 
-use crate::support::{Fixture, record};
+use crate::operations::support::{Fixture, record};
 
 const EVENT: &str = r#"{"eventId":"id-1","eventType":"user.created"}"#;
 
