@@ -91,16 +91,17 @@ impl Backbone {
     /// It does not answer as it should.
     pub async fn users(&self) -> anyhow::Result<HashMap<String, i64>> {
         let mut users = HashMap::new();
-        let mut after = Some(0);
-        while let Some(start) = after {
-            let request = self.get_user_service(&format!("/api/v1/users?limit=200&after={start}"));
+        let mut next = Some(String::new());
+        while let Some(cursor) = next {
+            let cursor = if cursor.is_empty() { cursor } else { format!("&cursor={cursor}") };
+            let request = self.get_user_service(&format!("/api/v1/users?limit=200{cursor}"));
             let answer = request.bearer_auth(&self.token).send().await?.error_for_status()?;
             let page: serde_json::Value = answer.json().await?;
             for user in page["items"].as_array().context("items")? {
                 let email = user["email"].as_str().context("an email")?;
                 users.insert(email.to_owned(), user["employeeId"].as_i64().context("a number")?);
             }
-            after = page["nextAfter"].as_i64();
+            next = page["nextCursor"].as_str().map(str::to_owned);
         }
         Ok(users)
     }
@@ -120,6 +121,17 @@ impl Backbone {
         let container = format!("container.listen={}", self.container.trim_start_matches("http://"));
         let own = ["--data-dir", &data_dir, "--set", &brokers, "--set", &container];
         program::run(&[&own, args].concat()).await
+    }
+
+    /// The records of changed data in the audit trail; starts and refusals are in it too.
+    ///
+    /// # Errors
+    /// The trail cannot be listed.
+    pub async fn audited(&self) -> anyhow::Result<Vec<serde_json::Value>> {
+        let listed = self.run(&["audit", "list", "--limit", "100000", "--format", "json"]).await?;
+        let records = listed.stdout.lines().map(serde_json::from_str);
+        let records = records.collect::<Result<Vec<serde_json::Value>, _>>()?;
+        Ok(records.into_iter().filter(|record| record["eventType"] == "audit.data").collect())
     }
 
     /// The mails written so far.

@@ -17,6 +17,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Write docs/asyncapi.json, the description of every topic and event, anew
+    Asyncapi,
     /// Check the rules that neither the compiler nor clippy knows
     Tidy {
         /// Write generated files anew instead of reporting stale ones
@@ -27,6 +29,7 @@ enum Task {
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
+        Task::Asyncapi => tidy::write_asyncapi(),
         Task::Tidy { write } => tidy::run(write),
     }
 }

@@ -43,6 +43,14 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Writes the description of every topic and event anew.
+pub(crate) fn write_asyncapi() -> anyhow::Result<ExitCode> {
+    let metadata =
+        MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
+    generated::check(&[generated::ASYNCAPI], metadata.workspace_root.as_std_path(), true)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Checks everything and prints every finding; with `write`, generated files are made anew first.
 pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
     let metadata =

@@ -27,7 +27,15 @@ use value::{Node, Value};
 pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// Keys whose values are never printed, logged or put in a message.
-pub const SECRET_KEYS: &[&str] = &["database.url", "kafka.sasl_password", "redis.password"];
+pub const SECRET_KEYS: &[&str] = &[
+    "database.url",
+    "kafka.sasl_password",
+    "redis.password",
+    "user_service.access_token_key",
+    "container.smtp.password",
+    "container.sms.secret_headers",
+    "container.push.secret_headers",
+];
 
 /// What stands in a listing in place of a secret.
 const MASK: &str = "\"***\"";
@@ -183,7 +191,7 @@ impl Settings {
                 out.push_str(&format!("\n[{section}]\n"));
                 current = section;
             }
-            let value = if is_secret(&entry.key) && !entry.value.is_empty_text() {
+            let value = if is_secret(&entry.key) && !entry.value.is_unset() {
                 MASK.to_owned()
             } else {
                 entry.value.to_string()

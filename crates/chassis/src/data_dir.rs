@@ -112,7 +112,6 @@ impl DataDir {
         Ok(Secret::new(token))
     }
 
-    /// Whole or not at all, whenever we die: written beside, synced, renamed, directory synced.
     fn create_token(&self) -> Result<Secret, Error> {
         let mut bytes = [0; TOKEN_BYTES];
         SysRng
@@ -120,22 +119,28 @@ impl DataDir {
             .map_err(|source| Error::Random { purpose: "the operator token", source: source.into() })?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = self.path.join(TOKEN_FILE);
-        let beside = self.path.join(format!("{TOKEN_FILE}.new"));
-        let write = || -> io::Result<()> {
-            match fs::remove_file(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
-            file.write_all(token.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            sync_dir(&self.path)
-        };
-        write().map_err(not_writable(&path, "write the operator token"))?;
+        write_private(&path, &token).map_err(not_writable(&path, "write the operator token"))?;
         Ok(Secret::new(token))
     }
+}
+
+/// Writes a file of one line that only we can read (mode 0600): whole or not at all, whenever we die, since it is
+/// written beside, synced, renamed, and the directory synced.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_private(path: &Path, line: &str) -> io::Result<()> {
+    let beside = path.with_added_extension("new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
+    file.write_all(line.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 fn not_writable(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Error {

@@ -179,10 +179,26 @@ impl Filter {
 
     /// The column has the value; nothing where the request names none.
     #[must_use]
-    pub fn equals(mut self, column: &str, value: Option<impl Into<Value>>) -> Self {
+    pub fn equals(self, column: &str, value: Option<impl Into<Value>>) -> Self {
+        self.compared(column, "=", value)
+    }
+
+    /// The column has the value or more; nothing where the request names none.
+    #[must_use]
+    pub fn at_least(self, column: &str, value: Option<impl Into<Value>>) -> Self {
+        self.compared(column, ">=", value)
+    }
+
+    /// The column has less than the value; nothing where the request names none.
+    #[must_use]
+    pub fn below(self, column: &str, value: Option<impl Into<Value>>) -> Self {
+        self.compared(column, "<", value)
+    }
+
+    fn compared(mut self, column: &str, comparison: &str, value: Option<impl Into<Value>>) -> Self {
         if let Some(value) = value {
             let place = self.bind(value.into());
-            self.conditions.push(format!("{column} = {place}"));
+            self.conditions.push(format!("{column} {comparison} {place}"));
         }
         self
     }

@@ -1,44 +1,39 @@
-//! The container's operator API: the audit trail.
+//! The container over HTTP: the audit trail, the notifications log, and what people want to be told.
 
-use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
-use chassis::{ErrorCode, Problem, ValidQuery};
+mod audit;
+mod notifications;
+mod preferences;
+
+use std::sync::Arc;
+
+use chassis::Api;
+use contracts::access::{Action, Permission, Resource};
 use db::Db;
-use serde::Deserialize;
+use jiff::Timestamp;
+use utoipa_axum::routes;
 
-use crate::audit::{self, Record, Report};
-use crate::error::Error;
+use crate::notify::Desk;
 
-/// Records on one page at the most.
-const PAGE_MAX: i64 = 1_000;
-const PAGE_DEFAULT: i64 = 100;
+const READ_AUDIT: Permission = Permission::new(Resource::Audit, Action::Read);
 
-/// The routes; all are the operator's.
-pub(crate) fn router(db: Db) -> Router {
-    Router::new()
-        .route("/api/v1/audit", get(list_audit))
-        .route("/api/v1/audit/verify", get(verify_audit))
-        .with_state(db)
+/// What the routes work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Desks {
+    pub(crate) db: Db,
+    pub(crate) desk: Arc<Desk>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Page {
-    #[serde(default)]
-    after: i64,
-    limit: Option<i64>,
+/// The routes, with who may use them.
+pub(crate) fn api() -> Api<Desks> {
+    Api::new("container", "What was done by whom, who was told what, and who wants to be told.")
+        .permitted(READ_AUDIT, routes!(audit::list_audit))
+        .permitted(READ_AUDIT, routes!(audit::verify_audit))
+        .operator(routes!(notifications::list_notifications))
+        .logged_in(routes!(preferences::get_preferences))
+        .logged_in(routes!(preferences::put_preferences))
 }
 
-async fn list_audit(State(db): State<Db>, ValidQuery(page): ValidQuery<Page>) -> Result<Json<Vec<Record>>, Problem> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        let problem = Problem::new(ErrorCode::ValidationFailed);
-        return Err(problem.field("limit", format!("must be from 1 to {PAGE_MAX}")));
-    }
-    audit::list(&db, page.after, limit).await.map(Json).map_err(Problem::from)
-}
-
-async fn verify_audit(State(db): State<Db>) -> Result<Json<Report>, Error> {
-    audit::verify(&db).await.map(Json)
+/// A time of the query, in milliseconds.
+fn milliseconds(time: Option<Timestamp>) -> Option<i64> {
+    time.map(Timestamp::as_millisecond)
 }

@@ -1,13 +1,14 @@
 //! The audit trail: append-only, each record chained to the one before by a hash, so that a change, a removal or a
 //! change of order is found.
 
-use contracts::audit::AuditData;
-use db::{Db, Row, params};
-use eventkit::{Handle, HandlerError, HandlerResult, Received, UnitOfWork};
+use contracts::audit::{Actor, AuditData, AuditSecurity, AuditSystem};
+use db::{Db, Row, Value, params};
+use eventkit::{Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::error::Error;
 
@@ -18,12 +19,51 @@ const VERIFY_PAGE: i64 = 1_000;
 /// How many faults a report lists; a broken chain may have one at every record.
 const FAULTS_MAX: usize = 100;
 
+const SELECT: &str = "select sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash, actor
+                      from audit_records";
+
 /// Appends audit events to the chain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AuditTrail;
 
-impl Handle<AuditData> for AuditTrail {
-    async fn handle(&self, received: &Received<AuditData>, work: &mut UnitOfWork) -> HandlerResult {
+/// What an audit event is about, and who did it.
+pub(crate) trait Audited: Event {
+    fn entity(&self) -> &str;
+    fn actor(&self) -> Option<&Actor>;
+}
+
+impl Audited for AuditData {
+    fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    fn actor(&self) -> Option<&Actor> {
+        Some(&self.actor)
+    }
+}
+
+impl Audited for AuditSecurity {
+    fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
+    }
+}
+
+impl Audited for AuditSystem {
+    fn entity(&self) -> &str {
+        &self.entity
+    }
+
+    fn actor(&self) -> Option<&Actor> {
+        None
+    }
+}
+
+impl<E: Audited> Handle<E> for AuditTrail {
+    async fn handle(&self, received: &Received<E>, work: &mut UnitOfWork) -> HandlerResult {
         let envelope = received.envelope.write()?;
         let occurred_at = received.envelope.timestamp.unwrap_or_default();
         // Locks the chain's end until the unit ends.
@@ -34,21 +74,32 @@ impl Handle<AuditData> for AuditTrail {
             sequence: head.get("sequence")?,
             event_id: received.identity.clone(),
             event_type: received.envelope.event_type.clone(),
-            entity: received.event.entity.clone(),
+            entity: received.event.entity().to_owned(),
             occurred_at,
             envelope: RawValue::from_string(envelope).map_err(HandlerError::permanent)?,
             previous_hash: head.get("hash")?,
             hash: String::new(),
         };
         record.hash = record.computed_hash();
-        append(work, &record).await?;
+        append(work, &record, &actor_name(received.event.actor())).await?;
         Ok(())
     }
 }
 
+/// As it is searched for: `operator`, `employee-42`, `service-` and a part's name, or nothing.
+fn actor_name(actor: Option<&Actor>) -> String {
+    match actor {
+        None => String::new(),
+        Some(Actor::Operator) => "operator".to_owned(),
+        Some(Actor::Employee { employee_id }) => format!("employee-{employee_id}"),
+        Some(Actor::Service { name }) => format!("service-{name}"),
+    }
+}
+
 /// One record of the trail.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditRecord)]
 pub struct Record {
     /// Its place in the chain, from 1, without holes.
     pub sequence: i64,
@@ -59,8 +110,10 @@ pub struct Record {
     /// What it is about, for example `user-42`.
     pub entity: String,
     /// When it happened.
+    #[schema(value_type = String, format = DateTime)]
     pub occurred_at: Timestamp,
     /// The whole event as it came.
+    #[schema(value_type = Object)]
     pub envelope: Box<RawValue>,
     /// The hash of the record before it.
     pub previous_hash: String,
@@ -90,6 +143,20 @@ impl Record {
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Who did it, as the envelope says.
+    fn actor(&self) -> String {
+        #[derive(Deserialize)]
+        struct Told {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            actor: Option<Actor>,
+        }
+        let told = serde_json::from_str::<Told>(self.envelope.get()).ok();
+        actor_name(told.and_then(|told| told.data.actor).as_ref())
+    }
+
     fn from_row(row: &Row) -> Result<Self, Error> {
         let sequence = row.get("sequence")?;
         let occurred_at: i64 = row.get("occurred_at")?;
@@ -110,7 +177,7 @@ impl Record {
 }
 
 /// What verifying the chain found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// How many records were checked.
@@ -122,7 +189,7 @@ pub struct Report {
 }
 
 /// A place where the chain is broken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
     /// The record's place.
@@ -132,7 +199,7 @@ pub struct Fault {
 }
 
 /// How a chain can be broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FaultKind {
     /// A record differs from what was chained.
@@ -147,15 +214,51 @@ pub enum FaultKind {
     WrongEnd,
 }
 
-/// Up to `limit` records after `after`, in order.
-pub(crate) async fn list(db: &Db, after: i64, limit: i64) -> Result<Vec<Record>, Error> {
-    page(db, after, limit).await?.into_iter().map(|(_, record)| record).collect()
+/// Which records are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Query {
+    pub(crate) after: i64,
+    pub(crate) limit: i64,
+    pub(crate) entity: Option<String>,
+    pub(crate) actor: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) from_ms: Option<i64>,
+    pub(crate) to_ms: Option<i64>,
+}
+
+/// Records in the order of the chain.
+pub(crate) async fn list(db: &Db, query: Query) -> Result<Vec<Record>, Error> {
+    let conditions: [(&str, Option<Value>); 5] = [
+        ("entity =", query.entity.map(Value::from)),
+        ("actor =", query.actor.map(Value::from)),
+        ("event_type =", query.event_type.map(Value::from)),
+        ("occurred_at >=", query.from_ms.map(Value::from)),
+        ("occurred_at <", query.to_ms.map(Value::from)),
+    ];
+    let mut sql = format!("{SELECT} where sequence > $1");
+    let mut values = vec![Value::from(query.after)];
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            values.push(value);
+            sql.push_str(&format!(" and {condition} ${}", values.len()));
+        }
+    }
+    values.push(Value::from(query.limit));
+    sql.push_str(&format!(" order by sequence limit ${}", values.len()));
+    db.query(&sql, &values).await?.iter().map(Record::from_row).collect()
 }
 
 /// Walks the whole chain, up to where it ended when this began.
 pub(crate) async fn verify(db: &Db) -> Result<Report, Error> {
-    let head = db.query_one("select sequence, hash from audit_head where id = 1", &[]).await?;
-    let (end, head): (i64, String) = (head.get("sequence")?, head.get("hash")?);
+    // One statement sees one moment: whatever lies beyond the end then was not appended by us.
+    let head = db
+        .query_one(
+            "select sequence, hash, (select max(sequence) from audit_records) as last from audit_head where id = 1",
+            &[],
+        )
+        .await?;
+    let (end, last): (i64, Option<i64>) = (head.get("sequence")?, head.get("last")?);
+    let (last, head): (i64, String) = (last.unwrap_or(0), head.get("hash")?);
     let mut walk = Walk { records: 0, sequence: 0, hash: GENESIS.to_owned(), faults: Vec::new() };
     'pages: loop {
         let records = page(db, walk.sequence, VERIFY_PAGE).await?;
@@ -169,8 +272,8 @@ pub(crate) async fn verify(db: &Db) -> Result<Report, Error> {
             walk.check(sequence, record.ok());
         }
     }
-    if walk.sequence != end || walk.hash != head {
-        walk.fault(end, FaultKind::WrongEnd);
+    if walk.sequence != end || walk.hash != head || last > end {
+        walk.fault(end.max(last), FaultKind::WrongEnd);
     }
     Ok(Report { records: walk.records, head, faults: walk.faults })
 }
@@ -183,17 +286,17 @@ struct Walk {
 }
 
 impl Walk {
-    fn check(&mut self, sequence: i64, record: Option<Record>) {
+    fn check(&mut self, sequence: i64, stored: Option<(Record, String)>) {
         if sequence != self.sequence + 1 {
             self.fault(sequence, FaultKind::Missing);
         }
-        match record {
+        match stored {
             None => self.fault(sequence, FaultKind::Unreadable),
-            Some(record) => {
+            Some((record, actor)) => {
                 if record.previous_hash != self.hash {
                     self.fault(sequence, FaultKind::Unchained);
                 }
-                if record.computed_hash() != record.hash {
+                if record.computed_hash() != record.hash || record.actor() != actor {
                     self.fault(sequence, FaultKind::Changed);
                 }
                 self.hash = record.hash;
@@ -210,22 +313,25 @@ impl Walk {
     }
 }
 
-async fn page(db: &Db, after: i64, limit: i64) -> Result<Vec<(i64, Result<Record, Error>)>, Error> {
-    let rows = db
-        .query(
-            "select sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash
-             from audit_records where sequence > $1 order by sequence limit $2",
-            &params![after, limit],
-        )
-        .await?;
-    rows.iter().map(|row| Ok((row.get("sequence")?, Record::from_row(row)))).collect()
+/// A record with the actor that it is found by.
+type Stored = Result<(Record, String), Error>;
+
+async fn page(db: &Db, after: i64, limit: i64) -> Result<Vec<(i64, Stored)>, Error> {
+    let sql = format!("{SELECT} where sequence > $1 order by sequence limit $2");
+    let rows = db.query(&sql, &params![after, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            let stored = Record::from_row(row).and_then(|record| Ok((record, row.get("actor")?)));
+            Ok((row.get("sequence")?, stored))
+        })
+        .collect()
 }
 
-async fn append(work: &mut UnitOfWork, record: &Record) -> Result<(), eventkit::Error> {
+async fn append(work: &mut UnitOfWork, record: &Record, actor: &str) -> Result<(), eventkit::Error> {
     work.execute(
         "insert into audit_records
-             (sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash, actor)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &params![
             record.sequence,
             record.event_id.as_str(),
@@ -235,6 +341,7 @@ async fn append(work: &mut UnitOfWork, record: &Record) -> Result<(), eventkit::
             record.envelope.get(),
             record.previous_hash.as_str(),
             record.hash.as_str(),
+            actor,
         ],
     )
     .await?;
@@ -244,7 +351,8 @@ async fn append(work: &mut UnitOfWork, record: &Record) -> Result<(), eventkit::
 
 #[cfg(test)]
 mod tests {
-    use contracts::audit::{Action, Actor};
+    use contracts::audit::{Action, Incident, Occurrence};
+    use eventkit::transport::{ConsumedRecord, Record};
     use eventkit::{Clock, Envelope, EventPublisher, Origin};
     use tempfile::TempDir;
 
@@ -270,22 +378,22 @@ mod tests {
         }
 
         async fn append(&self, number: i64) {
-            let event = AuditData {
-                actor: Actor::Operator,
-                action: Action::Create,
-                entity: format!("user-{number}"),
-                before: None,
-                after: None,
-            };
-            let received = Received {
-                envelope: Envelope::of(&event).unwrap(),
-                event,
-                identity: format!("event-{number}"),
-                key: None,
+            self.chain(number, data(&format!("user-{number}"), Actor::Operator)).await;
+        }
+
+        async fn chain<E: Audited>(&self, number: i64, event: E) {
+            let mut envelope = Envelope::of(&event).unwrap();
+            envelope.timestamp = Some(Timestamp::from_second(number).unwrap());
+            envelope.event_id = Some(format!("event-{number}"));
+            let record = Record {
                 topic: "audit-events".to_owned(),
-                partition: 0,
-                offset: number,
+                key: None,
+                value: Some(envelope.write().unwrap().into()),
+                headers: Vec::new(),
+                timestamp_ms: None,
             };
+            let record = ConsumedRecord { record, partition: 0, offset: number };
+            let received = eventkit::testing::received::<E>("container-audit", &record).unwrap();
             let mut work = self.publisher.begin(Origin::default());
             AuditTrail.handle(&received, &mut work).await.unwrap();
             work.commit().await.unwrap();
@@ -304,6 +412,76 @@ mod tests {
         }
     }
 
+    fn data(entity: &str, actor: Actor) -> AuditData {
+        AuditData { actor, action: Action::Create, entity: entity.to_owned(), before: None, after: None }
+    }
+
+    fn refused(entity: &str, actor: Option<Actor>) -> AuditSecurity {
+        let incident = Incident::Forbidden;
+        AuditSecurity { incident, entity: entity.to_owned(), actor, request: None, ip_address: None, suppressed: 0 }
+    }
+
+    fn started(entity: &str) -> AuditSystem {
+        let (version, instance) = ("1".to_owned(), "copy".to_owned());
+        let occurrence = Occurrence::Started;
+        AuditSystem { occurrence, entity: entity.to_owned(), version, instance, configuration: None }
+    }
+
+    async fn listed(trail: &Trail, query: Query) -> Vec<i64> {
+        let records = list(trail.publisher.db(), Query { limit: 10, ..query }).await.unwrap();
+        records.into_iter().map(|record| record.sequence).collect()
+    }
+
+    #[tokio::test]
+    async fn all_three_types_are_in_one_chain_and_found_by_what_they_are() {
+        let trail = Trail::of(0).await;
+        let employee = Actor::Employee { employee_id: 42 };
+        trail.chain(1, data("user-1", Actor::Operator)).await;
+        trail.chain(2, refused("part-user-service", Some(employee.clone()))).await;
+        trail.chain(3, started("part-user-service")).await;
+        trail.chain(4, data("user-1", employee)).await;
+        assert_eq!(trail.faults().await, []);
+        let text = |text: &str| Some(text.to_owned());
+        let ms = |second: i64| Some(second * 1_000);
+        let cases = [
+            (Query::default(), vec![1, 2, 3, 4]),
+            (Query { entity: text("user-1"), ..Query::default() }, vec![1, 4]),
+            (Query { actor: text("employee-42"), ..Query::default() }, vec![2, 4]),
+            (Query { actor: text("operator"), ..Query::default() }, vec![1]),
+            (Query { event_type: text("audit.system"), ..Query::default() }, vec![3]),
+            (Query { from_ms: ms(2), to_ms: ms(4), ..Query::default() }, vec![2, 3]),
+            (Query { after: 1, entity: text("user-1"), actor: text("employee-42"), ..Query::default() }, vec![4]),
+        ];
+        for (query, expected) in cases {
+            let asked = format!("{query:?}");
+            assert_eq!(listed(&trail, query).await, expected, "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_that_was_put_in_is_found() {
+        let trail = Trail::of(3).await;
+        trail
+            .tamper(
+                "insert into audit_records
+                     (sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash, actor)
+                 select 4, 'forged', event_type, entity, occurred_at, envelope, previous_hash, hash, actor
+                 from audit_records where sequence = 3",
+            )
+            .await;
+        // It lies beyond the end, which is kept apart from the records.
+        assert_eq!(trail.faults().await, [(4, FaultKind::WrongEnd)]);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_moved_is_found() {
+        for change in ["sequence = 2", "sequence = 4", "hash = 'x'"] {
+            let trail = Trail::of(3).await;
+            trail.tamper(&format!("update audit_head set {change} where id = 1")).await;
+            assert!(trail.faults().await.iter().any(|(_, kind)| *kind == FaultKind::WrongEnd), "{change}");
+        }
+    }
+
     #[tokio::test]
     async fn a_chain_that_nobody_touched_is_whole() {
         let empty = Trail::of(0).await;
@@ -311,8 +489,7 @@ mod tests {
         let trail = Trail::of(5).await;
         assert_eq!(trail.faults().await, []);
         assert_eq!(verify(trail.publisher.db()).await.unwrap().records, 5);
-        let listed = list(trail.publisher.db(), 3, 10).await.unwrap();
-        assert_eq!(listed.iter().map(|record| record.entity.as_str()).collect::<Vec<_>>(), ["user-4", "user-5"]);
+        assert_eq!(listed(&trail, Query { after: 3, ..Query::default() }).await, [4, 5]);
     }
 
     #[tokio::test]
@@ -323,6 +500,7 @@ mod tests {
             "entity = 'user-9'",
             "occurred_at = 1",
             "envelope = '{}'",
+            "actor = 'employee-9'",
         ];
         for change in changes {
             let trail = Trail::of(3).await;
@@ -338,7 +516,8 @@ mod tests {
     async fn a_change_whose_hash_was_made_to_fit_breaks_the_chain_after_it() {
         let trail = Trail::of(3).await;
         trail.tamper("update audit_records set entity = 'user-9' where sequence = 2").await;
-        let mut record = list(trail.publisher.db(), 1, 1).await.unwrap().remove(0);
+        let mut record =
+            list(trail.publisher.db(), Query { after: 1, limit: 1, ..Query::default() }).await.unwrap().remove(0);
         record.hash = record.computed_hash();
         trail.tamper(&format!("update audit_records set hash = '{}' where sequence = 2", record.hash)).await;
         assert_eq!(trail.faults().await, [(3, FaultKind::Unchained)]);

@@ -43,21 +43,89 @@ pub enum Error {
         source: io::Error,
     },
     /// A mail address is none.
-    #[error("mail address {address} is not valid")]
+    #[error("mail address {whose} is not valid")]
     Address {
-        /// The address, or whose it is.
-        address: String,
+        /// Whose it is; the address itself stays out of logs.
+        whose: &'static str,
         /// What is wrong with it.
         source: lettre::address::AddressError,
     },
-    /// A notification names no address to send to.
-    #[error("notification has no address to send to")]
+    /// A notification names no address, and its recipient has none of the kind.
+    #[error("there is no address to send to")]
     NoAddress,
     /// A mail could not be put together.
     #[error("mail could not be put together")]
-    Message {
+    Mail {
         /// What is wrong with it.
         source: lettre::error::Error,
+    },
+    /// The configured mail server cannot be used.
+    #[error("container.smtp cannot be used: {reason}")]
+    SmtpUnusable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The mail server refused, for now or for good; its words are left out, since they may hold an address.
+    #[error("mail server answered {code}")]
+    SmtpRefused {
+        /// The reply code.
+        code: u16,
+    },
+    /// The conversation with the mail server came to no end.
+    #[error("mail server could not be talked to: {reason}")]
+    SmtpBroken {
+        /// What happened.
+        reason: &'static str,
+    },
+    /// The configured gateway cannot be used.
+    #[error("{section} cannot be used: {reason}")]
+    GatewayUnusable {
+        /// The section of the configuration.
+        section: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no gateway for such messages.
+    #[error("{section}.url is not set: there is no gateway to send this through")]
+    NoGateway {
+        /// The section of the configuration.
+        section: &'static str,
+    },
+    /// A gateway answered that it did not take a message.
+    #[error("gateway {section} answered {status}")]
+    GatewayRefused {
+        /// The section of the configuration.
+        section: &'static str,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A gateway could not be reached, or broke off.
+    #[error("gateway {section} could not be talked to")]
+    GatewayAway {
+        /// The section of the configuration.
+        section: &'static str,
+        /// What happened.
+        source: hyper_util::client::legacy::Error,
+    },
+    /// A gateway did not answer in time.
+    #[error("gateway {section} did not answer in time")]
+    GatewaySlow {
+        /// The section of the configuration.
+        section: &'static str,
+    },
+    /// No event has told of somebody or something yet.
+    #[error("{kind} {id} is not known yet")]
+    NotYetKnown {
+        /// What it is.
+        kind: &'static str,
+        /// Its number.
+        id: i64,
+    },
+    /// An event lacks a number that a rule needs.
+    #[error("event has no number in {field}")]
+    NoNumber {
+        /// The field.
+        field: &'static str,
     },
     /// A stored audit record could not be read.
     #[error("audit record {sequence} could not be read: {reason}")]

@@ -6,10 +6,13 @@
 //! # Map
 //! - [`topics`]: the one table of topics, which topic creation, documents and tests read.
 //! - [`user`], [`company`], [`recruitment`], [`notification`], [`audit`]: the events, by topic.
+//! - [`catalogue`]: every event with its samples; [`asyncapi`]: the document about all of them.
 //! - [`access`]: permissions and roles; [`money`]: amounts.
 
 pub mod access;
+pub mod asyncapi;
 pub mod audit;
+pub mod catalogue;
 pub mod company;
 pub mod money;
 pub mod notification;

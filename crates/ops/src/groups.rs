@@ -14,6 +14,7 @@ const DEAD: &str = "Dead";
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Its id.
     pub id: String,
@@ -29,6 +30,7 @@ pub struct Summary {
 
 /// A group as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Its id.
     pub id: String,
@@ -44,6 +46,7 @@ pub struct Description {
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Member {
     /// The id that the coordinator gave it.
     pub id: String,
@@ -57,6 +60,7 @@ pub struct Member {
 
 /// Where a group stands in a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Position {
     /// The topic.
     pub topic: String,
@@ -106,6 +110,7 @@ pub enum Target {
 
 /// A move of a group in one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Move {
     /// The topic.
     pub topic: String,

@@ -14,6 +14,7 @@ pub const INTERNAL_PREFIX: &str = "__";
 
 /// A topic in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Its name.
     pub name: String,
@@ -29,6 +30,7 @@ pub struct Summary {
 
 /// A topic as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Its name.
     pub name: String,
@@ -40,6 +42,7 @@ pub struct Description {
 
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Partition {
     /// Its number.
     pub partition: i32,
@@ -59,6 +62,7 @@ pub struct Partition {
 
 /// A setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Setting {
     /// Kafka's name of it.
     pub name: String,
@@ -70,6 +74,7 @@ pub struct Setting {
 
 /// What deleting a topic would remove.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Deletion {
     /// The topic.
     pub topic: String,

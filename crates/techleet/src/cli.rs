@@ -1,5 +1,6 @@
 //! The command line's grammar and its help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -89,6 +90,26 @@ pub(crate) enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Apache Kafka's kafka-topics: its options, its output. A link of that name does it too.
+    #[command(disable_help_flag = true)]
+    KafkaTopics(ToolArgs),
+    /// Apache Kafka's kafka-console-consumer: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsoleConsumer(ToolArgs),
+    /// Apache Kafka's kafka-console-producer: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsoleProducer(ToolArgs),
+    /// Apache Kafka's kafka-consumer-groups: its options, its output.
+    #[command(disable_help_flag = true)]
+    KafkaConsumerGroups(ToolArgs),
+}
+
+/// What is handed to one of Kafka's tools.
+#[derive(Debug, Args)]
+pub(crate) struct ToolArgs {
+    /// The tool's own options; --help shows them.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    pub(crate) rest: Vec<OsString>,
 }
 
 const CONSUME_EXAMPLES: &str = "\
@@ -108,6 +129,8 @@ const PRODUCE_EXAMPLES: &str = r#"Examples:
 pub(crate) enum PartName {
     /// Employees, roles and sessions, on port 3001.
     UserService,
+    /// Companies, departments and positions, on port 3002.
+    CompanyService,
     /// Job postings, candidates and applications, on port 3003.
     RecruitmentService,
     /// Router, processors and audit trail, on port 8181.
@@ -116,12 +139,14 @@ pub(crate) enum PartName {
 
 impl PartName {
     /// Every part, in the order in which they start.
-    pub(crate) const ALL: [Self; 3] = [Self::UserService, Self::RecruitmentService, Self::Container];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::UserService, Self::CompanyService, Self::RecruitmentService, Self::Container];
 
     /// The part's name in logs, folders and on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UserService => user_service::NAME,
+            Self::CompanyService => company_service::NAME,
             Self::RecruitmentService => recruitment_service::NAME,
             Self::Container => container::NAME,
         }

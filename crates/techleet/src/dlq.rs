@@ -10,7 +10,7 @@ use ops::dead_letters::{Filter, Found, Letter};
 use crate::cli::{Format, Output};
 use crate::exit::usage;
 use crate::kafka::{connect, refused};
-use crate::render::{Columns, clean, or_nothing, shortened, time};
+use crate::render::{Columns, clean, counted, or_nothing, shortened, time};
 use crate::when::When;
 use crate::{consume, output};
 
@@ -147,7 +147,7 @@ pub(crate) async fn run(settings: &Settings, command: DlqCommand) -> anyhow::Res
             output::rows(output.format, letters, || list_table(letters))?;
             tell_of_rest(&found);
             match execute {
-                true => output::say(&format!("sent {redriven} dead letters back")),
+                true => output::say(&format!("sent {} back", counted(redriven, "dead letter"))),
                 false => output::say(&format!("{} would be sent back; add --execute to do it", letters.len())),
             }
             Ok(())

@@ -47,13 +47,47 @@ pub(crate) fn classified(class: Class, error: impl Into<anyhow::Error>) -> anyho
     anyhow::Error::new(Classified { class, source: error.into() })
 }
 
+/// Ends the program with this class; what there is to say has been said.
+pub(crate) fn silent(class: Class) -> anyhow::Error {
+    anyhow::Error::new(Silent(class as u8))
+}
+
+/// Ends the program well, from within a call that answers errors.
+pub(crate) fn done() -> anyhow::Error {
+    anyhow::Error::new(Silent(0))
+}
+
+/// An end without words.
+#[derive(Debug)]
+struct Silent(u8);
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ended with code {}", self.0)
+    }
+}
+
+impl std::error::Error for Silent {}
+
+/// Whether the reader of our output went away, which is no error.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Whether what was asked does not answer.
+pub(crate) fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Classified>().is_some_and(|classified| classified.class == Class::Unreachable)
+}
+
 /// Prints an error and its causes on stderr and answers the exit code; a reader that went away is no error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let is_closed_pipe = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(is_closed_pipe) {
+    if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
+    }
+    if let Some(Silent(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
     }
     let class = error.downcast_ref::<Classified>().map_or(Class::Failed, |classified| classified.class);
     // Nothing is left to do when stderr is gone too.

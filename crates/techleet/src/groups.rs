@@ -7,7 +7,7 @@ use ops::groups::{Description, Member, Move, Position, Scope, Summary, Target};
 use crate::cli::Output;
 use crate::kafka::{connect, refused};
 use crate::output;
-use crate::render::{Columns, NOTHING_TOLD, or_nothing};
+use crate::render::{Columns, NOTHING_TOLD, counted, or_nothing};
 use crate::when::When;
 use eventkit::Clock;
 
@@ -110,8 +110,8 @@ pub(crate) async fn run(settings: &Settings, command: GroupsCommand) -> anyhow::
             output::rows(args.output.format, &plan, || plan_table(&plan))?;
             let moved: i64 = plan.iter().filter_map(|step| Some(step.to - step.from?)).sum();
             match args.execute {
-                true => output::say(&format!("moved {} by {moved:+} records in all", args.group)),
-                false => output::say(&format!("nothing was moved ({moved:+} records in all); add --execute to do it")),
+                true => output::say(&format!("moved {} by {moved:+} in all", args.group)),
+                false => output::say(&format!("nothing was moved ({moved:+} in all); add --execute to do it")),
             }
             Ok(())
         }
@@ -125,7 +125,7 @@ pub(crate) async fn run(settings: &Settings, command: GroupsCommand) -> anyhow::
             }
             let verb = if yes { "deleted" } else { "would delete" };
             output::document(output.format, &description, || {
-                vec![format!("{verb} {group}: offsets in {} partitions", description.partitions.len())]
+                vec![format!("{verb} {group}: offsets in {}", counted(description.partitions.len(), "partition"))]
             })?;
             if !yes {
                 output::say("nothing was deleted; add --yes to do it");
@@ -167,7 +167,8 @@ fn list_table(groups: &[Summary]) -> Vec<String> {
 
 fn description(group: &Description) -> Vec<String> {
     let lag: i64 = group.partitions.iter().filter_map(|position| position.lag).sum();
-    let mut lines = vec![format!("{}: {}, {} members, lag {lag}", group.id, group.state, group.members.len())];
+    let mut lines =
+        vec![format!("{}: {}, {}, lag {lag}", group.id, group.state, counted(group.members.len(), "member"))];
     if !group.partitions.is_empty() {
         lines.push(String::new());
         let mut table = Columns::new(&["TOPIC", ">PARTITION", ">COMMITTED", ">END", ">LAG", "CLIENT", "HOST"]);

@@ -10,6 +10,7 @@ mod events;
 mod exit;
 mod groups;
 mod kafka;
+mod kafka_tools;
 mod operator;
 mod output;
 mod produce;
@@ -20,20 +21,27 @@ mod topics;
 mod up;
 mod when;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use chassis::{Environment, Settings, Sources};
 use clap::Parser;
 
 use cli::{AuditCommand, Command, Common, ConfigCommand};
+use kafka_tools::Tool;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&anyhow::Error::new(error).context("no runtime")),
     };
-    let outcome = runtime.block_on(dispatch(cli));
+    let outcome = runtime.block_on(async {
+        match Tool::called(&arguments) {
+            Some((tool, arguments)) => kafka_tools::run(&load(&environment_only())?, tool, arguments).await,
+            None => dispatch(cli::Cli::parse_from(&arguments)).await,
+        }
+    });
     // What still blocks a thread (a reader's last poll) must not hold the exit up.
     runtime.shutdown_background();
     match outcome {
@@ -56,6 +64,16 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
         Command::Events(command) => events::run(&load(&sources)?, command).await,
         Command::Doctor(args) => doctor::doctor(&load(&sources)?, args).await,
+        Command::KafkaTopics(args) => kafka_tools::run(&load(&sources)?, Tool::Topics, &args.rest).await,
+        Command::KafkaConsoleConsumer(args) => {
+            kafka_tools::run(&load(&sources)?, Tool::ConsoleConsumer, &args.rest).await
+        }
+        Command::KafkaConsoleProducer(args) => {
+            kafka_tools::run(&load(&sources)?, Tool::ConsoleProducer, &args.rest).await
+        }
+        Command::KafkaConsumerGroups(args) => {
+            kafka_tools::run(&load(&sources)?, Tool::ConsumerGroups, &args.rest).await
+        }
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await
         }
@@ -67,6 +85,11 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
 
 fn load(sources: &Sources) -> anyhow::Result<Settings> {
     Settings::load(sources).map_err(exit::usage)
+}
+
+/// What Kafka's tools start from: their own options are all that they take besides.
+fn environment_only() -> Sources {
+    Sources { environment: Environment::from_process(), ..Sources::default() }
 }
 
 fn sources(common: &Common) -> Sources {

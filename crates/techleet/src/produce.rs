@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use crate::cli::{Format, Output};
 use crate::kafka::{connect, refused};
 use crate::output;
+use crate::render::counted;
 
 /// The longest line that is read.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -81,7 +82,7 @@ pub(crate) async fn produce(settings: &Settings, args: ProduceArgs) -> anyhow::R
         sending.settle_oldest().await?;
     }
     tokio::task::spawn_blocking(move || drop(writer)).await?;
-    let told = format!("{} records acknowledged", sending.acknowledged);
+    let told = format!("{} acknowledged", counted(sending.acknowledged, "record"));
     match outcome {
         Ok(()) => output::say(&told),
         Err(error) => return Err(error.context(format!("{told}; nothing was sent from there on"))),
@@ -113,10 +114,9 @@ impl Sending {
 
     async fn settle_oldest(&mut self) -> anyhow::Result<()> {
         let Some((line, record)) = self.in_flight.pop_front() else { return Ok(()) };
-        let place = record
-            .acknowledged()
-            .await
-            .with_context(|| format!("line {line}: not acknowledged; {} records before it are", self.acknowledged))?;
+        let place = record.acknowledged().await.with_context(|| {
+            format!("line {line}: not acknowledged; {} before it", counted(self.acknowledged, "record"))
+        })?;
         self.acknowledged += 1;
         if self.format == Format::Json {
             let Acknowledged { partition, offset, .. } = place;

@@ -63,6 +63,12 @@ pub(crate) fn time(time: Option<Timestamp>) -> String {
     or_nothing(time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }
 
+/// A number of things, in words.
+pub(crate) fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// Milliseconds in the largest unit that divides them.
 pub(crate) fn duration_ms(ms: i64) -> String {
     const UNITS: [(i64, &str); 5] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];

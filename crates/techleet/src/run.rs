@@ -29,6 +29,7 @@ pub(crate) async fn start_part(
     let name = part.name();
     let address = match part {
         PartName::UserService => parts.start(name, user_service::start(process)).await?,
+        PartName::CompanyService => parts.start(name, company_service::start(process)).await?,
         PartName::RecruitmentService => parts.start(name, recruitment_service::start(process)).await?,
         PartName::Container => parts.start(name, container::start(process)).await?,
     };

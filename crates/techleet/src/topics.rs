@@ -10,7 +10,7 @@ use ops::topics::{Deletion, Description, Summary};
 use crate::cli::Output;
 use crate::kafka::{connect, refused};
 use crate::output;
-use crate::render::{Columns, duration_ms, or_nothing};
+use crate::render::{Columns, counted, duration_ms, or_nothing};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
@@ -34,7 +34,7 @@ pub(crate) enum TopicsCommand {
         output: Output,
     },
     /// Create a topic.
-    #[command(after_help = "Example:  techleet topics create trials --partitions 3 --config retention.ms=86400000")]
+    #[command(after_help = "Example:  techleet topics create trials --partitions 3 --setting retention.ms=86400000")]
     Create(CreateArgs),
     /// Delete a topic with everything in it.
     ///
@@ -63,7 +63,7 @@ pub(crate) struct CreateArgs {
     replicas: Option<i32>,
     /// A setting by Kafka's name; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
-    config: Vec<(String, String)>,
+    setting: Vec<(String, String)>,
     #[command(flatten)]
     output: Output,
 }
@@ -88,7 +88,7 @@ pub(crate) async fn run(settings: &Settings, command: TopicsCommand) -> anyhow::
                 name: args.topic,
                 partitions: Some(args.partitions),
                 replicas: args.replicas,
-                settings: args.config.into_iter().collect::<BTreeMap<_, _>>(),
+                settings: args.setting.into_iter().collect::<BTreeMap<_, _>>(),
             };
             kafka.create_topic(&spec).await.map_err(refused)?;
             let made = serde_json::json!({"created": spec.name, "partitions": spec.partitions});
@@ -148,7 +148,12 @@ fn description(topic: &Description) -> Vec<String> {
         settings.row([setting.name.clone(), or_nothing(setting.value.clone()), setting.set_by.to_owned()]);
     }
     let records: i64 = topic.partitions.iter().map(|partition| partition.records).sum();
-    let mut lines = vec![format!("{}: {} partitions, {records} records", topic.name, topic.partitions.len())];
+    let mut lines = vec![format!(
+        "{}: {}, {}",
+        topic.name,
+        counted(topic.partitions.len(), "partition"),
+        counted(records, "record")
+    )];
     lines.push(String::new());
     lines.extend(partitions.lines());
     if !topic.settings.is_empty() {
@@ -163,5 +168,6 @@ fn deletion(verb: &str, plan: &Deletion) -> String {
         true => String::new(),
         false => format!("; offsets in it have: {}", plan.groups.join(", ")),
     };
-    format!("{verb} {}: {} partitions, {} records{groups}", plan.topic, plan.partitions, plan.records)
+    let (partitions, records) = (counted(plan.partitions, "partition"), counted(plan.records, "record"));
+    format!("{verb} {}: {partitions}, {records}{groups}", plan.topic)
 }

@@ -1,108 +1,74 @@
-//! The service over HTTP: `/api/v1/users`.
+//! The service over HTTP: every route with who may use it.
 
-use axum::Json;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Router, http::HeaderValue};
-use chassis::{FieldError, Principal, ValidJson, ValidPath, ValidQuery};
-use eventkit::Work;
-use garde::Validate;
-use serde::{Deserialize, Serialize};
+mod employees;
+mod entrance;
+mod roles;
+mod sessions;
 
-use crate::domain::{CreateUser, Employee};
-use crate::error::Error;
-use crate::service::Users;
+use std::net::SocketAddr;
 
-/// Employees on one page at the most.
-const PAGE_MAX: i64 = 200;
-const PAGE_DEFAULT: i64 = 50;
+use axum::Router;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use chassis::Api;
+use contracts::access::{Action, Permission, Resource};
+use utoipa_axum::routes;
+
+use crate::service::{CREATE, Client, DELETE, READ, Service, UPDATE, UPDATE_ROLES};
+
+/// How much of what a client says it is, is kept, in characters.
+const USER_AGENT_LENGTH_MAX: usize = 300;
+
+const READ_ROLES: Permission = Permission::new(Resource::Roles, Action::Read);
+const CREATE_ROLES: Permission = Permission::new(Resource::Roles, Action::Create);
+const DELETE_ROLES: Permission = Permission::new(Resource::Roles, Action::Delete);
 
 /// The routes; they need an authenticator and an event publisher layer around them.
-pub(crate) fn router(users: Users) -> Router {
-    Router::new()
-        .route("/api/v1/users", post(create_user).get(list_users))
-        .route("/api/v1/users/{employee_id}", get(get_user))
-        .with_state(users)
+pub(crate) fn router(service: Service) -> Router {
+    Api::new("user-service", "Employees, their roles and their sessions.")
+        .permitted(CREATE, routes!(employees::create_user))
+        .permitted(READ, routes!(employees::list_users))
+        .logged_in(routes!(employees::get_user))
+        .permitted(UPDATE, routes!(employees::update_user))
+        .permitted(DELETE, routes!(employees::delete_user))
+        .permitted(UPDATE, routes!(employees::send_invitation))
+        .logged_in(routes!(roles::get_user_roles))
+        .permitted(UPDATE_ROLES, routes!(roles::put_user_roles))
+        .permitted(READ_ROLES, routes!(roles::list_permissions))
+        .permitted(CREATE_ROLES, routes!(roles::create_role))
+        .permitted(READ_ROLES, routes!(roles::list_roles))
+        .permitted(READ_ROLES, routes!(roles::get_role))
+        .permitted(UPDATE_ROLES, routes!(roles::update_role))
+        .permitted(DELETE_ROLES, routes!(roles::delete_role))
+        .public(routes!(entrance::accept_invitation))
+        .public(routes!(entrance::bootstrap))
+        .public(routes!(sessions::log_in))
+        .public(routes!(sessions::refresh))
+        .logged_in(routes!(sessions::list_sessions))
+        .logged_in(routes!(sessions::log_out))
+        .logged_in(routes!(sessions::current_access))
+        .logged_in(routes!(sessions::revoke_session))
+        .into_router(service)
 }
 
-async fn create_user(
-    State(users): State<Users>,
-    principal: Principal,
-    mut work: Work,
-    ValidJson(new): ValidJson<CreateUser>,
-) -> Result<Response, Error> {
-    new.validate().map_err(|report| Error::Invalid(field_errors(&report)))?;
-    let employee = users.create_user(&mut work, principal.actor(), new).await?;
-    let location = format!("/api/v1/users/{}", employee.employee_id);
-    let location = HeaderValue::try_from(location).expect("digits and slashes are a header value");
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Json(&employee)).into_response();
-    response.headers_mut().insert(header::ETAG, etag(&employee));
-    Ok(response)
+/// Tells caches and kept answers to keep nothing of a secret.
+fn no_store() -> [(header::HeaderName, HeaderValue); 1] {
+    [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]
 }
 
-async fn get_user(
-    State(users): State<Users>,
-    _principal: Principal,
-    ValidPath(employee_id): ValidPath<i64>,
-) -> Result<Response, Error> {
-    let employee = users.find(employee_id).await?;
-    Ok(([(header::ETAG, etag(&employee))], Json(employee)).into_response())
+/// Where a new thing is.
+fn location(path: &str) -> [(header::HeaderName, HeaderValue); 1] {
+    [(header::LOCATION, HeaderValue::try_from(path).expect("our own paths are header values"))]
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Page {
-    /// Employees after this number.
-    #[serde(default)]
-    after: i64,
-    limit: Option<i64>,
-}
+impl<S: Send + Sync> FromRequestParts<S> for Client {
+    type Rejection = std::convert::Infallible;
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Employees {
-    items: Vec<Employee>,
-    /// What `after` is for the next page; absent on the last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_after: Option<i64>,
-}
-
-async fn list_users(
-    State(users): State<Users>,
-    _principal: Principal,
-    ValidQuery(page): ValidQuery<Page>,
-) -> Result<Json<Employees>, Error> {
-    let limit = page.limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        let message = format!("must be from 1 to {PAGE_MAX}");
-        return Err(Error::Invalid(vec![FieldError::new("limit", message)]));
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        let user_agent = user_agent.map(|text| text.chars().take(USER_AGENT_LENGTH_MAX).collect());
+        Ok(Self { address, user_agent })
     }
-    let mut items = users.list(page.after, limit + 1).await?;
-    let page_length = usize::try_from(limit).expect("checked to be small and positive");
-    let is_last = items.len() <= page_length;
-    items.truncate(page_length);
-    let next_after = items.last().filter(|_| !is_last).map(|employee| employee.employee_id);
-    Ok(Json(Employees { items, next_after }))
-}
-
-fn etag(employee: &Employee) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{}\"", employee.version)).expect("a quoted number is a header value")
-}
-
-/// The report's fields under the names that the request uses.
-fn field_errors(report: &garde::Report) -> Vec<FieldError> {
-    report.iter().map(|(path, error)| FieldError::new(camel_case(&path.to_string()), error.to_string())).collect()
-}
-
-fn camel_case(snake_case: &str) -> String {
-    let mut words = snake_case.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |mut name, word| {
-        let mut letters = word.chars();
-        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-        name
-    })
 }

@@ -1,62 +1,93 @@
 //! What the user-service can refuse or fail at, and how that is answered.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
-use chassis::{ErrorCode, FieldError, Problem};
+use chassis::{EntityError, ErrorCode, Problem};
+use eventkit::{CommitAnyway, HandlerError};
 
 /// A request that was not fulfilled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Fields of the request are not acceptable.
-    #[error("request has {} invalid fields", .0.len())]
-    Invalid(Vec<FieldError>),
-    /// Another employee has this value.
-    #[error("{field} is taken")]
-    Taken {
-        /// The field, as the request names it.
-        field: &'static str,
+    /// Something about an entity.
+    #[error(transparent)]
+    Entity(#[from] EntityError),
+    /// Who asks could not show who they are; what was recorded of it is kept.
+    #[error("not let in: {0}")]
+    NotLetIn(&'static str),
+    /// There were too many failed attempts.
+    #[error("too many attempts")]
+    TooManyAttempts {
+        /// When the next may be made.
+        retry_after: Duration,
     },
-    /// There is no such employee.
-    #[error("no employee {employee_id}")]
-    NotFound {
-        /// The number asked for.
-        employee_id: i64,
-    },
-    /// A stored row could not be read.
-    #[error("employee {employee_id} is stored in a way that cannot be read: {reason}")]
-    Corrupt {
-        /// The row's number.
-        employee_id: i64,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// Storing, reading or publishing failed.
-    #[error("backbone failed")]
-    Backbone(#[from] eventkit::Error),
+    /// There is no such session.
+    #[error("no such session")]
+    NoSession,
+    /// Too many passwords are waiting to be checked.
+    #[error("too many passwords wait to be hashed")]
+    HashesWaiting,
+    /// A password could not be hashed, or a token could not be made.
+    #[error("cryptography failed: {0}")]
+    Cryptography(String),
+    /// The token for the first administrator could not be written.
+    #[error("bootstrap token could not be written: {0}")]
+    BootstrapFile(String),
+}
+
+/// When a client may come back whose password could not be looked at.
+const HASHES_WAITING_RETRY: Duration = Duration::from_secs(1);
+
+impl From<eventkit::Error> for Error {
+    fn from(error: eventkit::Error) -> Self {
+        Self::Entity(error.into())
+    }
 }
 
 impl From<db::Error> for Error {
     fn from(error: db::Error) -> Self {
-        Self::Backbone(error.into())
+        Self::Entity(error.into())
+    }
+}
+
+/// For a handler of events: the database's faults keep their kind, and a value that is taken is looked at again.
+impl From<Error> for HandlerError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Entity(EntityError::Backbone(error)) => error.into(),
+            Error::Entity(error @ (EntityError::Taken { .. } | EntityError::NotYetKnown { .. })) => {
+                Self::transient(error)
+            }
+            error => Self::permanent(error),
+        }
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::Invalid(fields) => Problem::validation(fields),
-            Error::Taken { field } => Problem::new(ErrorCode::Duplicate).field(field, "is taken by another employee"),
-            Error::NotFound { employee_id } => {
-                Problem::new(ErrorCode::NotFound).detail(format!("there is no employee {employee_id}"))
+            Error::Entity(error) => error.into(),
+            Error::NotLetIn(detail) => Self::new(ErrorCode::Unauthenticated).detail(detail),
+            Error::TooManyAttempts { retry_after } => Self::new(ErrorCode::TooManyRequests)
+                .detail("there were too many failed attempts")
+                .retry_after(retry_after),
+            Error::NoSession => Self::new(ErrorCode::NotFound).detail("there is no such session"),
+            error @ Error::HashesWaiting => {
+                Self::new(ErrorCode::Overloaded).source(error).retry_after(HASHES_WAITING_RETRY)
             }
-            Error::Corrupt { .. } => Problem::internal(error),
-            Error::Backbone(error) => error.into(),
+            error @ (Error::Cryptography(_) | Error::BootstrapFile(_)) => Self::internal(error),
         }
     }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        Problem::from(self).into_response()
+        let keeps_record = matches!(self, Self::NotLetIn(_));
+        let mut response = Problem::from(self).into_response();
+        if keeps_record {
+            response.extensions_mut().insert(CommitAnyway);
+        }
+        response
     }
 }

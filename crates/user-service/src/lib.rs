@@ -1,33 +1,59 @@
-//! The user-service: employees over HTTP on port 3001, and the events of their lives on `user-events`.
+//! The user-service: employees, their roles and their sessions over HTTP on port 3001, and the events of their lives.
 //!
 //! # Map
-//! - `domain`: what an employee is; `store`: the tables; `service`: what can be done, with its events.
+//! - `domain`: what employees, roles and passwords are; `store`: the tables; `service`: what can be done, with its
+//!   events; `events`: what is consumed.
 //! - `api`: HTTP; `error`: what is refused and how that is answered.
+//! - `tokens`, `hasher`, `attempts`: what a login needs; `authenticator`: who is asking; `housekeeping`: what is old.
 //!
 //! # Invariants
 //! - An employee's change, its event and its audit record are committed together or not at all.
-//! - Private fields (address, birth date) are in no event.
+//! - Private fields (salary, address, birth date) are in no event, and in few answers.
+//! - Of a token that is handed out only the hash is kept; a password is hashed outside of any unit of work.
+//! - Every request is checked against its session's row: what ended, was suspended or lost a role counts at once.
+//! - Somebody always runs the installation, once somebody does.
 
 mod api;
+mod attempts;
+mod authenticator;
 mod domain;
 mod error;
+mod events;
+mod hasher;
+mod housekeeping;
 mod service;
 mod store;
+mod tokens;
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use chassis::Running;
+use axum::{Extension, Router};
 use chassis::part::{Process, StartError};
+use chassis::{Authenticator, Running, Secret};
 use db::Migration;
+use eventkit::{Consumer, EventPublisher, Origin};
 use serde::Deserialize;
+
+use authenticator::SessionAuthenticator;
+use housekeeping::Housekeeping;
+use service::{Limits, Service};
+use tokens::{AccessTokens, KEY_BYTES_MIN};
 
 pub use error::Error;
 
 /// The service's name in events, logs and folders.
 pub const NAME: &str = "user-service";
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "employees", sql: include_str!("../migrations/1_employees.sql") }];
+/// The steps of the service's own tables.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "employees", sql: include_str!("../migrations/1_employees.sql") },
+    Migration { version: 2, name: "access", sql: include_str!("../migrations/2_access.sql") },
+];
+
+/// The name under which the key that signs access tokens is kept.
+const ACCESS_TOKEN_KEY: &str = "access-token";
 
 /// The section `user_service`.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +61,74 @@ const MIGRATIONS: &[Migration] =
 pub struct Config {
     /// Where the service answers HTTP.
     pub listen: String,
+    /// What the link in an invitation begins with.
+    pub invitation_url: String,
+    /// How long an invitation can be accepted.
+    pub invitation_keep_ms: i64,
+    /// How long an access token is good.
+    pub access_token_keep_ms: i64,
+    /// How long a session lives without being refreshed.
+    pub refresh_token_keep_ms: i64,
+    /// The key that signs access tokens; empty: made at random and kept in the database.
+    pub access_token_key: Secret,
+    /// Failed logins of one e-mail from one address within a window.
+    pub login_attempts_max: u32,
+    /// The window.
+    pub login_window_ms: i64,
+}
+
+/// The service, put together over its database but not yet served.
+#[derive(Clone)]
+pub struct Core {
+    service: Service,
+    authenticator: Arc<SessionAuthenticator>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// Brings roles, signing key and bootstrap token (in `folder`) into a database that has been migrated.
+    ///
+    /// # Errors
+    /// The database does not answer, the key is too short, or the token cannot be written.
+    pub async fn prepare(config: &Config, publisher: &EventPublisher, folder: &Path) -> Result<Self, StartError> {
+        let bootstrap_file = folder.join(service::BOOTSTRAP_FILE);
+        service::seed_roles(publisher).await?;
+        service::prepare_bootstrap(publisher, &bootstrap_file).await?;
+        let tokens = Arc::new(AccessTokens::new(&signing_key(config, publisher).await?));
+        let limits = Limits {
+            invitation_url: config.invitation_url.clone(),
+            invitation_keep_ms: config.invitation_keep_ms,
+            access_token_keep_ms: config.access_token_keep_ms,
+            refresh_token_keep_ms: config.refresh_token_keep_ms,
+            login_attempts_max: config.login_attempts_max,
+            login_window_ms: config.login_window_ms,
+        };
+        let (db, clock) = (publisher.db().clone(), publisher.clock().clone());
+        let authenticator = Arc::new(SessionAuthenticator::new(db.clone(), clock.clone(), tokens.clone()));
+        Ok(Self { service: Service::new(db, clock, limits, tokens, bootstrap_file), authenticator })
+    }
+
+    /// The routes; they need an authenticator and an event publisher layer around them.
+    pub fn router(&self) -> Router {
+        api::router(self.service.clone())
+    }
+
+    /// Who holds an access token.
+    #[must_use]
+    pub fn authenticator(&self) -> Arc<dyn Authenticator> {
+        self.authenticator.clone()
+    }
+
+    /// The consumer with everything that the service wants to know.
+    #[must_use]
+    pub fn with_handlers(&self, consumer: Consumer) -> Consumer {
+        events::with_handlers(consumer, self.service.clone())
+    }
 }
 
 /// Starts the service; answers where it listens.
@@ -46,6 +140,29 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
     let part = process.part(NAME);
     let listener = part.bind("user_service.listen", &config.listen).await?;
     let backbone = part.backbone(MIGRATIONS).await?;
-    let router = api::router(service::Users::new(backbone.db().clone()));
-    part.serve(listener, router, process.authenticator(), backbone, Vec::new()).await
+    let core = Core::prepare(&config, backbone.publisher(), &process.data_dir().part(NAME)?).await?;
+    let consumer = backbone.start_consumer(core.with_handlers(backbone.consumer(NAME)));
+    let housekeeping = Housekeeping::start(backbone.db().clone(), backbone.publisher().clock().clone());
+    // It lives as long as the router does.
+    let router = core.router().layer(Extension(Arc::new(housekeeping)));
+    let authenticator = process.authenticator_with(core.authenticator());
+    part.serve(listener, router, authenticator, backbone, vec![consumer]).await
+}
+
+/// The key that signs access tokens: the configured one, or one that all copies of the service share.
+async fn signing_key(config: &Config, publisher: &EventPublisher) -> Result<Vec<u8>, StartError> {
+    let configured = config.access_token_key.expose();
+    if !configured.is_empty() {
+        return match configured.len() >= KEY_BYTES_MIN {
+            true => Ok(configured.as_bytes().to_vec()),
+            false => Err(format!("user_service.access_token_key needs at least {KEY_BYTES_MIN} characters").into()),
+        };
+    }
+    if store::keys::find(publisher.db(), ACCESS_TOKEN_KEY).await?.is_none() {
+        let mut work = publisher.begin(Origin::default());
+        store::keys::offer(&mut work, ACCESS_TOKEN_KEY, &tokens::random_token()?).await?;
+        work.commit().await?;
+    }
+    let key = store::keys::find(publisher.db(), ACCESS_TOKEN_KEY).await?;
+    Ok(key.ok_or("the signing key was stored and is not there")?.into_bytes())
 }

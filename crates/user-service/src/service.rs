@@ -1,103 +1,135 @@
-//! What can be done with employees: each method changes state and tells of it in one unit of work.
+//! What can be done: each method changes state and tells of it in one unit of work, which its caller commits.
 
-use contracts::audit::{Action, Actor, AuditData, digest};
-use contracts::user::UserCreated;
+mod bootstrap;
+mod employees;
+mod hiring;
+mod invitations;
+mod roles;
+mod sessions;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chassis::{EntityError, Principal};
+use contracts::access::{Action, Permission, Place, Resource};
+use contracts::audit::{self, Actor, AuditData, AuditSecurity, Incident};
 use db::Db;
-use eventkit::{UnitOfWork, publish_event};
+use eventkit::{Clock, UnitOfWork};
 
-use crate::domain::{CreateUser, Employee};
+use crate::NAME;
+use crate::attempts::Attempts;
 use crate::error::Error;
-use crate::store;
+use crate::hasher::Hasher;
+use crate::tokens::AccessTokens;
 
-/// The employees, over the service's database.
+pub(crate) use bootstrap::{BOOTSTRAP_FILE, NewAdmin, prepare_bootstrap};
+pub(crate) use roles::seed_roles;
+pub(crate) use sessions::LoggedIn;
+
+/// Looking at an employee.
+pub(crate) const READ: Permission = Permission::new(Resource::Employees, Action::Read);
+/// Taking somebody on.
+pub(crate) const CREATE: Permission = Permission::new(Resource::Employees, Action::Create);
+/// Changing an employee's record, seeing its private fields, ending sessions.
+pub(crate) const UPDATE: Permission = Permission::new(Resource::Employees, Action::Update);
+/// Removing an employee.
+pub(crate) const DELETE: Permission = Permission::new(Resource::Employees, Action::Delete);
+/// Changing roles, and who has them.
+pub(crate) const UPDATE_ROLES: Permission = Permission::new(Resource::Roles, Action::Update);
+
+/// Held by whoever changes who runs the installation, so that two of them take turns.
+const ADMIN_GATE: &str = "role-admin";
+
+/// How the service behaves, as far as it is configured.
 #[derive(Debug, Clone)]
-pub(crate) struct Users {
-    db: Db,
+pub(crate) struct Limits {
+    pub(crate) invitation_url: String,
+    pub(crate) invitation_keep_ms: i64,
+    pub(crate) access_token_keep_ms: i64,
+    pub(crate) refresh_token_keep_ms: i64,
+    pub(crate) login_attempts_max: u32,
+    pub(crate) login_window_ms: i64,
 }
 
-impl Users {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+/// The service over its database; a cheap handle to clone.
+#[derive(Clone)]
+pub(crate) struct Service {
+    db: Db,
+    clock: Clock,
+    limits: Arc<Limits>,
+    hasher: Hasher,
+    tokens: Arc<AccessTokens>,
+    attempts: Arc<Attempts>,
+    bootstrap_file: Arc<PathBuf>,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Client {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) user_agent: Option<String>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        db: Db,
+        clock: Clock,
+        limits: Limits,
+        tokens: Arc<AccessTokens>,
+        bootstrap_file: PathBuf,
+    ) -> Self {
+        let attempts = Arc::new(Attempts::new(limits.login_attempts_max, limits.login_window_ms));
+        let (limits, bootstrap_file) = (Arc::new(limits), Arc::new(bootstrap_file));
+        Self { db, clock, limits, hasher: Hasher::new(), tokens, attempts, bootstrap_file }
     }
 
-    /// Takes somebody on.
-    #[publish_event(UserCreated)]
-    pub(crate) async fn create_user(
+    /// Records that somebody was not let in, and makes the answer, which keeps the record.
+    async fn not_let_in(
         &self,
         work: &mut UnitOfWork,
-        actor: Actor,
-        new: CreateUser,
-    ) -> Result<Employee, Error> {
-        let employee = store::insert(work, &new).await?;
-        let after = Some(digest(&employee));
-        let record = AuditData { actor, action: Action::Create, entity: employee.key(), before: None, after };
-        work.publish(&record).await?;
-        Ok(employee)
-    }
-
-    pub(crate) async fn find(&self, employee_id: i64) -> Result<Employee, Error> {
-        store::find(&self.db, employee_id).await
-    }
-
-    pub(crate) async fn list(&self, after: i64, limit: i64) -> Result<Vec<Employee>, Error> {
-        store::list(&self.db, after, limit).await
+        client: &Client,
+        incident: Incident,
+        entity: Option<String>,
+        detail: &'static str,
+    ) -> Error {
+        let record = AuditSecurity {
+            incident,
+            entity: entity.unwrap_or_else(|| format!("part-{NAME}")),
+            actor: None,
+            request: None,
+            ip_address: client.address.map(|address| address.to_string()),
+            suppressed: 0,
+        };
+        match work.publish(&record).await {
+            Ok(_) => Error::NotLetIn(detail),
+            Err(error) => error.into(),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use eventkit::{Clock, EventPublisher, Origin, outbox};
-    use serde_json::json;
-    use tempfile::TempDir;
+/// What is done in the service's own name.
+fn own_actor() -> Actor {
+    Actor::Service { name: NAME.to_owned() }
+}
 
-    use super::*;
+/// Stores the audit record of a change.
+async fn record(
+    work: &mut UnitOfWork,
+    actor: Actor,
+    action: audit::Action,
+    entity: String,
+    before: Option<String>,
+    after: Option<String>,
+) -> Result<(), Error> {
+    work.publish(&AuditData { actor, action, entity, before, after }).await?;
+    Ok(())
+}
 
-    async fn publisher() -> (EventPublisher, TempDir) {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("users.db").display());
-        let db = Db::open(&db::Config { url, ..db::Config::default() }).await.unwrap();
-        outbox::migrate(&db).await.unwrap();
-        db.migrate("user_service", crate::MIGRATIONS).await.unwrap();
-        (EventPublisher::new(db, crate::NAME, Clock::system()), folder)
-    }
-
-    fn request(email: &str, code: &str) -> CreateUser {
-        let json = json!({
-            "firstName": "An", "lastName": "Tran", "email": email, "employeeCode": code,
-            "address": "1 Secret Street", "birthDate": "1990-02-03", "startDate": "2026-11-24"
-        });
-        serde_json::from_value(json).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_new_employee_is_stored_and_told_of_and_private_fields_are_not() {
-        let (publisher, _folder) = publisher().await;
-        let users = Users::new(publisher.db().clone());
-        let mut work = publisher.begin(Origin::default());
-        let employee = users.create_user(&mut work, Actor::Operator, request("an@example.com", "E1")).await.unwrap();
-        work.commit().await.unwrap();
-        assert_eq!(users.find(employee.employee_id).await.unwrap(), employee);
-        let events = outbox::read_after(publisher.db(), 0, i64::MAX, 10).await.unwrap();
-        let told: Vec<_> = events.iter().map(|event| (event.event_type.as_str(), event.topic.as_str())).collect();
-        assert_eq!(told, [("audit.data", "audit-events"), ("user.created", "user-events")]);
-        for event in events {
-            assert_eq!(event.key, employee.key());
-            assert!(!event.envelope.contains("Secret") && !event.envelope.contains("1990"), "{}", event.envelope);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_taken_address_or_code_names_its_field() {
-        let (publisher, _folder) = publisher().await;
-        let users = Users::new(publisher.db().clone());
-        let mut work = publisher.begin(Origin::default());
-        users.create_user(&mut work, Actor::Operator, request("an@example.com", "E1")).await.unwrap();
-        work.commit().await.unwrap();
-        for (email, code, taken) in [("AN@example.com", "E2", "email"), ("b@example.com", "E1", "employeeCode")] {
-            let mut work = publisher.begin(Origin::default());
-            let error = users.create_user(&mut work, Actor::Operator, request(email, code)).await.unwrap_err();
-            assert!(matches!(error, Error::Taken { field } if field == taken), "{error:?}");
-        }
-        assert_eq!(users.list(0, 10).await.unwrap().len(), 1);
+/// Refuses what is not permitted at `place`.
+fn require(principal: &Principal, permission: Permission, place: Place) -> Result<(), EntityError> {
+    match principal.may_at(permission, place) {
+        true => Ok(()),
+        false => Err(EntityError::Forbidden(format!("this needs the permission {permission} there"))),
     }
 }

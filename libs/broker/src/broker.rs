@@ -19,7 +19,9 @@ use crate::error::Error;
 use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
+use crate::server::keeper::Pace;
 use crate::server::{Shared, keeper, listener};
+use crate::txns::coordinator::{Coordinator as Transactions, Parts};
 
 /// How long a stop waits for connections to finish what they have begun.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -82,19 +84,26 @@ impl Broker {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let groups = Coordinator::start(Arc::clone(&config), Arc::clone(&catalog), stop.clone(), tasks.clone()).await?;
+        let parts = Parts {
+            config: Arc::clone(&config),
+            catalog: Arc::clone(&catalog),
+            groups: Arc::clone(&groups),
+            producer_ids: Arc::new(producer_ids),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let txns = Transactions::start(parts).await?;
         let address = tcp.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
         let shared = Arc::new(Shared {
             catalog: Arc::clone(&catalog),
-            producer_ids: Arc::new(producer_ids),
             groups,
+            txns,
             stop: stop.clone(),
             request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
             config: Arc::clone(&config),
         });
-        let checkpoint_every = Duration::from_millis(config.checkpoint_interval_ms);
-        let retention_every = Duration::from_millis(config.retention_check_interval_ms);
-        tasks.spawn(keeper::run(catalog, checkpoint_every, retention_every, stop.clone()));
+        tasks.spawn(keeper::run(catalog, Pace::of(&config), stop.clone()));
         tasks.spawn(listener::run(tcp, Arc::clone(&shared), tasks.clone()));
         tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");
         Ok(Self { shared, address, tasks, lock, _stop_on_drop: stop.drop_guard() })

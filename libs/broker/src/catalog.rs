@@ -26,6 +26,8 @@ use crate::sync::{read, write};
 
 /// The topic that holds committed offsets and group states.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic that holds the states of transactions.
+pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 /// Longest topic name.
 const NAME_CHARS_MAX: usize = 249;
 
@@ -47,8 +49,13 @@ impl Topic {
 
     /// Whether it is the broker's own.
     pub(crate) fn is_internal(&self) -> bool {
-        &*self.name == OFFSETS_TOPIC
+        is_internal(&self.name)
     }
+}
+
+/// Whether a topic of that name is the broker's own.
+pub(crate) fn is_internal(name: &str) -> bool {
+    matches!(name, OFFSETS_TOPIC | TRANSACTIONS_TOPIC)
 }
 
 /// Why a topic is not made or changed.

@@ -40,6 +40,10 @@ pub struct Config {
     pub retention_bytes: i64,
     /// How often expired segments are looked for, milliseconds.
     pub retention_check_interval_ms: u64,
+    /// How often compacted topics are looked at, milliseconds.
+    pub compaction_check_interval_ms: u64,
+    /// Keys that one pass of compaction holds in memory at most, about 40 bytes each; further ones wait for the next pass.
+    pub compaction_keys_max: usize,
     /// How often the synced ends are noted in the checkpoint while something changes, milliseconds.
     pub checkpoint_interval_ms: u64,
     /// Segment and index files held open at most.
@@ -64,6 +68,12 @@ pub struct Config {
     pub offsets_retention_ms: i64,
     /// How often expired offsets and groups of which nothing is left are looked for, milliseconds.
     pub offsets_retention_check_interval_ms: u64,
+    /// Transactional ids at most.
+    pub transactional_ids_max: usize,
+    /// Longest time that a producer may ask for its transactions, milliseconds.
+    pub transaction_timeout_max_ms: i32,
+    /// How long a transactional id without a transaction is kept, milliseconds.
+    pub transactional_id_expiration_ms: i64,
     /// Largest request frame, bytes.
     pub frame_bytes_max: usize,
     /// Bytes of unanswered requests over all connections at most.
@@ -104,6 +114,8 @@ impl Default for Config {
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             retention_check_interval_ms: 60_000,
+            compaction_check_interval_ms: 15_000,
+            compaction_keys_max: 500_000,
             checkpoint_interval_ms: 2_000,
             open_files_max: 512,
             syncs_max: 8,
@@ -116,6 +128,9 @@ impl Default for Config {
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             offsets_retention_check_interval_ms: 600_000,
+            transactional_ids_max: 10_000,
+            transaction_timeout_max_ms: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3_600_000,
             frame_bytes_max: 100 * 1024 * 1024,
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,
@@ -157,6 +172,7 @@ impl Config {
             ("syncs_max", self.syncs_max),
             ("connections_max", self.connections_max),
             ("in_flight_requests_max", self.in_flight_requests_max),
+            ("compaction_keys_max", self.compaction_keys_max),
             ("producers_per_partition_max", self.producers_per_partition_max),
         ] {
             if value == 0 {

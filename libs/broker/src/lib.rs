@@ -16,8 +16,8 @@
 //! ```
 //!
 //! Modules: `wire` (frames, headers, what requests look like), `server` (listener, connections, one file per API),
-//! `catalog` (topics and their configuration), `log` (partitions, segments, recovery, retention), `groups` (consumer
-//! groups and their offsets).
+//! `catalog` (topics and their configuration), `log` (partitions, segments, recovery, retention), `state_log` (the
+//! broker's own state as a log), `groups` (consumer groups and their offsets), `txns` (transactions).
 //!
 //! Invariants:
 //! - What is acknowledged is on stable storage, and nothing is visible to a consumer before it is.
@@ -36,7 +36,9 @@ mod log;
 pub mod metrics;
 mod num;
 mod server;
+mod state_log;
 mod sync;
+mod txns;
 mod wire;
 
 pub use broker::{Broker, Ensured, TopicSpec};

@@ -2,6 +2,10 @@
 
 pub(crate) mod batch;
 pub(crate) mod checkpoint;
+pub(crate) mod clean;
+pub(crate) mod codec;
+pub(crate) mod compact;
+pub(crate) mod control;
 pub(crate) mod disk;
 pub(crate) mod index;
 pub(crate) mod lookup;
@@ -13,6 +17,7 @@ pub(crate) mod records;
 pub(crate) mod recover;
 pub(crate) mod retention;
 pub(crate) mod segment;
+pub(crate) mod transactions;
 pub(crate) mod waiters;
 pub(crate) mod walk;
 
@@ -76,5 +81,13 @@ pub(crate) struct LogConfig {
     pub(crate) retention_bytes: i64,
     /// Whether old segments may go (`cleanup.policy` has `delete`).
     pub(crate) deletes: bool,
+    /// Whether only the last record of each key is kept (`cleanup.policy` has `compact`).
+    pub(crate) compacts: bool,
+    /// How long tombstones are kept after what they delete is gone.
+    pub(crate) delete_retention_ms: i64,
+    /// Share of uncleaned bytes at which cleaning begins, in parts per million.
+    pub(crate) dirty_ppm_min: u64,
+    pub(crate) compaction_lag_min_ms: i64,
+    pub(crate) compaction_lag_max_ms: i64,
     pub(crate) log_append_time: bool,
 }

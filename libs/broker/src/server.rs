@@ -13,17 +13,17 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::catalog::producer_ids::ProducerIds;
 use crate::config::{Config, split_host_port};
 use crate::groups::coordinator::Coordinator;
+use crate::txns::coordinator::Coordinator as Transactions;
 
 /// What every connection of a broker shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) groups: Arc<Coordinator>,
+    pub(crate) txns: Arc<Transactions>,
     pub(crate) stop: CancellationToken,
     pub(crate) request_memory: Arc<Semaphore>,
     pub(crate) fetch_memory: Arc<Semaphore>,

@@ -17,10 +17,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::error::Result;
 use crate::event::Event;
 use crate::publish::EventPublisher;
 use crate::retry::{FailureKind, RetryPolicy};
-use crate::transport::Transport;
+use crate::transport::{ConsumedRecord, Transport};
 pub use handler::{Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone};
 use lanes::Lanes;
 use runner::{BatchRunner, EffectRunner, HandlerRunner, Run, TombstoneRunner};
@@ -265,6 +266,11 @@ impl Consumer {
         self
     }
 
+    pub(crate) fn commit_interval(mut self, interval: Duration) -> Self {
+        self.config.commit_interval = interval;
+        self
+    }
+
     /// Starts consuming; effects and inbox are in `publisher`'s database.
     pub fn start(self, publisher: EventPublisher, transport: Arc<dyn Transport>) -> ConsumerHandle {
         let (stop, stopping) = watch::channel(false);
@@ -322,4 +328,9 @@ impl ConsumerHandle {
     pub fn stalled(&self) -> Vec<String> {
         self.lanes.stalled()
     }
+}
+
+/// The event in a record, as a handler of `group` gets it.
+pub(crate) fn received<E: Event>(group: &Arc<str>, record: &ConsumedRecord) -> Result<Received<E>> {
+    attempt::Delivery::read(group, record)?.received()
 }

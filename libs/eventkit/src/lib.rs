@@ -62,6 +62,7 @@ pub mod dead_letter;
 pub mod envelope;
 mod error;
 pub mod event;
+pub mod failpoint;
 pub mod inbox;
 pub mod layer;
 pub mod metrics;

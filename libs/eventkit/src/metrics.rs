@@ -16,3 +16,5 @@ pub const HANDLER_FAILURES_TOTAL: &str = "eventkit_handler_failures_total";
 pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
 /// Records taken from a partition whose handling has not ended. Labels: `group`.
 pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";
+/// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
+pub const HELD_EVENTS: &str = "eventkit_held_events";

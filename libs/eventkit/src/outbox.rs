@@ -17,6 +17,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") },
     Migration { version: 2, name: "parked_events", sql: include_str!("../migrations/2_parked_events.sql") },
     Migration { version: 3, name: "inbox_age", sql: include_str!("../migrations/3_inbox_age.sql") },
+    Migration { version: 4, name: "held_events", sql: include_str!("../migrations/4_held_events.sql") },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -69,7 +70,7 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    fn from_row(row: &Row) -> Result<Self> {
+    pub(crate) fn from_row(row: &Row) -> Result<Self> {
         Ok(Self {
             position: row.get("position")?,
             event_id: row.get("event_id")?,
@@ -278,16 +279,15 @@ impl Lease<'_> {
         row.map(|row| row.get("position").map_err(Error::from)).transpose()
     }
 
-    /// Records that everything up to `position` is published; false if the lease went to another owner meanwhile.
-    pub(crate) async fn advance(&self, db: &Db, position: i64, now_ms: i64) -> Result<bool> {
-        let mut tx = db.begin().await?;
+    /// Records inside `tx` that everything up to `position` is published or held; false if the lease went to another
+    /// owner meanwhile.
+    pub(crate) async fn advance(&self, tx: &mut Tx, position: i64, now_ms: i64) -> Result<bool> {
         let rows = tx
             .execute(
                 "update relay_cursors set position = $1, expires_at = $2 where relay = $3 and owner = $4",
                 &params![position, now_ms + self.lasts_ms, self.relay, self.owner],
             )
             .await?;
-        tx.commit().await?;
         Ok(rows == 1)
     }
 }

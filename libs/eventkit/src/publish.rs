@@ -11,6 +11,7 @@ use crate::consume::Received;
 use crate::envelope::{Envelope, derived_id};
 use crate::error::{Error, Result};
 use crate::event::{Event, Keyed};
+use crate::failpoint::failpoint;
 use crate::inbox::Handling;
 use crate::outbox::{self, NewEvent};
 
@@ -218,6 +219,7 @@ impl UnitOfWork {
         if handling.is_some() && outbox::contains(tx, &event_id).await? {
             return Ok(event_id);
         }
+        failpoint!(AFTER_STATE_WRITE, &publisher.service);
         outbox::append(tx, event).await?;
         tx.on_commit(move || wake.notify_one());
         Ok(event_id)
@@ -256,10 +258,14 @@ impl UnitOfWork {
     /// # Errors
     /// Those of [`Tx::commit`]; then nothing of the unit is kept.
     pub async fn commit(self) -> Result<()> {
-        match self.release() {
-            Some(commit) => Ok(commit.await?),
-            None => Ok(()),
+        #[cfg(any(debug_assertions, feature = "failpoints"))]
+        let service = self.publisher.service.clone();
+        failpoint!(BEFORE_COMMIT, &service);
+        if let Some(commit) = self.release() {
+            commit.await?;
+            failpoint!(AFTER_COMMIT, &service);
         }
+        Ok(())
     }
 
     /// Gives the database's writer on at once and answers a future that resolves when the unit is durable;

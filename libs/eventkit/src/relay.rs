@@ -4,6 +4,8 @@
 //! at once. It publishes a batch, waits for every acknowledgement, then moves its cursor: dying in between means
 //! publishing that batch again, so duplicates may follow, but first occurrences stay in order.
 
+pub mod held;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +13,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result, chain};
+use crate::failpoint::failpoint;
 use crate::metrics;
 use crate::outbox::{self, Horizon, Lease, StoredEvent};
 use crate::publish::EventPublisher;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
+use held::{Held, NewlyHeld};
 
 /// How soon to look again while an open transaction of another writer holds the horizon back.
 const HELD_BACK_POLL: Duration = Duration::from_millis(5);
@@ -33,6 +37,8 @@ pub struct RelayConfig {
     pub poll_interval: Duration,
     /// How long the lease lasts without being renewed.
     pub lease: Duration,
+    /// How often an event that the broker refused for good is tried again.
+    pub held_retry_interval: Duration,
     /// Delays between failed attempts; its number of attempts is not used, since a relay never gives up.
     pub backoff: RetryPolicy,
 }
@@ -46,6 +52,7 @@ impl RelayConfig {
             batch_max: 1_000,
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(10),
+            held_retry_interval: Duration::from_secs(30),
             backoff: RetryPolicy::default(),
         }
     }
@@ -59,6 +66,16 @@ pub struct RelayHandle {
 }
 
 impl RelayHandle {
+    /// A relay that does nothing.
+    pub(crate) fn stopped() -> Self {
+        Self { stop: watch::Sender::new(true), task: tokio::spawn(async {}) }
+    }
+
+    /// Stops at once, as a crash would: what was not recorded as published is published again.
+    pub fn abort(self) {
+        self.task.abort();
+    }
+
     /// Publishes what is stored by now (as far as the transport lets it, within `drain_max`), then stops.
     pub async fn stop(self, drain_max: Duration) {
         self.stop.send_replace(true);
@@ -73,7 +90,8 @@ impl RelayHandle {
 /// Starts a relay for the publisher's outbox.
 pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
     let (stop, stopping) = watch::channel(false);
-    let relay = Relay { config, publisher, transport, horizon: Horizon::default(), leased_until: None };
+    let relay =
+        Relay { config, publisher, transport, horizon: Horizon::default(), leased_until: None, held: Held::default() };
     RelayHandle { stop, task: tokio::spawn(relay.run(stopping)) }
 }
 
@@ -84,6 +102,7 @@ struct Relay {
     transport: Arc<dyn Transport>,
     horizon: Horizon,
     leased_until: Option<Instant>,
+    held: Held,
 }
 
 /// What one round came to.
@@ -108,7 +127,7 @@ impl Relay {
                 Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
                 Ok(Round::Idle | Round::Elsewhere) => {
                     failures = 0;
-                    self.config.poll_interval
+                    self.held_wait().map_or(self.config.poll_interval, |wait| wait.min(self.config.poll_interval))
                 }
                 Err(error) => {
                     failures += 1;
@@ -134,21 +153,42 @@ impl Relay {
                 Some(published) => *position = published,
             }
             self.renewed();
+            self.load_held().await?;
         }
+        self.retry_held().await?;
         let horizon = self.horizon.advance(self.publisher.db()).await?;
         let events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
         let Some(last) = events.last().map(|event| event.position) else {
             self.gauge_oldest(0);
             return Ok(Round::Idle);
         };
-        self.publish(events).await?;
-        if !self.lease().advance(self.publisher.db(), last, self.now_ms()).await? {
+        let newly_held = self.publish_or_hold(events).await?;
+        failpoint!(AFTER_PUBLISH, &self.config.name);
+        if !self.move_cursor(last, &newly_held).await? {
             self.leased_until = None;
             return Ok(Round::Elsewhere);
+        }
+        if !newly_held.is_empty() {
+            self.load_held().await?;
         }
         self.renewed();
         *position = last;
         Ok(Round::Published)
+    }
+
+    /// Records that everything up to `position` is published or noted as held; false if the lease is another's.
+    async fn move_cursor(&self, position: i64, newly_held: &[NewlyHeld]) -> Result<bool> {
+        let now_ms = self.now_ms();
+        let mut tx = self.publisher.db().begin().await?;
+        if !self.lease().advance(&mut tx, position, now_ms).await? {
+            tx.rollback().await;
+            return Ok(false);
+        }
+        for held in newly_held {
+            held.insert(&mut tx, &self.config.name, now_ms).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn publish(&self, events: Vec<StoredEvent>) -> Result<()> {
@@ -185,6 +225,7 @@ impl Relay {
     }
 
     fn gauge_oldest(&self, age_ms: i64) {
+        let age_ms = age_ms.max(self.held_age_ms());
         ::metrics::gauge!(metrics::OLDEST_UNPUBLISHED_SECONDS, "relay" => self.config.name.clone())
             .set(seconds(age_ms));
     }

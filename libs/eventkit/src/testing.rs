@@ -1,10 +1,22 @@
-//! The contract of a transport as a suite that every implementation runs, and helpers for tests of handlers.
+//! For tests: a harness around a service, the contracts of transport, outbox and inbox as suites that every
+//! implementation runs, faults to plant, and a checker of promises.
 
+pub mod checker;
+pub mod faults;
+mod harness;
+pub mod store_suites;
 mod transport_suite;
 
 use std::future::Future;
 use std::time::Duration;
 
+use crate::consume::Received;
+use crate::error::Result;
+use crate::event::Event;
+use crate::transport::ConsumedRecord;
+pub use faults::{Fault, Faults, FaultyTransport};
+pub use harness::Harness;
+pub use store_suites::{inbox_suite, outbox_suite};
 pub use transport_suite::transport_suite;
 
 /// How long [`eventually`] waits before it gives up.
@@ -24,4 +36,15 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut state:
         }
     });
     reached.await.unwrap_or_else(|_| panic!("not within {EVENTUALLY_MAX:?}: {what}"))
+}
+
+/// The event in a record as a handler of `group` gets it, for tests that call a handler themselves.
+///
+/// # Errors
+/// As for a consumer: [`crate::Error::Decode`] for what is no event of this type.
+///
+/// # Panics
+/// When the record has no value.
+pub fn received<E: Event>(group: &str, record: &ConsumedRecord) -> Result<Received<E>> {
+    crate::consume::received(&group.into(), record)
 }

@@ -122,7 +122,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// replicas.
     ///
     /// # Errors
-    /// [`crate::Error::Transport`] when at least one was not acknowledged; any of the others may have been.
+    /// [`crate::Error::Transport`] when at least one was not acknowledged; any of the others may have been, but none of
+    /// a refused record's key that stands behind it. Not transient means refused for good: too large, say.
     async fn publish(&self, records: Vec<Record>) -> Result<()>;
 
     /// Joins a consumer group.

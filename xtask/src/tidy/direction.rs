@@ -128,7 +128,9 @@ fn refuse(from: &Crate, to: &Dependency, crates: &[Crate]) -> Option<String> {
             "nothing depends on `{to_name}`: move what is needed into a crate under libs/ or crates/"
         ));
     }
-    if from_name == SEES_ALL || (to.is_dev && from.folder.starts_with("libs/")) {
+    // A test of any part may start the embedded broker: it is what a Kafka client would meet.
+    let is_for_tests = to.is_dev && (from.folder.starts_with("libs/") || to_name == "broker");
+    if from_name == SEES_ALL || is_for_tests {
         return None;
     }
     let allowed = allowed(from_name).unwrap_or_default();
@@ -196,6 +198,12 @@ mod tests {
         assert_eq!(advice(&[krate("libs/db", &[("chassis", true)])]), [""; 0]);
         assert_eq!(advice(&[krate("libs/db", &[("chassis", false)])]).len(), 1);
         assert_eq!(advice(&[krate("crates/ops", &[("console", true)])]).len(), 1);
+    }
+
+    #[test]
+    fn tests_of_a_part_may_start_the_broker() {
+        assert_eq!(advice(&[krate("crates/ops", &[("broker", true)])]), [""; 0]);
+        assert_eq!(advice(&[krate("crates/ops", &[("broker", false)])]).len(), 1);
     }
 
     #[test]

@@ -15,7 +15,11 @@ pub(super) struct Generated {
 }
 
 /// Every generated file of the repository.
-pub(super) const GENERATED: &[Generated] = &[];
+pub(super) const GENERATED: &[Generated] = &[ASYNCAPI];
+
+/// The description of every topic and event.
+pub(super) const ASYNCAPI: Generated =
+    Generated { path: "docs/asyncapi.json", generate: |_| Ok(format!("{:#}\n", contracts::asyncapi::document())) };
 
 /// Compares every file with what its generator makes now, or writes it.
 pub(super) fn check(table: &[Generated], root: &Path, write: bool) -> anyhow::Result<Vec<Finding>> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use utoipa::openapi::schema::{AllOf, Object};
+use utoipa::openapi::schema::{AllOf, ArrayItems, Object};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -43,11 +43,29 @@ pub(super) fn flatten(document: &mut OpenApi) {
     let Some(components) = &mut document.components else { return };
     let known = components.schemas.clone();
     for schema in components.schemas.values_mut() {
-        if let RefOr::T(Schema::AllOf(parts)) = schema
-            && let Some(object) = merged(parts, &known, DEPTH_MAX)
-        {
-            *schema = RefOr::T(Schema::Object(object));
+        flatten_within(schema, &known, DEPTH_MAX);
+    }
+}
+
+/// A page, say, holds the description of its items within its own.
+fn flatten_within(schema: &mut RefOr<Schema>, known: &BTreeMap<String, RefOr<Schema>>, depth: usize) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let RefOr::T(inner) = schema else { return };
+    match inner {
+        Schema::AllOf(parts) => {
+            if let Some(object) = merged(parts, known, depth) {
+                *inner = Schema::Object(object);
+            }
         }
+        Schema::Object(object) => {
+            object.properties.values_mut().for_each(|property| flatten_within(property, known, depth));
+        }
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                flatten_within(items, known, depth);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -81,6 +81,11 @@ impl Value {
         }
     }
 
+    /// Whether there is nothing in it, which says "not set".
+    pub(super) fn is_unset(&self) -> bool {
+        self.is_empty_text() || matches!(self, Self::List(items) if items.is_empty())
+    }
+
     pub(super) fn is_empty_text(&self) -> bool {
         matches!(self, Self::Text(text) if text.is_empty())
     }

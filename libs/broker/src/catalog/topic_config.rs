@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::log::LogConfig;
+use crate::log::compact::WHOLE_PPM;
 use crate::num::u64_of;
 
 /// The type of a key, with the numbers that DescribeConfigs uses.
@@ -213,15 +214,30 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
 pub(crate) fn resolve(set: &BTreeMap<String, String>, config: &Config) -> LogConfig {
     let text = |name: &str| key(name).map(|key| key.value(set, config).0).unwrap_or_default();
     let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or(i64::MAX);
+    let has_policy = |name: &str| text("cleanup.policy").split(',').any(|policy| policy.trim() == name);
     LogConfig {
         message_bytes_max: u64_of(number("max.message.bytes")),
         segment_bytes: u64_of(number("segment.bytes")),
         segment_ms: number("segment.ms"),
         retention_ms: number("retention.ms"),
         retention_bytes: number("retention.bytes"),
-        deletes: text("cleanup.policy").split(',').any(|policy| policy.trim() == "delete"),
+        deletes: has_policy("delete"),
+        compacts: has_policy("compact"),
+        delete_retention_ms: number("delete.retention.ms"),
+        dirty_ppm_min: ppm(&text("min.cleanable.dirty.ratio")),
+        compaction_lag_min_ms: number("min.compaction.lag.ms"),
+        compaction_lag_max_ms: number("max.compaction.lag.ms"),
         log_append_time: text("message.timestamp.type") == "LogAppendTime",
     }
+}
+
+/// A share as parts per million.
+fn ppm(share: &str) -> u64 {
+    let whole = WHOLE_PPM as f64;
+    let share = share.trim().parse::<f64>().unwrap_or(1.0).clamp(0.0, 1.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to a million")]
+    let ppm = (share * whole) as u64;
+    ppm
 }
 
 #[cfg(test)]

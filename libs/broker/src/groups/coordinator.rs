@@ -1,6 +1,6 @@
 //! The coordinator of all groups: finds them, tends their deadlines, stores what must survive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,14 +10,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{Catalog, OFFSETS_TOPIC, Topic, TopicError};
+use crate::catalog::{Catalog, OFFSETS_TOPIC, Topic};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
-use crate::groups::group::{Group, Joined, Phase, Synced};
+use crate::groups::group::{Group, Joined, Offsets, Phase, Synced};
 use crate::groups::membership::{GroupLimits, Join, Pending, Sync, SyncStep};
 use crate::groups::records::{Committed, Key, Snapshot};
-use crate::groups::store::{Entry, MESSAGE_BYTES_MAX, Store, replay};
+use crate::log::control::Marker;
+use crate::log::records::Record;
+use crate::state_log::{self, Content, Entry, ProducerRun, Said, Store};
 use crate::sync::lock;
 
 /// All groups.
@@ -39,7 +41,7 @@ impl Coordinator {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Result<Arc<Self>, Error> {
-        let topic = offsets_topic(&catalog).await?;
+        let topic = state_log::topic(&catalog, OFFSETS_TOPIC).await?;
         let failed = || Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
         let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
         let groups = tokio::task::spawn_blocking(move || restore(&topic))
@@ -48,8 +50,8 @@ impl Coordinator {
         let clock = Arc::clone(&config.clock);
         let coordinator = Arc::new(Self { config, clock, store, groups: Mutex::new(groups), stop, tasks });
         let state = Arc::downgrade(&coordinator);
-        coordinator.tasks.spawn(writer_until(coordinator.stop.clone(), async move {
-            writer.run(move || state.upgrade().map(|coordinator| coordinator.entries()).unwrap_or_default()).await;
+        coordinator.tasks.spawn(state_log::until_stopped(coordinator.stop.clone(), async move {
+            writer.run(move || state.upgrade().map(|coordinator| coordinator.contents()).unwrap_or_default()).await;
         }));
         let sweeper = Arc::clone(&coordinator);
         coordinator.tasks.spawn(async move { sweeper.sweep_until_stop().await });
@@ -151,7 +153,8 @@ impl Coordinator {
         let snapshot = locked.snapshot(self.clock.now_ms());
         let key = Key::Group { group: locked.id.to_string() };
         let target = Arc::clone(group);
-        self.store.put(vec![(key.encode(), Some(snapshot.encode()))], move |stored| {
+        let content = Content::Plain(vec![(key.encode(), Some(snapshot.encode()))]);
+        self.store.put(content, move |stored| {
             let mut group = lock(&target);
             if stored {
                 group.stored = Some(snapshot);
@@ -190,11 +193,11 @@ impl Coordinator {
             if locked.dead {
                 return Err(ResponseError::GroupIdNotFound);
             }
-            if !locked.members.is_empty() || !locked.pending.is_empty() {
+            if !locked.members.is_empty() || !locked.pending.is_empty() || !locked.undecided.is_empty() {
                 return Err(ResponseError::NonEmptyGroup);
             }
             let (tell, done) = oneshot::channel();
-            let queued = self.store.put(tombstones(&locked), move |stored| {
+            let queued = self.store.put(Content::Plain(tombstones(&locked)), move |stored| {
                 let _ = tell.send(stored);
             });
             if !queued {
@@ -261,7 +264,8 @@ impl Coordinator {
         let key = Key::Group { group: locked.id.to_string() };
         let target = Arc::clone(group);
         // Unless it is stored the members come back after a restart, and their sessions end then.
-        let _ = self.store.put(vec![(key.encode(), Some(snapshot.encode()))], move |stored| {
+        let content = Content::Plain(vec![(key.encode(), Some(snapshot.encode()))]);
+        let _ = self.store.put(content, move |stored| {
             if stored {
                 lock(&target).stored = Some(snapshot);
             }
@@ -309,20 +313,27 @@ impl Coordinator {
         }
     }
 
-    /// Everything there is, as records.
-    fn entries(&self) -> Vec<Entry> {
+    /// Everything there is, as it is to be written.
+    fn contents(&self) -> Vec<Content> {
         let mut entries = Vec::new();
+        let mut undecided: HashMap<ProducerRun, Vec<Entry>> = HashMap::new();
         for group in self.list() {
             let locked = lock(&group);
             if let Some(stored) = &locked.stored {
                 entries.push((Key::Group { group: locked.id.to_string() }.encode(), Some(stored.encode())));
             }
-            for ((topic, partition), committed) in &locked.offsets {
+            let entry = |(topic, partition): &(String, i32), committed: &Committed| {
                 let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
-                entries.push((key.encode(), Some(committed.encode())));
+                (key.encode(), Some(committed.encode()))
+            };
+            entries.extend(locked.offsets.iter().map(|(key, committed)| entry(key, committed)));
+            for (producer, offsets) in &locked.undecided {
+                let pending = offsets.iter().map(|(key, committed)| entry(key, committed));
+                undecided.entry(*producer).or_default().extend(pending);
             }
         }
-        entries
+        let pending = undecided.into_iter().map(|(producer, entries)| Content::Pending(producer, entries));
+        [Content::Plain(entries)].into_iter().chain(pending).collect()
     }
 
     async fn until_stop<T>(&self, answer: oneshot::Receiver<T>) -> Option<T> {
@@ -330,15 +341,6 @@ impl Coordinator {
             answer = answer => answer.ok(),
             () = self.stop.cancelled() => None,
         }
-    }
-}
-
-/// Runs the writer a little longer than the broker, so that what connections have begun is stored.
-async fn writer_until(stop: CancellationToken, writer: impl Future<Output = ()>) {
-    const LINGER: Duration = Duration::from_secs(1);
-    tokio::select! {
-        () = writer => {}
-        () = async { stop.cancelled().await; tokio::time::sleep(LINGER).await } => {}
     }
 }
 
@@ -354,63 +356,88 @@ fn tombstones(group: &Group) -> Vec<Entry> {
     entries
 }
 
-async fn offsets_topic(catalog: &Catalog) -> Result<Arc<Topic>, Error> {
-    if let Some(topic) = catalog.get(OFFSETS_TOPIC) {
-        return Ok(topic);
+/// What the log of groups says, as far as it was read.
+#[derive(Debug, Default)]
+struct Restored {
+    snapshots: HashMap<String, Snapshot>,
+    offsets: HashMap<String, Offsets>,
+    /// What waits for a decision, by producer and group.
+    undecided: HashMap<ProducerRun, HashMap<String, Offsets>>,
+}
+
+impl Restored {
+    fn take(&mut self, said: &Said<'_>) {
+        match said {
+            Said::Record(record) => self.take_record(record),
+            Said::Pending(producer, record) => {
+                if let Some((Key::Offset { group, topic, partition }, Some(committed))) = offset_of(record) {
+                    let offsets = self.undecided.entry(*producer).or_default().entry(group).or_default();
+                    offsets.insert((topic, partition), committed);
+                }
+            }
+            Said::Decision(producer, marker) => {
+                // A marker that fences has a later epoch than what it decides about.
+                let decided: Vec<ProducerRun> =
+                    self.undecided.keys().filter(|run| run.id == producer.id).copied().collect();
+                for (group, offsets) in decided.iter().filter_map(|run| self.undecided.remove(run)).flatten() {
+                    if *marker == Marker::Commit {
+                        self.offsets.entry(group).or_default().extend(offsets);
+                    }
+                }
+            }
+        }
     }
-    let configs = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("max.message.bytes", MESSAGE_BYTES_MAX.to_string()),
-        ("segment.bytes", (32 * 1024 * 1024).to_string()),
-    ];
-    let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    catalog
-        .create(OFFSETS_TOPIC, 1, configs)
-        .await
-        .map_err(|error: TopicError| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })
+
+    fn take_record(&mut self, record: &Record<'_>) {
+        if let Some((Key::Offset { group, topic, partition }, committed)) = offset_of(record) {
+            let offsets = self.offsets.entry(group).or_default();
+            match committed {
+                Some(committed) => offsets.insert((topic, partition), committed),
+                None => offsets.remove(&(topic, partition)),
+            };
+            return;
+        }
+        if let Some(Key::Group { group }) = record.key.and_then(Key::decode) {
+            match record.value {
+                Some(value) => self.snapshots.extend(Snapshot::decode(value).map(|snapshot| (group, snapshot))),
+                None => {
+                    self.snapshots.remove(&group);
+                }
+            }
+        }
+    }
+}
+
+/// The key of a committed offset, and what it says; `None` for other records, and for values that are unreadable.
+fn offset_of(record: &Record<'_>) -> Option<(Key, Option<Committed>)> {
+    let key = record.key.and_then(Key::decode).filter(|key| matches!(key, Key::Offset { .. }))?;
+    match record.value {
+        Some(value) => Some((key, Some(Committed::decode(value)?))),
+        None => Some((key, None)),
+    }
 }
 
 /// The groups as the log tells them; blocking.
 fn restore(topic: &Topic) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error> {
-    let mut offsets: HashMap<String, HashMap<(String, i32), Committed>> = HashMap::new();
-    let mut snapshots: HashMap<String, Snapshot> = HashMap::new();
     let Some(partition) = topic.partition(0) else { return Ok(HashMap::new()) };
-    let replayed = replay(partition, |key, value| match (key, value) {
-        (Key::Offset { group, topic, partition }, Some(value)) => {
-            if let Some(committed) = Committed::decode(value) {
-                offsets.entry(group).or_default().insert((topic, partition), committed);
-            }
-        }
-        (Key::Offset { group, topic, partition }, None) => {
-            if let Some(offsets) = offsets.get_mut(&group) {
-                offsets.remove(&(topic, partition));
-            }
-        }
-        (Key::Group { group }, Some(value)) => {
-            if let Some(snapshot) = Snapshot::decode(value) {
-                snapshots.insert(group, snapshot);
-            }
-        }
-        (Key::Group { group }, None) => {
-            snapshots.remove(&group);
-        }
-    });
+    let mut restored = Restored::default();
+    let replayed = state_log::replay(partition, |said| restored.take(&said));
     let replayed =
         replayed.map_err(|error| Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: error.to_string() })?;
     let now = Instant::now();
     let mut groups: HashMap<Arc<str>, Arc<Mutex<Group>>> = HashMap::new();
-    let ids: std::collections::BTreeSet<String> = offsets
-        .iter()
-        .filter(|(_, offsets)| !offsets.is_empty())
-        .map(|(id, _)| id.clone())
-        .chain(snapshots.keys().cloned())
-        .collect();
+    let with_offsets = restored.offsets.iter().filter(|(_, offsets)| !offsets.is_empty()).map(|(id, _)| id);
+    let with_undecided = restored.undecided.values().flat_map(HashMap::keys);
+    let ids: BTreeSet<String> = with_offsets.chain(restored.snapshots.keys()).chain(with_undecided).cloned().collect();
     for id in ids {
         let mut group = Group::new(Arc::from(id.as_str()));
-        if let Some(snapshot) = snapshots.remove(&id) {
+        if let Some(snapshot) = restored.snapshots.remove(&id) {
             group.restore(snapshot, now);
         }
-        group.offsets = offsets.remove(&id).unwrap_or_default().into_iter().collect();
+        group.offsets = restored.offsets.remove(&id).unwrap_or_default();
+        for (producer, undecided) in &mut restored.undecided {
+            group.undecided.extend(undecided.remove(&id).map(|offsets| (*producer, offsets)));
+        }
         groups.insert(Arc::clone(&group.id), Arc::new(Mutex::new(group)));
     }
     tracing::debug!(records = replayed, groups = groups.len(), "groups restored");

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::groups::records::{Committed, MemberSnapshot, Snapshot};
+use crate::state_log::ProducerRun;
 
 /// Where a group stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,9 @@ impl Phase {
     }
 }
 
+/// Committed offsets by topic and partition.
+pub(crate) type Offsets = BTreeMap<(String, i32), Committed>;
+
 /// A group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -48,7 +52,9 @@ pub(crate) struct Group {
     pub(crate) instances: HashMap<String, String>,
     /// Ids given out that have not joined with them yet, and until when they may.
     pub(crate) pending: HashMap<String, Instant>,
-    pub(crate) offsets: BTreeMap<(String, i32), Committed>,
+    pub(crate) offsets: Offsets,
+    /// Offsets committed in transactions that are not decided yet.
+    pub(crate) undecided: HashMap<ProducerRun, Offsets>,
     /// What the log has of its state.
     pub(crate) stored: Option<Snapshot>,
     /// Removed from the coordinator: whoever holds it looks again.
@@ -155,7 +161,8 @@ impl Group {
             members: BTreeMap::new(),
             instances: HashMap::new(),
             pending: HashMap::new(),
-            offsets: BTreeMap::new(),
+            offsets: Offsets::new(),
+            undecided: HashMap::new(),
             stored: None,
             dead: false,
             tended: false,
@@ -451,7 +458,7 @@ impl Group {
 
     /// Whether nothing of it is worth keeping.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.members.is_empty() && self.pending.is_empty() && self.offsets.is_empty()
+        self.members.is_empty() && self.pending.is_empty() && self.offsets.is_empty() && self.undecided.is_empty()
     }
 }
 

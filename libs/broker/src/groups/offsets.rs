@@ -8,10 +8,14 @@ use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::catalog::OFFSETS_TOPIC;
 use crate::groups::coordinator::Coordinator;
 use crate::groups::group::{Group, Member, Phase};
 use crate::groups::records::{Committed, Key};
+use crate::log::control::Marker;
+use crate::state_log::{Content, Entry, ProducerRun};
 use crate::sync::lock;
+use crate::txns::transaction::Slot;
 
 /// The protocol type of groups of consumers.
 const CONSUMER_PROTOCOL: &str = "consumer";
@@ -53,32 +57,94 @@ impl Coordinator {
                 return Err(ResponseError::CoordinatorNotAvailable);
             }
             check_committer(&mut locked, &committer)?;
-            let entries = offsets.iter().map(|new| {
-                let key =
-                    Key::Offset { group: group_id.to_owned(), topic: new.topic.clone(), partition: new.partition };
-                (key.encode(), Some(new.committed.encode()))
-            });
-            let entries = entries.collect();
-            let (tell, done) = oneshot::channel();
+            let content = Content::Plain(entries(group_id, &offsets));
             let target = Arc::clone(&group);
-            let queued = self.store.put(entries, move |stored| {
-                if stored {
-                    let mut group = lock(&target);
-                    for new in offsets {
-                        group.offsets.insert((new.topic, new.partition), new.committed);
-                    }
+            self.put(content, move || {
+                let mut group = lock(&target);
+                for new in offsets {
+                    group.offsets.insert((new.topic, new.partition), new.committed);
                 }
-                let _ = tell.send(stored);
-            });
-            if !queued {
+            })?
+        };
+        stored(done).await
+    }
+
+    /// Commits within a producer's transaction: the offsets count when that is committed. `admit` is asked, under the
+    /// group's lock, to queue what it is given if the transaction is open.
+    ///
+    /// # Errors
+    /// Those of [`Self::commit`], and those of `admit`.
+    pub(crate) async fn commit_in_transaction(
+        self: &Arc<Self>,
+        group_id: &str,
+        committer: Committer,
+        offsets: Vec<NewOffset>,
+        transaction: &Slot,
+        producer: ProducerRun,
+    ) -> Result<(), ResponseError> {
+        if group_id.is_empty() {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        let done = {
+            let group = self.group_for_commit(group_id, committer.generation)?;
+            let mut locked = lock(&group);
+            if locked.dead {
                 return Err(ResponseError::CoordinatorNotAvailable);
             }
-            done
+            // Clients before group metadata was sent along do not say who they are.
+            if committer.generation >= 0 || !committer.member_id.is_empty() {
+                check_committer(&mut locked, &committer)?;
+            }
+            let content = Content::Pending(producer, entries(group_id, &offsets));
+            let target = Arc::clone(&group);
+            let note = move || {
+                let mut group = lock(&target);
+                let undecided = group.undecided.entry(producer).or_default();
+                for new in offsets {
+                    undecided.insert((new.topic, new.partition), new.committed);
+                }
+            };
+            // Under the transaction's lock, so that its marker comes later in the log.
+            transaction.while_open(producer, OFFSETS_TOPIC, 0, || self.put(content, note))??
         };
-        match done.await {
-            Ok(true) => Ok(()),
-            _ => Err(ResponseError::CoordinatorNotAvailable),
+        stored(done).await
+    }
+
+    /// Decides about what a producer committed in its transaction; `false` if that could not be stored.
+    pub(crate) async fn decide(self: &Arc<Self>, producer: ProducerRun, marker: Marker) -> bool {
+        let this = Arc::clone(self);
+        let queued = self.put(Content::Decision(producer, marker), move || {
+            for group in this.list() {
+                let mut group = lock(&group);
+                let decided: Vec<ProducerRun> =
+                    group.undecided.keys().filter(|run| run.id == producer.id).copied().collect();
+                for offsets in decided.iter().filter_map(|run| group.undecided.remove(run)).collect::<Vec<_>>() {
+                    if marker == Marker::Commit {
+                        group.offsets.extend(offsets);
+                    }
+                }
+            }
+        });
+        match queued {
+            Ok(done) => stored(done).await.is_ok(),
+            Err(_) => false,
         }
+    }
+
+    /// Queues a content; `note` is done when it is on stable storage.
+    fn put(
+        &self,
+        content: Content,
+        note: impl FnOnce() + Send + 'static,
+    ) -> Result<oneshot::Receiver<bool>, ResponseError> {
+        let (tell, done) = oneshot::channel();
+        let queued = self.store.put(content, move |stored| {
+            if stored {
+                note();
+            }
+            let _ = tell.send(stored);
+        });
+        if queued { Ok(done) } else { Err(ResponseError::CoordinatorNotAvailable) }
     }
 
     /// The group, made if a committer without membership names a new one.
@@ -111,28 +177,34 @@ impl Coordinator {
                 let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
                 (key.encode(), None)
             };
-            let entries = gone.iter().map(key).collect();
-            let (tell, done) = oneshot::channel();
+            let content = Content::Plain(gone.iter().map(key).collect());
             let target = Arc::clone(group);
-            let queued = self.store.put(entries, move |stored| {
-                if stored {
-                    let mut group = lock(&target);
-                    for key in &gone {
-                        group.offsets.remove(key);
-                    }
+            self.put(content, move || {
+                let mut group = lock(&target);
+                for key in &gone {
+                    group.offsets.remove(key);
                 }
-                let _ = tell.send(stored);
-            });
-            if !queued {
-                return Err(ResponseError::CoordinatorNotAvailable);
-            }
-            done
+            })?
         };
-        match done.await {
-            Ok(true) => Ok(()),
-            _ => Err(ResponseError::CoordinatorNotAvailable),
-        }
+        stored(done).await
     }
+}
+
+/// Returns when what was queued is on stable storage.
+async fn stored(done: oneshot::Receiver<bool>) -> Result<(), ResponseError> {
+    match done.await {
+        Ok(true) => Ok(()),
+        _ => Err(ResponseError::CoordinatorNotAvailable),
+    }
+}
+
+/// Offsets as records.
+fn entries(group_id: &str, offsets: &[NewOffset]) -> Vec<Entry> {
+    let entry = |new: &NewOffset| {
+        let key = Key::Offset { group: group_id.to_owned(), topic: new.topic.clone(), partition: new.partition };
+        (key.encode(), Some(new.committed.encode()))
+    };
+    offsets.iter().map(entry).collect()
 }
 
 /// The topics that the members of a group read.

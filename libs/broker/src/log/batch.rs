@@ -17,10 +17,12 @@ const CRC_FROM: usize = 21;
 /// The smallest encoding of a record, for refusing counts that cannot be.
 const RECORD_BYTES_MIN: usize = 7;
 
-const COMPRESSION_MASK: i16 = 0x07;
+pub(crate) const COMPRESSION_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
-const TRANSACTIONAL: i16 = 0x10;
-const CONTROL: i16 = 0x20;
+pub(crate) const TRANSACTIONAL: i16 = 0x10;
+pub(crate) const CONTROL: i16 = 0x20;
+/// The base timestamp is when the batch's tombstones may go.
+pub(crate) const DELETE_HORIZON: i16 = 0x40;
 const ZSTD: i16 = 4;
 
 /// A batch header.
@@ -110,6 +112,16 @@ impl Header {
         self.attributes & CONTROL != 0
     }
 
+    /// Whether it stands for offsets that compaction left nothing of.
+    pub(crate) fn is_placeholder(&self) -> bool {
+        self.is_control() && self.producer_id < 0
+    }
+
+    /// When its tombstones may go, if compaction has said so.
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
     pub(crate) fn is_log_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
     }
@@ -160,6 +172,9 @@ pub(crate) fn check_produced(bytes: &[u8]) -> Result<Header, Invalid> {
     }
     if !header.is_compressed() && usize_of_i32(header.count) > (bytes.len() - HEADER_BYTES) / RECORD_BYTES_MIN {
         return Err(Invalid::Record("more records announced than fit"));
+    }
+    if header.delete_horizon().is_some() {
+        return Err(Invalid::Record("only compaction sets a delete horizon"));
     }
     if header.is_control() {
         return Err(Invalid::Record("control batches are the broker's own"));

@@ -1,7 +1,8 @@
 //! Sparse index of a segment, by offset and by time: one entry per few kilobytes of log.
 //!
 //! On disk an entry is 16 bytes (offset minus base, position, largest timestamp before it); a closed segment's index
-//! ends in a trailer that also tells what the segment holds, so that a restart reads 40 bytes instead of the segment.
+//! ends in its aborted transactions, if there are any, and a trailer that also tells what the segment holds, so that a
+//! restart reads 40 bytes instead of the segment.
 //! A reader never trusts an entry: it checks that the batch it points at has the entry's offset.
 
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use bytes::{Buf, BufMut};
 
+use crate::log::transactions::{self, Aborted};
 use crate::num::{i64_of, u32_of, u64_of};
 
 /// Log bytes between two entries.
@@ -106,6 +108,8 @@ impl Index {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Summary {
     pub(crate) entries: u32,
+    /// Aborted transactions between entries and trailer.
+    pub(crate) aborted: u32,
     pub(crate) log_bytes: u64,
     pub(crate) max_timestamp: i64,
     pub(crate) max_timestamp_offset: i64,
@@ -119,7 +123,7 @@ impl Summary {
         bytes.put_u64(self.log_bytes);
         bytes.put_i64(self.max_timestamp);
         bytes.put_i64(self.max_timestamp_offset);
-        bytes.put_u32(0);
+        bytes.put_u32(self.aborted);
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32(crc);
         bytes
@@ -136,15 +140,31 @@ impl Summary {
         if from.get_u32() != TRAILER_MAGIC {
             return Ok(None);
         }
-        let summary = Self {
+        let mut summary = Self {
             entries: from.get_u32(),
+            aborted: 0,
             log_bytes: from.get_u64(),
             max_timestamp: from.get_i64(),
             max_timestamp_offset: from.get_i64(),
         };
-        let _reserved = from.get_u32();
-        let whole = from.get_u32() == crc && u64::from(summary.entries) * ENTRY_BYTES == at;
+        summary.aborted = from.get_u32();
+        let whole = from.get_u32() == crc && summary.aborted_at() + summary.aborted_bytes() == at;
         Ok(whole.then_some(summary))
+    }
+
+    /// The aborted transactions; `None` if they are not whole.
+    pub(crate) fn load_aborted(&self, file: &File) -> io::Result<Option<Vec<Aborted>>> {
+        let mut bytes = vec![0; crate::num::usize_of(self.aborted_bytes())];
+        file.read_exact_at(&mut bytes, self.aborted_at())?;
+        Ok(transactions::decode(&bytes).ok())
+    }
+
+    fn aborted_at(&self) -> u64 {
+        u64::from(self.entries) * ENTRY_BYTES
+    }
+
+    fn aborted_bytes(&self) -> u64 {
+        transactions::bytes_of(self.aborted as usize) as u64
     }
 }
 
@@ -199,13 +219,17 @@ mod tests {
         let mut bytes = index.encode_from(0, 1000);
         let summary = Summary {
             entries: u32_of(index.len() as u64),
+            aborted: 1,
             log_bytes: 200_000,
             max_timestamp: 5,
             max_timestamp_offset: 6,
         };
+        let aborted = [Aborted { producer_id: 1, first_offset: 2, last_offset: 3 }];
+        bytes.extend(transactions::encode(&aborted));
         bytes.extend(summary.encode());
         file.write_all_at(&bytes, 0).unwrap();
         assert_eq!(Summary::load(&file).unwrap(), Some(summary));
+        assert_eq!(summary.load_aborted(&file).unwrap().unwrap(), aborted);
         for offset in 990..1310 {
             let found = search(&file, 1000, summary.entries, |entry| entry.offset <= offset).unwrap();
             assert_eq!(found, index.by_offset(offset), "offset {offset}");
@@ -221,7 +245,8 @@ mod tests {
     fn a_torn_trailer_is_no_trailer() {
         let file = tempfile::tempfile().unwrap();
         let mut bytes = filled().encode_from(0, 1000);
-        bytes.extend(Summary { entries: 3, log_bytes: 1, max_timestamp: 1, max_timestamp_offset: 1 }.encode());
+        let summary = Summary { entries: 3, aborted: 0, log_bytes: 1, max_timestamp: 1, max_timestamp_offset: 1 };
+        bytes.extend(summary.encode());
         file.write_all_at(&bytes, 0).unwrap();
         assert_eq!(Summary::load(&file).unwrap(), None, "entry count does not match the length");
     }

@@ -14,11 +14,13 @@ use uuid::Uuid;
 
 use crate::log::batch::{self, Header};
 use crate::log::checkpoint::Known;
+use crate::log::control;
 use crate::log::disk::{FileKey, FileKind, create_dirs};
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
 use crate::log::segment::{Segment, SegmentIndex, create_files, index_path, log_path};
+use crate::log::transactions::{self, Ending};
 use crate::log::waiters::Waiters;
 use crate::log::{LogConfig, LogEnv};
 use crate::metrics as names;
@@ -58,6 +60,10 @@ pub(crate) struct State {
     /// Bytes of the last segment below `synced`.
     pub(crate) synced_size: u64,
     pub(crate) producers: Producers,
+    /// Transactions whose markers are not on stable storage yet.
+    pub(crate) ending: Vec<Ending>,
+    /// Offset up to which compaction has been.
+    pub(crate) cleaned_to: i64,
     /// A sync failed: what is on stable storage is unknown, nothing more is taken.
     pub(crate) failed: bool,
     pub(crate) deleted: bool,
@@ -72,11 +78,12 @@ struct Progress {
     stopped: bool,
 }
 
-/// First readable offset and high watermark.
+/// First readable offset, high watermark, and where undecided transactions begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offsets {
     pub(crate) log_start: i64,
     pub(crate) high_watermark: i64,
+    pub(crate) last_stable: i64,
 }
 
 /// Where a batch went.
@@ -99,6 +106,8 @@ pub(crate) enum AppendError {
     OutOfOrder,
     #[error("producer epoch is stale")]
     StaleEpoch,
+    #[error("batch is not of an open transaction")]
+    OutsideTransaction,
     #[error("partition was deleted")]
     Deleted,
     #[error("partition is read-only since a sync failed")]
@@ -123,11 +132,27 @@ impl State {
             synced: end,
             synced_size,
             producers,
+            ending: Vec::new(),
+            cleaned_to: 0,
             failed: false,
             deleted: false,
             syncing: false,
             bytes_since_point: 0,
             unnoted: false,
+        }
+    }
+
+    /// What clients may see.
+    pub(crate) fn offsets(&self) -> Offsets {
+        Offsets { log_start: self.log_start, high_watermark: self.synced, last_stable: self.last_stable() }
+    }
+
+    /// Whether more is taken.
+    fn check_writable(&self) -> Result<(), AppendError> {
+        match self {
+            Self { deleted: true, .. } => Err(AppendError::Deleted),
+            Self { failed: true, .. } => Err(AppendError::ReadOnly),
+            _ => Ok(()),
         }
     }
 
@@ -176,8 +201,7 @@ impl Partition {
 
     /// What clients may see.
     pub(crate) fn offsets(&self) -> Offsets {
-        let state = self.state();
-        Offsets { log_start: state.log_start, high_watermark: state.synced }
+        self.state().offsets()
     }
 
     /// Bytes of all segments.
@@ -199,24 +223,25 @@ impl Partition {
 
     /// Appends one checked batch and sees to its sync; blocking, but only on the page cache unless a segment is full.
     ///
-    /// The batch is durable when [`Self::wait_synced`] returns for its end.
-    pub(crate) fn append(self: &Arc<Self>, header: &Header, bytes: &[u8]) -> Result<Appended, AppendError> {
+    /// `admit` is asked under the lock whether the batch may still come: so a marker is not overtaken. The batch is
+    /// durable when [`Self::wait_synced`] returns for its end.
+    pub(crate) fn append(
+        self: &Arc<Self>,
+        header: &Header,
+        bytes: &[u8],
+        admit: impl FnOnce() -> Result<(), AppendError>,
+    ) -> Result<Appended, AppendError> {
         let config = self.config();
         if header.total_bytes() > config.message_bytes_max {
             return Err(AppendError::TooLarge);
         }
-        let now = self.env.clock.now_ms();
         let mut state = self.state();
-        if state.deleted {
-            return Err(AppendError::Deleted);
-        }
-        if state.failed {
-            return Err(AppendError::ReadOnly);
-        }
+        state.check_writable()?;
         match state.producers.judge(header) {
             Verdict::Append => {}
             Verdict::OutOfOrder => return Err(AppendError::OutOfOrder),
             Verdict::StaleEpoch => return Err(AppendError::StaleEpoch),
+            Verdict::OutsideTransaction => return Err(AppendError::OutsideTransaction),
             Verdict::Duplicate(seen) => {
                 let append_time = if config.log_append_time { seen.timestamp } else { -1 };
                 let log_start = state.log_start;
@@ -228,22 +253,43 @@ impl Partition {
                 });
             }
         }
-        self.make_room(&mut state, header, &config, now)?;
+        admit()?;
+        self.put(&mut state, header, bytes, &config)
+    }
+
+    /// Appends a batch of the broker's own; blocking as [`Self::append`].
+    pub(crate) fn append_own(self: &Arc<Self>, header: &Header, bytes: &[u8]) -> Result<Appended, AppendError> {
+        let config = self.config();
+        let mut state = self.state();
+        state.check_writable()?;
+        self.put(&mut state, header, bytes, &config)
+    }
+
+    fn put(
+        self: &Arc<Self>,
+        state: &mut State,
+        header: &Header,
+        bytes: &[u8],
+        config: &LogConfig,
+    ) -> Result<Appended, AppendError> {
+        let now = self.env.clock.now_ms();
+        self.make_room(state, header, config, now)?;
         let base_offset = state.end;
         let append_time = config.log_append_time.then_some(now);
         let mut patched = bytes.to_vec();
         batch::patch(&mut patched, base_offset, LEADER_EPOCH, append_time);
-        self.write(&mut state, &patched)?;
+        self.write(state, &patched)?;
         let header = Header { base_offset, max_timestamp: append_time.unwrap_or(header.max_timestamp), ..*header };
         if let Some(active) = state.segments.last_mut() {
             active.note(&header, now);
         }
-        state.producers.note(&header, now, self.env.producers_max);
+        let marker = header.is_control().then(|| control::marker_of(&patched, &header)).flatten();
+        state.note_producer(&header, marker, now, self.env.producers_max);
         state.end = header.next_offset();
         state.bytes_since_point += header.total_bytes();
         metrics::counter!(names::APPENDED_BYTES).increment(header.total_bytes());
         metrics::counter!(names::APPENDED_RECORDS).increment(u64::from(header.count.unsigned_abs()));
-        self.start_sync(&mut state);
+        self.start_sync(state);
         Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
     }
 
@@ -309,6 +355,7 @@ impl Partition {
             max_timestamp: -1,
             max_timestamp_offset: -1,
             producers: state.producers.clone(),
+            aborted: Vec::new(),
         };
         state.bytes_since_point = 0;
         // Without the point the next recovery scans more; nothing is lost.
@@ -325,6 +372,7 @@ impl Partition {
         let file = self.index_file(active.base)?;
         let mut bytes = index.encode_from(*persisted, active.base);
         let summary = active.summary();
+        bytes.extend(transactions::encode(&active.aborted));
         bytes.extend(summary.encode());
         let position = *persisted as u64 * ENTRY_BYTES;
         self.env.disk.write_at(&file, &bytes, position)?;
@@ -412,13 +460,15 @@ impl Partition {
             return;
         }
         state.synced = synced;
+        state.ending.retain(|ending| ending.marker_offset >= synced);
         state.unnoted = true;
         self.progress.send_replace(Progress { synced, stopped: false });
         self.env.changed.notify_one();
         self.waiters.wake();
     }
 
-    fn fail(&self, state: &mut State) {
+    /// Takes nothing more until the next start.
+    pub(crate) fn fail(&self, state: &mut State) {
         if !state.failed {
             state.failed = true;
             metrics::gauge!(names::FAILED_PARTITIONS).increment(1);
@@ -531,6 +581,7 @@ fn candidate_point(state: &State) -> Option<(Point, Vec<u8>)> {
         max_timestamp: active.max_timestamp,
         max_timestamp_offset: active.max_timestamp_offset,
         producers: state.producers.clone(),
+        aborted: active.aborted.clone(),
     };
     Some((point, index.encode_from(*persisted, active.base)))
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 
-use crate::log::disk::replace_file;
+use crate::log::disk::{replace_file, sync_dir};
 use crate::log::producers::Producers;
+use crate::log::transactions::{self, Aborted};
 
-const MAGIC: u32 = 0x544c_5054;
+const MAGIC: u32 = 0x544c_5032;
 /// Points kept, so that one torn in writing leaves an older one.
 const POINTS_KEPT: usize = 2;
 /// Ending of a point's file name.
@@ -27,6 +28,8 @@ pub(crate) struct Point {
     pub(crate) max_timestamp: i64,
     pub(crate) max_timestamp_offset: i64,
     pub(crate) producers: Producers,
+    /// Aborted transactions whose markers are in the segment, below `offset`.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 impl Point {
@@ -40,6 +43,7 @@ impl Point {
         bytes.put_i64(self.max_timestamp);
         bytes.put_i64(self.max_timestamp_offset);
         self.producers.encode(&mut bytes);
+        bytes.extend(transactions::encode(&self.aborted));
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32(crc);
         bytes
@@ -62,6 +66,7 @@ impl Point {
             max_timestamp: from.try_get_i64().ok()?,
             max_timestamp_offset: from.try_get_i64().ok()?,
             producers: Producers::decode(&mut from)?,
+            aborted: transactions::decode(from).ok()?,
         })
     }
 
@@ -84,6 +89,17 @@ impl Point {
         }
         Ok(None)
     }
+}
+
+/// Removes the points of segments below `base`.
+pub(crate) fn remove_below(dir: &Path, base: i64) -> io::Result<()> {
+    for path in list(dir)? {
+        let offset = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<i64>().ok());
+        if offset.is_none_or(|offset| offset < base) {
+            fs::remove_file(path)?;
+        }
+    }
+    sync_dir(dir)
 }
 
 /// Point files, oldest first.
@@ -113,6 +129,7 @@ mod tests {
             max_timestamp: 3,
             max_timestamp_offset: 2,
             producers: Producers::default(),
+            aborted: Vec::new(),
         }
     }
 

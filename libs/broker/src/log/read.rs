@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::log::batch::{Header, checksum_holds};
 use crate::log::partition::{Offsets, Partition, State};
+use crate::log::transactions::Aborted;
 use crate::log::walk::{Step, Walker};
 use crate::metrics as names;
 use crate::num::usize_of;
@@ -25,6 +26,42 @@ pub(crate) enum ReadError {
     Storage(#[from] io::Error),
 }
 
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Everything below the high watermark.
+    Everything,
+    /// What lies before the first undecided transaction.
+    Committed,
+}
+
+impl Isolation {
+    /// Where it ends.
+    pub(crate) fn end(self, offsets: &Offsets) -> i64 {
+        match self {
+            Self::Everything => offsets.high_watermark,
+            Self::Committed => offsets.last_stable,
+        }
+    }
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) offsets: Offsets,
+    pub(crate) records: Bytes,
+    /// For a reader of what is committed: transactions in it that it has to pass over.
+    pub(crate) aborted: Vec<Aborted>,
+}
+
+/// How much is to be read, and where it ends.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    bytes_max: usize,
+    at_least_one: bool,
+    end: i64,
+}
+
 /// Where in which file to look.
 pub(crate) struct Place {
     pub(crate) base: i64,
@@ -39,26 +76,35 @@ pub(crate) struct Place {
 impl Partition {
     /// Whole batches from the one that holds `offset` on: at most `bytes_max`, but if `at_least_one` the first in any case.
     ///
-    /// Blocking. Empty at the high watermark.
+    /// Blocking. Empty at the end of what the reader may see.
     pub(crate) fn read(
         &self,
         offset: i64,
         bytes_max: usize,
         at_least_one: bool,
-    ) -> Result<(Offsets, Bytes), ReadError> {
-        let (offsets, place) = {
+        isolation: Isolation,
+    ) -> Result<Read, ReadError> {
+        let (offsets, place, mut aborted) = {
             let state = self.state();
             if state.deleted {
                 return Err(ReadError::Deleted);
             }
-            let offsets = Offsets { log_start: state.log_start, high_watermark: state.synced };
+            let offsets = state.offsets();
             if offset < state.log_start || offset > state.synced {
                 return Err(ReadError::OutOfRange);
             }
-            if offset == state.synced {
-                return Ok((offsets, Bytes::new()));
+            if offset >= isolation.end(&offsets) {
+                return Ok(Read { offsets, records: Bytes::new(), aborted: Vec::new() });
             }
-            (offsets, self.place(&state, offset))
+            // Together with the place: compaction replaces the files and forgets the transactions in one step.
+            let aborted = match isolation {
+                Isolation::Committed => state.aborted_between(offset, offsets.last_stable),
+                Isolation::Everything => Vec::new(),
+            };
+            if state.failed && self.place(&state, offset).is_err() {
+                return Err(ReadError::Storage(io::Error::other("the partition failed")));
+            }
+            (offsets, self.place(&state, offset), aborted)
         };
         let place = match place {
             Ok(place) => place,
@@ -67,15 +113,17 @@ impl Partition {
             Err(error) => return Err(error.into()),
         };
         let Some((position, header)) = self.find_batch(&place, offset)? else { return Err(ReadError::Damaged) };
-        let records = self.take_batches(&place, position, &header, bytes_max, at_least_one)?;
+        let wanted = Wanted { bytes_max, at_least_one, end: isolation.end(&offsets) };
+        let (records, next) = self.take_batches(&place, position, &header, wanted)?;
         metrics::counter!(names::FETCHED_BYTES).increment(records.len() as u64);
-        Ok((offsets, records))
+        aborted.retain(|aborted| aborted.first_offset < next);
+        Ok(Read { offsets, records, aborted })
     }
 
     /// More than what a reader at `offset` could get now, without touching a file.
-    pub(crate) fn readable_bytes_at_most(&self, offset: i64) -> u64 {
+    pub(crate) fn readable_bytes_at_most(&self, offset: i64, isolation: Isolation) -> u64 {
         let state = self.state();
-        if offset >= state.synced {
+        if offset >= isolation.end(&state.offsets()) {
             return 0;
         }
         let from = segment_of(&state, offset);
@@ -117,24 +165,26 @@ impl Partition {
         }
     }
 
+    /// The batches from `position` on, and the offset after them.
     fn take_batches(
         &self,
         place: &Place,
         position: u64,
         first: &Header,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<Bytes, ReadError> {
+        wanted: Wanted,
+    ) -> Result<(Bytes, i64), ReadError> {
         let first_bytes = usize_of(first.total_bytes());
-        if first_bytes > bytes_max && !at_least_one {
-            return Ok(Bytes::new());
+        if first_bytes > wanted.bytes_max && !wanted.at_least_one {
+            return Ok((Bytes::new(), first.base_offset));
         }
-        let wanted = bytes_max.max(first_bytes).min(usize_of(place.limit - position));
-        let mut bytes = vec![0; wanted];
+        let length = wanted.bytes_max.max(first_bytes).min(usize_of(place.limit - position));
+        let mut bytes = vec![0; length];
         place.file.read_exact_at(&mut bytes, position)?;
         let mut taken = 0;
         let mut expected = first.base_offset;
-        while let Some(header) = Header::parse(&bytes[taken..]) {
+        while expected < wanted.end
+            && let Some(header) = Header::parse(&bytes[taken..])
+        {
             let total = usize_of(header.total_bytes());
             let fits = header.is_plausible() && header.base_offset == expected && total <= bytes.len() - taken;
             if !fits || !checksum_holds(&bytes[taken..taken + total], &header) {
@@ -148,7 +198,7 @@ impl Partition {
             return Err(ReadError::Damaged);
         }
         bytes.truncate(taken);
-        Ok(bytes.into())
+        Ok((bytes.into(), expected))
     }
 
     fn report_damage(&self) {

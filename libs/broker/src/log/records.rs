@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::log::batch::{HEADER_BYTES, Header, PREFIX_BYTES};
+use crate::log::batch::{CONTROL, HEADER_BYTES, Header, PREFIX_BYTES, TRANSACTIONAL};
 use crate::num::i32_of;
+use crate::state_log::ProducerRun;
 
 /// One record, borrowed from its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +36,21 @@ pub(crate) fn parse<'a>(batch: &'a [u8], header: &Header) -> Option<Vec<Record<'
 /// A record's key and value.
 pub(crate) type KeyValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
+/// What a batch says of its origin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    /// Whose transaction it belongs to.
+    pub(crate) producer: Option<ProducerRun>,
+    pub(crate) control: bool,
+}
+
 /// An uncompressed batch of these keys and values, all of one time, at base offset 0.
 pub(crate) fn build(records: &[KeyValue<'_>], timestamp: i64) -> Vec<u8> {
+    build_stamped(Stamp { producer: None, control: false }, records, timestamp)
+}
+
+/// The same with a stamp, and without sequence numbers.
+pub(crate) fn build_stamped(stamp: Stamp, records: &[KeyValue<'_>], timestamp: i64) -> Vec<u8> {
     let mut batch = vec![0; HEADER_BYTES];
     for (delta, (key, value)) in records.iter().enumerate() {
         let mut body = vec![0];
@@ -51,11 +65,15 @@ pub(crate) fn build(records: &[KeyValue<'_>], timestamp: i64) -> Vec<u8> {
     let length = i32_of(batch.len() - PREFIX_BYTES);
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[16] = 2;
+    let transactional = if stamp.producer.is_some() { TRANSACTIONAL } else { 0 };
+    let attributes = transactional | if stamp.control { CONTROL } else { 0 };
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[23..27].copy_from_slice(&i32_of(records.len().saturating_sub(1)).to_be_bytes());
     batch[27..35].copy_from_slice(&timestamp.to_be_bytes());
     batch[35..43].copy_from_slice(&timestamp.to_be_bytes());
-    batch[43..51].copy_from_slice(&(-1_i64).to_be_bytes());
-    batch[51..53].copy_from_slice(&(-1_i16).to_be_bytes());
+    let producer = stamp.producer.unwrap_or(ProducerRun { id: -1, epoch: -1 });
+    batch[43..51].copy_from_slice(&producer.id.to_be_bytes());
+    batch[51..53].copy_from_slice(&producer.epoch.to_be_bytes());
     batch[53..57].copy_from_slice(&(-1_i32).to_be_bytes());
     batch[57..61].copy_from_slice(&i32_of(records.len()).to_be_bytes());
     let crc = crc32c::crc32c(&batch[21..]);
@@ -76,7 +94,7 @@ pub(crate) fn split_batches(mut run: Bytes) -> Vec<(Header, Bytes)> {
     batches
 }
 
-fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (head, tail) = bytes.split_at_checked(count)?;
     *bytes = tail;
     Some(head)
@@ -89,7 +107,7 @@ fn bytes<'a>(from: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     }
 }
 
-fn varint(from: &mut &[u8]) -> Option<i64> {
+pub(crate) fn varint(from: &mut &[u8]) -> Option<i64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let byte = take(from, 1)?[0];
@@ -101,7 +119,7 @@ fn varint(from: &mut &[u8]) -> Option<i64> {
     None
 }
 
-fn put_varint(to: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_varint(to: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while rest >= 0x80 {
         to.push((rest & 0x7f) as u8 | 0x80);

@@ -3,19 +3,26 @@
 //! The scan begins at the newest recovery point. A damaged end is cut back to the last whole batch, but never below
 //! the checkpoint: what was synced is kept, and a damaged batch there is reported and later refused to readers.
 
-use std::fs::OpenOptions;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::log::batch::Header;
 use crate::log::checkpoint::Known;
+use crate::log::compact;
+use crate::log::control::{self, Marker};
 use crate::log::disk::{Disk, sync_dir};
 use crate::log::index::{Index, Summary};
 use crate::log::partition::State;
 use crate::log::point::Point;
 use crate::log::producers::Producers;
 use crate::log::segment::{self, Segment, SegmentIndex, create_files, index_path, log_path};
+use crate::log::transactions::{self, Aborted};
 use crate::log::walk::{Step, Walker};
 use crate::metrics as names;
+use crate::num::usize_of;
 
 /// What recovery needs besides the directory.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +43,28 @@ struct Progress {
     end: i64,
 }
 
+impl Progress {
+    /// Accounts for a batch; `segment` is the one it is in.
+    fn note(&mut self, segment: &mut Segment, header: &Header, marker: Option<Marker>, now: i64, producers_max: usize) {
+        if let Some(marker) = marker {
+            let began = self.producers.note_marker(header, now, producers_max);
+            if let (Marker::Abort, Some(first_offset)) = (marker, began) {
+                let (producer_id, last_offset) = (header.producer_id, header.last_offset());
+                segment.aborted.push(Aborted { producer_id, first_offset, last_offset });
+            }
+        } else if !header.is_control() {
+            self.producers.note(header, now, producers_max);
+        }
+        self.end = header.next_offset();
+    }
+}
+
 impl Recovery<'_> {
     /// The partition's state, with everything below its end on stable storage.
     pub(crate) fn run(self) -> io::Result<State> {
+        if self.dir.exists() {
+            compact::settle(self.dir)?;
+        }
         let bases = segment::list(self.dir)?;
         let synced = self.known.map_or(0, |known| known.synced);
         if bases.is_empty() {
@@ -48,11 +74,12 @@ impl Recovery<'_> {
             return Ok(State::empty(synced));
         }
         let point = Point::load(self.dir, |point| bases.contains(&point.segment) && self.holds(point))?;
+        let mut closed = self.closed_before(&bases, point.as_ref())?;
         let mut progress = Progress { segments: Vec::new(), producers: Producers::default(), end: bases[0] };
         for (at, base) in bases.iter().enumerate() {
             let last = at + 1 == bases.len();
             let before_point = point.as_ref().is_some_and(|point| *base < point.segment);
-            if before_point && let Some(closed) = self.closed(*base)? {
+            if before_point && let Some(closed) = closed.pop_front() {
                 progress.segments.push(closed);
                 continue;
             }
@@ -73,6 +100,19 @@ impl Recovery<'_> {
         std::fs::metadata(log_path(self.dir, point.segment)).is_ok_and(|file| file.len() >= point.position)
     }
 
+    /// The segments before the point, if the index files of all of them are whole. One that is not has to be scanned,
+    /// and with it everything before it: transactions that end in it may have begun there.
+    fn closed_before(&self, bases: &[i64], point: Option<&Point>) -> io::Result<VecDeque<Segment>> {
+        let mut closed = VecDeque::new();
+        for base in bases.iter().filter(|base| point.is_some_and(|point| **base < point.segment)) {
+            match self.closed(*base)? {
+                Some(segment) => closed.push_back(segment),
+                None => return Ok(VecDeque::new()),
+            }
+        }
+        Ok(closed)
+    }
+
     /// A closed segment, told by its index file alone; `None` if that is not whole.
     fn closed(&self, base: i64) -> io::Result<Option<Segment>> {
         let file = match std::fs::File::open(index_path(self.dir, base)) {
@@ -81,8 +121,10 @@ impl Recovery<'_> {
             Err(error) => return Err(error),
         };
         let bytes = std::fs::metadata(log_path(self.dir, base))?.len();
-        let summary = Summary::load(&file)?.filter(|summary| summary.log_bytes == bytes);
-        Ok(summary.map(|summary| Segment::closed(base, summary)))
+        let Some(summary) = Summary::load(&file)?.filter(|summary| summary.log_bytes == bytes) else {
+            return Ok(None);
+        };
+        Ok(summary.load_aborted(&file)?.map(|aborted| Segment::closed(base, summary, aborted)))
     }
 
     /// Reads a segment's batches; `false` if it was cut, so that nothing after it belongs to the log.
@@ -115,8 +157,9 @@ impl Recovery<'_> {
                     let time =
                         if header.max_timestamp >= 0 { header.max_timestamp.min(self.now_ms) } else { self.now_ms };
                     segment.note(&header, time);
-                    progress.producers.note(&header, self.now_ms, self.producers_max);
-                    progress.end = header.next_offset();
+                    let is_marker = header.is_control() && !header.is_placeholder();
+                    let marker = if is_marker { marker_at(&file, position, &header)? } else { None };
+                    progress.note(&mut segment, &header, marker, self.now_ms, self.producers_max);
                 }
                 Step::Damaged { position, from_offset, resumes } if position < floor => {
                     self.report_damage(base, position, from_offset);
@@ -183,6 +226,7 @@ impl Recovery<'_> {
         segment.size = point.position;
         segment.max_timestamp = point.max_timestamp;
         segment.max_timestamp_offset = point.max_timestamp_offset;
+        segment.aborted.clone_from(&point.aborted);
         segment.first_append_ms = if point.position > 0 { point.max_timestamp.clamp(0, self.now_ms) } else { -1 };
         Ok(segment)
     }
@@ -192,6 +236,7 @@ impl Recovery<'_> {
         let summary = segment.summary();
         let SegmentIndex::Active { index, .. } = &segment.index else { return Ok(()) };
         let mut bytes = index.encode_from(0, segment.base);
+        bytes.extend(transactions::encode(&segment.aborted));
         bytes.extend(summary.encode());
         crate::log::disk::replace_file(&index_path(self.dir, segment.base), &bytes)?;
         segment.index = SegmentIndex::Closed { entries: summary.entries };
@@ -219,7 +264,9 @@ impl Recovery<'_> {
             }
         }
         let log_start = self.known.map_or(0, |known| known.log_start).max(first).min(progress.end);
-        Ok(State::recovered(progress.segments, log_start, progress.end, progress.producers))
+        let mut state = State::recovered(progress.segments, log_start, progress.end, progress.producers);
+        state.cleaned_to = compact::load_cleaned(self.dir).min(state.end);
+        Ok(state)
     }
 
     fn remove_segment(&self, base: i64) -> io::Result<()> {
@@ -258,4 +305,11 @@ impl Recovery<'_> {
             "synced records are missing from the data directory"
         );
     }
+}
+
+/// The marker in the control batch at `position`.
+fn marker_at(file: &File, position: u64, header: &Header) -> io::Result<Option<Marker>> {
+    let mut batch = vec![0; usize_of(header.total_bytes())];
+    file.read_exact_at(&mut batch, position)?;
+    Ok(control::marker_of(&batch, header))
 }

@@ -57,7 +57,7 @@ impl Partition {
             state.log_start = before;
             state.note_changed();
         }
-        Ok(Offsets { log_start: state.log_start, high_watermark: state.synced })
+        Ok(state.offsets())
     }
 
     /// Removes the first `count` segments, oldest first, so that a crash leaves a gapless rest.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::log::batch::Header;
 use crate::log::index::{Entry, Index, Summary};
+use crate::log::transactions::Aborted;
 
 /// A run of consecutive offsets in one file.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Segment {
     /// When its first batch came (or, after a restart, what that batch says), -1 while empty.
     pub(crate) first_append_ms: i64,
     pub(crate) index: SegmentIndex,
+    /// Aborted transactions whose markers are in it, by marker.
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 /// Where a segment's index is.
@@ -39,10 +42,11 @@ impl Segment {
             max_timestamp_offset: -1,
             first_append_ms: -1,
             index: SegmentIndex::Active { index: Index::default(), persisted: 0 },
+            aborted: Vec::new(),
         }
     }
 
-    pub(crate) fn closed(base: i64, summary: Summary) -> Self {
+    pub(crate) fn closed(base: i64, summary: Summary, aborted: Vec<Aborted>) -> Self {
         Self {
             base,
             size: summary.log_bytes,
@@ -50,6 +54,7 @@ impl Segment {
             max_timestamp_offset: summary.max_timestamp_offset,
             first_append_ms: -1,
             index: SegmentIndex::Closed { entries: summary.entries },
+            aborted,
         }
     }
 
@@ -93,6 +98,7 @@ impl Segment {
         };
         Summary {
             entries,
+            aborted: crate::num::u32_of(self.aborted.len() as u64),
             log_bytes: self.size,
             max_timestamp: self.max_timestamp,
             max_timestamp_offset: self.max_timestamp_offset,

@@ -1,5 +1,7 @@
 //! The table of APIs: one file and one row each. What is not in the table is not advertised and not answered.
 
+pub(crate) mod add_offsets_to_txn;
+pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
 pub(crate) mod api_versions;
@@ -13,7 +15,10 @@ pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
+pub(crate) mod describe_producers;
+pub(crate) mod describe_transactions;
 pub(crate) mod elect_leaders;
+pub(crate) mod end_txn;
 pub(crate) mod fetch;
 pub(crate) mod find_coordinator;
 pub(crate) mod heartbeat;
@@ -24,6 +29,7 @@ pub(crate) mod leave_group;
 pub(crate) mod list_groups;
 pub(crate) mod list_offsets;
 pub(crate) mod list_partition_reassignments;
+pub(crate) mod list_transactions;
 pub(crate) mod metadata;
 pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
@@ -31,6 +37,7 @@ pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
 pub(crate) mod sync_group;
+pub(crate) mod txn_offset_commit;
 
 use std::ops::RangeInclusive;
 
@@ -41,7 +48,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::TopicError;
 use crate::log::partition::AppendError;
-use crate::log::read::ReadError;
+use crate::log::read::{Isolation, ReadError};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::header::Refusal;
 use crate::wire::shape::Shape;
@@ -91,6 +98,10 @@ pub(crate) static APIS: &[&Api] = &[
     &delete_records::API,
     &init_producer_id::API,
     &offset_for_leader_epoch::API,
+    &add_partitions_to_txn::API,
+    &add_offsets_to_txn::API,
+    &end_txn::API,
+    &txn_offset_commit::API,
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,
@@ -102,6 +113,9 @@ pub(crate) static APIS: &[&Api] = &[
     &list_partition_reassignments::API,
     &offset_delete::API,
     &describe_cluster::API,
+    &describe_producers::API,
+    &describe_transactions::API,
+    &list_transactions::API,
 ];
 
 /// The row of a key.
@@ -167,6 +181,7 @@ pub(crate) fn append_code(error: &AppendError) -> i16 {
         AppendError::TooLarge => ResponseError::MessageTooLarge,
         AppendError::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
         AppendError::StaleEpoch => ResponseError::InvalidProducerEpoch,
+        AppendError::OutsideTransaction => ResponseError::InvalidTxnState,
         AppendError::Deleted => ResponseError::UnknownTopicOrPartition,
         AppendError::ReadOnly | AppendError::Storage(_) => ResponseError::KafkaStorageError,
     }
@@ -182,6 +197,16 @@ pub(crate) fn read_code(error: &ReadError) -> i16 {
         ReadError::Storage(_) => ResponseError::KafkaStorageError,
     }
     .code()
+}
+
+/// What a client may see, as requests say it.
+pub(crate) fn isolation_of(level: i8) -> Isolation {
+    if level == 1 { Isolation::Committed } else { Isolation::Everything }
+}
+
+/// Code for a producer of another epoch; older versions of an API have but one code for it.
+pub(crate) fn fenced_code(knows_fencing: bool) -> ResponseError {
+    if knows_fencing { ResponseError::ProducerFenced } else { ResponseError::InvalidProducerEpoch }
 }
 
 /// Code for a client whose idea of the leader epoch is not ours; -1 means that it has none.

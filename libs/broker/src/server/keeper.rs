@@ -3,20 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, is_internal};
+use crate::config::Config;
 use crate::log::checkpoint::{self, Checkpoint};
 
-/// Runs until the broker stops; without traffic it only wakes for retention.
-pub(crate) async fn run(
-    catalog: Arc<Catalog>,
-    checkpoint_every: Duration,
-    retention_every: Duration,
-    stop: CancellationToken,
-) {
-    let mut retention = tokio::time::interval(retention_every.max(Duration::from_millis(10)));
-    retention.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// How often what is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) checkpoint_every: Duration,
+    pub(crate) retention_every: Duration,
+    pub(crate) compaction_every: Duration,
+    pub(crate) compaction_keys_max: usize,
+}
+
+impl Pace {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            checkpoint_every: Duration::from_millis(config.checkpoint_interval_ms),
+            retention_every: Duration::from_millis(config.retention_check_interval_ms),
+            compaction_every: Duration::from_millis(config.compaction_check_interval_ms),
+            compaction_keys_max: config.compaction_keys_max,
+        }
+    }
+}
+
+/// Runs until the broker stops; without traffic it only wakes for retention and compaction.
+pub(crate) async fn run(catalog: Arc<Catalog>, pace: Pace, stop: CancellationToken) {
+    let mut retention = interval(Duration::ZERO, pace.retention_every);
+    let mut compaction = interval(pace.compaction_every, pace.compaction_every);
     let mut idle_since = 0;
     loop {
         tokio::select! {
@@ -25,7 +42,7 @@ pub(crate) async fn run(
                 // A pause first, so that many changes make one checkpoint.
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(checkpoint_every) => {}
+                    () = tokio::time::sleep(pace.checkpoint_every) => {}
                 }
                 save_checkpoint(&catalog, false).await;
             }
@@ -33,6 +50,7 @@ pub(crate) async fn run(
                 apply_retention(&catalog).await;
                 idle_since = catalog.env.files.close_idle(idle_since);
             }
+            _ = compaction.tick() => compact(&catalog, pace.compaction_keys_max).await,
         }
     }
 }
@@ -70,6 +88,29 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
         }
     });
     saved.await.unwrap_or(false)
+}
+
+fn interval(first: Duration, every: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval_at(Instant::now() + first, every.max(Duration::from_millis(10)));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
+/// Cleans the partitions of compacted topics, one after the other; the broker's own state logs write themselves anew.
+async fn compact(catalog: &Arc<Catalog>, keys_max: usize) {
+    for partition in catalog.partitions() {
+        if !partition.config().compacts || is_internal(&partition.topic) {
+            continue;
+        }
+        let cleaned = Arc::clone(&partition);
+        match tokio::task::spawn_blocking(move || cleaned.compact(keys_max)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(topic = %partition.topic, partition = partition.index, error = &error as &dyn std::error::Error, "compaction failed");
+            }
+            Err(_) => tracing::error!("compaction worker was lost"),
+        }
+    }
 }
 
 async fn apply_retention(catalog: &Arc<Catalog>) {

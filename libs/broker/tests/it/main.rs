@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 mod admin;
+mod compaction;
 mod compression;
 mod durability;
 mod fetching;
@@ -15,3 +16,4 @@ mod retention;
 mod support;
 mod timestamps;
 mod topics;
+mod transactions;

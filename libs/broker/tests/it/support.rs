@@ -3,6 +3,7 @@
 pub(crate) mod batch;
 pub(crate) mod child;
 pub(crate) mod member;
+pub(crate) mod txn;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;

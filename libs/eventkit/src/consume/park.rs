@@ -10,10 +10,13 @@
 use super::attempt::Failure;
 use super::lanes::Tries;
 use super::run::Engine;
+use super::runner::TOMBSTONE;
 use super::work::{Tried, Verdict};
 use crate::dead_letter::identity;
 use crate::envelope::Envelope;
 use crate::error::{Error, chain};
+use crate::failpoint::failpoint;
+use crate::inbox::Handling;
 use crate::parking::{Line, Parked, Stand};
 use crate::transport::ConsumedRecord;
 
@@ -72,7 +75,7 @@ impl Engine {
                     Drained::BlockedAnew if blocker == own => return Ok(Verdict::Finish),
                     Drained::BlockedAnew | Drained::Free => {}
                 },
-                Some(_) if !self.concerns_us(record, envelope.as_ref()) => return Ok(Verdict::Finish),
+                Some(_) if !self.is_to_be_parked(record, &own, envelope.as_ref()).await? => return Ok(Verdict::Finish),
                 Some(_) => match self.park(&line, &own, record).await? {
                     Parked::Yes => return Ok(Verdict::Finish),
                     Parked::Full => return Ok(self.rest(tries)),
@@ -108,6 +111,7 @@ impl Engine {
         if !line.key.is_empty() {
             line.block(self.publisher.db(), own, self.publisher.clock().now_ms()).await?;
         }
+        failpoint!(AFTER_BLOCK, &self.group);
         match self.send_letter(record, tries, failure).await {
             true => Ok(Verdict::Finish),
             false => Ok(self.rest(tries)),
@@ -119,7 +123,10 @@ impl Engine {
         let db = self.publisher.db();
         while let Some(head) = line.first(db).await? {
             match self.try_once(&head.record, tries).await {
-                Tried::Done => line.forget(db, head.position).await?,
+                Tried::Done => {
+                    failpoint!(AFTER_PARKED_EFFECT, &self.group);
+                    line.forget(db, head.position).await?;
+                }
                 Tried::Wait(delay) => return Ok(Drained::Wait(Verdict::Retry(delay))),
                 Tried::GiveUp(failure) => {
                     if !self.send_letter(&head.record, tries, &failure).await {
@@ -136,15 +143,27 @@ impl Engine {
         Ok(Drained::Free)
     }
 
-    /// Whether this group does anything about a record.
-    fn concerns_us(&self, record: &ConsumedRecord, envelope: Option<&Envelope>) -> bool {
+    /// Whether this group still has something to do about a record: what came before the letter may come again, and
+    /// has had its effect.
+    async fn is_to_be_parked(
+        &self,
+        record: &ConsumedRecord,
+        own: &str,
+        envelope: Option<&Envelope>,
+    ) -> Result<bool, Error> {
         if self.is_for_another_group(&record.record) {
-            return false;
+            return Ok(false);
         }
-        match (&record.record.value, envelope) {
-            (None, _) => self.tombstone_runners.contains_key(&record.record.topic),
-            (Some(_), None) => true,
-            (Some(_), Some(envelope)) => self.runners.contains_key(envelope.event_type.as_str()),
-        }
+        let handler = match (&record.record.value, envelope) {
+            (None, _) => self.tombstone_runners.contains_key(&record.record.topic).then_some(TOMBSTONE),
+            // It cannot be read, and so it was never handled.
+            (Some(_), None) => return Ok(true),
+            (Some(_), Some(envelope)) => {
+                self.runners.get_key_value(envelope.event_type.as_str()).map(|(event_type, _)| *event_type)
+            }
+        };
+        let Some(handler) = handler else { return Ok(false) };
+        let handling = Handling { group: self.group.clone(), handler, identity: own.to_owned() };
+        Ok(!handling.is_recorded(self.publisher.db()).await?)
     }
 }

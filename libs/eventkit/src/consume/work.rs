@@ -11,6 +11,7 @@ use super::run::Engine;
 use super::runner::{Run, TOMBSTONE};
 use crate::dead_letter::{self, Cause, REDRIVE_GROUP};
 use crate::error::HandlerError;
+use crate::failpoint::failpoint;
 use crate::inbox;
 use crate::metrics;
 use crate::publish::Origin;
@@ -57,7 +58,10 @@ impl Engine {
                 },
             };
             match verdict {
-                Verdict::Finish => self.lanes.finish([job]),
+                Verdict::Finish => {
+                    failpoint!(AFTER_EFFECT, &self.group);
+                    self.lanes.finish([job]);
+                }
                 Verdict::Retry(delay) => {
                     let followers = std::iter::from_fn(|| rest.next_if(|next| next.is_in_line_with(&job))).collect();
                     self.lanes.retry(job, followers, delay);
@@ -74,6 +78,7 @@ impl Engine {
         match attempt(self.run_together(deliveries), self.config.handler_timeout).await {
             Ok(()) => {
                 self.observe("many", started);
+                failpoint!(AFTER_EFFECT, &self.group);
                 self.lanes.finish(jobs);
             }
             Err(failure) if failure.retry == Retry::Uncounted => self.put_all_back(jobs, &failure),

@@ -69,6 +69,24 @@ impl MemoryTransport {
             .collect()
     }
 
+    /// How many records there are on all topics.
+    pub fn total(&self) -> usize {
+        self.shared.lock().logs.values().map(Vec::len).sum()
+    }
+
+    /// Whether every group with members has committed all records of their topics.
+    pub fn is_consumed(&self) -> bool {
+        let state = self.shared.lock();
+        state.groups.values().all(|group| {
+            let topics: Vec<&String> = group.members.values().flat_map(|member| &member.topics).collect();
+            let logs = state.logs.iter().filter(|(place, _)| topics.contains(&&place.topic));
+            logs.into_iter().all(|(place, log)| {
+                let committed = group.committed.get(place).copied().unwrap_or(0);
+                usize::try_from(committed).is_ok_and(|committed| committed >= log.len())
+            })
+        })
+    }
+
     /// The offset that a group has committed for a partition.
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Option<i64> {
         self.shared.lock().groups.get(group)?.committed.get(partition).copied()

@@ -4,7 +4,12 @@
 mod batch;
 mod consumer;
 mod consumer_faults;
+// the points at which it is killed are there in debug builds
+#[cfg(debug_assertions)]
+mod crashes;
+mod faults;
 mod fixture;
+mod held;
 mod layer;
 mod macros;
 mod outbox;
@@ -12,5 +17,6 @@ mod parking;
 mod postgres;
 mod redrive;
 mod relay;
+mod suites;
 mod support;
 mod transport;

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{ApiKey, DeleteTopicsRequest, DeleteTopicsResponse
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::catalog::OFFSETS_TOPIC;
+use crate::catalog::is_internal;
 use crate::server::api::{Api, Handle, chain, text, topic_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, Kind, Shape, UUID, all, since, until};
@@ -53,7 +53,7 @@ async fn delete(call: &Call, name: TopicName) -> DeletableTopicResult {
         if call.head.version >= 5 { answer.with_error_message(Some(message)) } else { answer }
     };
     let answer = DeletableTopicResult::default().with_name(Some(name.clone()));
-    if &**name == OFFSETS_TOPIC {
+    if is_internal(&name) {
         let answer = answer.with_error_code(ResponseError::InvalidTopicException.code());
         return says(answer, text("this topic is the broker's own"));
     }

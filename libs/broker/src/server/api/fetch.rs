@@ -8,15 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
-use crate::log::partition::Partition;
-use crate::log::read::ReadError;
+use crate::log::partition::{Offsets, Partition};
+use crate::log::read::{Isolation, Read, ReadError};
+use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
-use crate::server::api::{Api, Handle, NONE, epoch_code, read_code};
+use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::header::Refusal;
 use crate::wire::shape::{I8, I32, I32_LIST, I64, Kind, Shape, UUID, all, between, since, until};
@@ -61,9 +62,20 @@ struct Wanted {
 /// What was read of one partition.
 struct Got {
     code: i16,
-    high_watermark: i64,
-    log_start: i64,
+    offsets: Offsets,
     records: Bytes,
+    aborted: Vec<Aborted>,
+}
+
+/// What is told of a partition of which nothing is known.
+const NO_OFFSETS: Offsets = Offsets { log_start: -1, high_watermark: -1, last_stable: -1 };
+
+/// What bounds an answer.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    bytes_min: usize,
+    bytes_max: usize,
+    isolation: Isolation,
 }
 
 /// One pass over the partitions.
@@ -84,7 +96,8 @@ async fn run(call: Call) -> Outcome {
     let bytes_max = usize_of_i32(request.max_bytes).min(call.shared.config.fetch_bytes_max);
     let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
     let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
-    let (pass, memory) = fetch(&call, &wanted, bytes_min, bytes_max, Instant::now() + wait).await?;
+    let limits = Limits { bytes_min, bytes_max, isolation: isolation_of(request.isolation_level) };
+    let (pass, memory) = fetch(&call, &wanted, limits, Instant::now() + wait).await?;
     let answer = call.answer(&respond(&call, request.topics, &wanted, pass))?;
     Ok(answer.map(|mut answer| {
         answer.memory = Some(memory);
@@ -108,21 +121,19 @@ fn resolve(call: &Call, at: usize, topic: &FetchTopic) -> Vec<Wanted> {
 async fn fetch(
     call: &Call,
     wanted: &Arc<Vec<Wanted>>,
-    bytes_min: usize,
-    bytes_max: usize,
+    limits: Limits,
     deadline: Instant,
 ) -> Result<(Pass, OwnedSemaphorePermit), Refusal> {
     let waiting = Waiting::on(wanted);
     loop {
         // Registered before reading, so that what comes between the read and the wait is not missed.
         let out_of_time = Instant::now() >= deadline || call.shared.stop.is_cancelled();
-        if out_of_time || worth_reading(wanted, bytes_min) {
-            let mut memory = reserve(call, wanted, bytes_max).await?;
+        if out_of_time || worth_reading(wanted, limits) {
+            let mut memory = reserve(call, wanted, limits).await?;
             let reading = Arc::clone(wanted);
-            let pass = tokio::task::spawn_blocking(move || read_all(&reading, bytes_max))
-                .await
-                .map_err(|_| Refusal::Panicked)?;
-            if out_of_time || pass.failed || wanted.is_empty() || pass.bytes >= bytes_min {
+            let pass =
+                tokio::task::spawn_blocking(move || read_all(&reading, limits)).await.map_err(|_| Refusal::Panicked)?;
+            if out_of_time || pass.failed || wanted.is_empty() || pass.bytes >= limits.bytes_min {
                 let unused = memory.num_permits().saturating_sub(pass.bytes);
                 drop(memory.split(unused));
                 return Ok((pass, memory));
@@ -136,7 +147,7 @@ async fn fetch(
 }
 
 /// Whether a read could satisfy the client, as far as can be said without touching a file.
-fn worth_reading(wanted: &[Wanted], bytes_min: usize) -> bool {
+fn worth_reading(wanted: &[Wanted], limits: Limits) -> bool {
     let mut readable = 0_u64;
     for item in wanted {
         let Ok(partition) = &item.found else { return true };
@@ -146,32 +157,32 @@ fn worth_reading(wanted: &[Wanted], bytes_min: usize) -> bool {
         {
             return true;
         }
-        readable += partition.readable_bytes_at_most(item.asked.fetch_offset);
+        readable += partition.readable_bytes_at_most(item.asked.fetch_offset, limits.isolation);
     }
-    wanted.is_empty() || readable >= bytes_min as u64
+    wanted.is_empty() || readable >= limits.bytes_min as u64
 }
 
 /// Takes the answer's share of the memory for all answers.
-async fn reserve(call: &Call, wanted: &[Wanted], bytes_max: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+async fn reserve(call: &Call, wanted: &[Wanted], limits: Limits) -> Result<OwnedSemaphorePermit, Refusal> {
     let readable = |item: &Wanted| {
         let partition = item.found.as_ref().ok()?;
         Some(
             partition
-                .readable_bytes_at_most(item.asked.fetch_offset)
+                .readable_bytes_at_most(item.asked.fetch_offset, limits.isolation)
                 .min(u64_of(i64::from(item.asked.partition_max_bytes))),
         )
     };
     let most: u64 = wanted.iter().filter_map(readable).sum();
-    let most = most.min(bytes_max as u64);
+    let most = most.min(limits.bytes_max as u64);
     let share = Arc::clone(&call.shared.fetch_memory).acquire_many_owned(u32::try_from(most).unwrap_or(u32::MAX));
     share.await.map_err(|_| Refusal::Stopping)
 }
 
 /// Reads each partition in turn; blocking.
-fn read_all(wanted: &[Wanted], bytes_max: usize) -> Pass {
+fn read_all(wanted: &[Wanted], limits: Limits) -> Pass {
     let mut pass = Pass { got: Vec::with_capacity(wanted.len()), bytes: 0, failed: false };
     for item in wanted {
-        let got = read_one(item, bytes_max.saturating_sub(pass.bytes), pass.bytes == 0);
+        let got = read_one(item, limits.bytes_max.saturating_sub(pass.bytes), pass.bytes == 0, limits.isolation);
         pass.bytes += got.records.len();
         pass.failed |= got.code != NONE;
         pass.got.push(got);
@@ -179,28 +190,24 @@ fn read_all(wanted: &[Wanted], bytes_max: usize) -> Pass {
     pass
 }
 
-fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool) -> Got {
-    let refused =
-        |code: i16, high_watermark: i64, log_start: i64| Got { code, high_watermark, log_start, records: Bytes::new() };
+fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool, isolation: Isolation) -> Got {
+    let refused = |code: i16, offsets: Offsets| Got { code, offsets, records: Bytes::new(), aborted: Vec::new() };
     let partition = match &item.found {
         Ok(partition) => partition,
-        Err(error) => return refused(error.code(), -1, -1),
+        Err(error) => return refused(error.code(), NO_OFFSETS),
     };
     let code = epoch_code(item.asked.current_leader_epoch);
     if code != NONE {
-        return refused(code, -1, -1);
+        return refused(code, NO_OFFSETS);
     }
     let bytes_max = usize_of_i32(item.asked.partition_max_bytes).min(bytes_left);
-    match partition.read(item.asked.fetch_offset, bytes_max, at_least_one) {
-        Ok((offsets, records)) => {
-            Got { code: NONE, high_watermark: offsets.high_watermark, log_start: offsets.log_start, records }
-        }
+    match partition.read(item.asked.fetch_offset, bytes_max, at_least_one, isolation) {
+        Ok(Read { offsets, records, aborted }) => Got { code: NONE, offsets, records, aborted },
         Err(error) => {
             if let ReadError::Storage(error) = &error {
                 tracing::error!(topic = %partition.topic, partition = partition.index, %error, "reading failed");
             }
-            let offsets = partition.offsets();
-            refused(read_code(&error), offsets.high_watermark, offsets.log_start)
+            refused(read_code(&error), partition.offsets())
         }
     }
 }
@@ -215,15 +222,20 @@ fn respond(call: &Call, topics: Vec<FetchTopic>, wanted: &[Wanted], pass: Pass) 
         })
         .collect();
     for (item, got) in wanted.iter().zip(pass.got) {
+        let aborted = got.aborted.into_iter().map(|aborted| {
+            AbortedTransaction::default()
+                .with_producer_id(ProducerId(aborted.producer_id))
+                .with_first_offset(aborted.first_offset)
+        });
         let mut data = PartitionData::default()
             .with_partition_index(item.asked.partition)
             .with_error_code(got.code)
-            .with_high_watermark(got.high_watermark)
-            .with_last_stable_offset(got.high_watermark)
-            .with_aborted_transactions(Some(Vec::new()))
+            .with_high_watermark(got.offsets.high_watermark)
+            .with_last_stable_offset(got.offsets.last_stable)
+            .with_aborted_transactions(Some(aborted.collect()))
             .with_records(Some(got.records));
         if version >= 5 {
-            data.log_start_offset = got.log_start;
+            data.log_start_offset = got.offsets.log_start;
         }
         if version >= 11 {
             data.preferred_read_replica = BrokerId(-1);

@@ -1,4 +1,4 @@
-//! FindCoordinator: the one node coordinates every group. Transactions have no coordinator yet.
+//! FindCoordinator: the one node coordinates every group and every transaction.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
@@ -17,14 +17,15 @@ pub(crate) static API: Api = Api {
 };
 
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 async fn run(call: Call) -> Outcome {
     let request: FindCoordinatorRequest = call.decode()?;
     let (host, port) = call.shared.advertised(call.local);
     let node = BrokerId(call.shared.config.node_id);
     let (code, message) = match request.key_type {
-        GROUP => (NONE, None),
-        _ => (ResponseError::InvalidRequest.code(), Some(text("only consumer groups have a coordinator here"))),
+        GROUP | TRANSACTION => (NONE, None),
+        _ => (ResponseError::InvalidRequest.code(), Some(text("only groups and transactions have a coordinator here"))),
     };
     let found = code == NONE;
     let (host, port, node) = if found { (host, port, node) } else { (text(""), -1, BrokerId(-1)) };

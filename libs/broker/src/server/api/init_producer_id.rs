@@ -1,12 +1,11 @@
-//! InitProducerId for idempotent producers. Transactional ones are refused until there are transactions.
+//! InitProducerId: an id for idempotent producers, and the next run of transactional ones.
 
-use std::sync::Arc;
-
-use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, InitProducerIdRequest, InitProducerIdResponse, ProducerId};
 
-use crate::server::api::{Api, Handle};
+use crate::server::api::{Api, Handle, fenced_code};
 use crate::server::connection::{Call, Outcome};
+use crate::state_log::ProducerRun;
+use crate::txns::transaction::Claim;
 use crate::wire::shape::{BOOL, I16, I32, I64, Kind, Shape, all, since};
 
 pub(crate) static API: Api = Api {
@@ -23,23 +22,18 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: InitProducerIdRequest = call.decode()?;
-    let refused = |error: ResponseError| {
-        InitProducerIdResponse::default()
-            .with_error_code(error.code())
-            .with_producer_id(ProducerId(-1))
-            .with_producer_epoch(-1)
-    };
-    if request.transactional_id.is_some() {
-        return call.answer(&refused(ResponseError::InvalidRequest));
-    }
-    let ids = Arc::clone(&call.shared.producer_ids);
-    let response = match tokio::task::spawn_blocking(move || ids.next()).await {
-        Ok(Ok(id)) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "no producer id could be reserved");
-            refused(ResponseError::CoordinatorNotAvailable)
+    let begun = match &request.transactional_id {
+        None => call.shared.txns.fresh_id().await.map(|id| ProducerRun { id, epoch: 0 }),
+        Some(id) => {
+            let producer = ProducerRun { id: request.producer_id.0, epoch: request.producer_epoch };
+            let claim = Claim { producer, fenced: fenced_code(call.head.version >= 4) };
+            let claim = (call.head.version >= 3 && producer.id >= 0).then_some(claim);
+            call.shared.txns.init(id.to_string(), request.transaction_timeout_ms, claim).await
         }
-        Err(_) => refused(ResponseError::UnknownServerError),
     };
-    call.answer(&response)
+    let response = InitProducerIdResponse::default();
+    call.answer(&match begun {
+        Ok(run) => response.with_producer_id(ProducerId(run.id)).with_producer_epoch(run.epoch),
+        Err(error) => response.with_error_code(error.code()).with_producer_id(ProducerId(-1)).with_producer_epoch(-1),
+    })
 }

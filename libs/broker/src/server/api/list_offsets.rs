@@ -10,8 +10,8 @@ use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, ListOffsetsResponse};
 use crate::catalog::Topic;
 use crate::log::lookup::Found;
 use crate::log::partition::{LEADER_EPOCH, Partition};
-use crate::log::read::ReadError;
-use crate::server::api::{Api, Handle, NONE, epoch_code, read_code};
+use crate::log::read::{Isolation, ReadError};
+use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I8, I32, I64, Kind, Shape, all, since};
 
@@ -41,19 +41,25 @@ const NOTHING: Found = Found { offset: -1, timestamp: -1 };
 
 async fn run(call: Call) -> Outcome {
     let request: ListOffsetsRequest = call.decode()?;
+    let isolation = isolation_of(request.isolation_level);
     let mut topics = Vec::new();
     for asked in request.topics {
         let topic = call.shared.catalog.get(&asked.name);
         let mut partitions = Vec::new();
         for partition in &asked.partitions {
-            partitions.push(list(&call, topic.as_deref(), partition).await);
+            partitions.push(list(&call, topic.as_deref(), partition, isolation).await);
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(asked.name).with_partitions(partitions));
     }
     call.answer(&ListOffsetsResponse::default().with_topics(topics))
 }
 
-async fn list(call: &Call, topic: Option<&Topic>, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+async fn list(
+    call: &Call,
+    topic: Option<&Topic>,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> ListOffsetsPartitionResponse {
     let answer = ListOffsetsPartitionResponse::default()
         .with_partition_index(asked.partition_index)
         .with_offset(-1)
@@ -65,7 +71,7 @@ async fn list(call: &Call, topic: Option<&Topic>, asked: &ListOffsetsPartition) 
     if code != NONE {
         return answer.with_error_code(code);
     }
-    match find(partition, asked.timestamp).await {
+    match find(partition, asked.timestamp, isolation).await {
         Ok(found) => {
             let answer = answer.with_offset(found.offset).with_timestamp(found.timestamp);
             if call.head.version >= 4 && found.offset >= 0 { answer.with_leader_epoch(LEADER_EPOCH) } else { answer }
@@ -74,10 +80,11 @@ async fn list(call: &Call, topic: Option<&Topic>, asked: &ListOffsetsPartition) 
     }
 }
 
-async fn find(partition: &Arc<Partition>, timestamp: i64) -> Result<Found, ReadError> {
+async fn find(partition: &Arc<Partition>, timestamp: i64, isolation: Isolation) -> Result<Found, ReadError> {
     let offsets = partition.offsets();
+    let end = isolation.end(&offsets);
     match timestamp {
-        LATEST => Ok(Found { offset: offsets.high_watermark, timestamp: -1 }),
+        LATEST => Ok(Found { offset: end, timestamp: -1 }),
         EARLIEST | EARLIEST_LOCAL => Ok(Found { offset: offsets.log_start, timestamp: -1 }),
         LATEST_TIERED => Ok(NOTHING),
         _ => {
@@ -90,7 +97,7 @@ async fn find(partition: &Arc<Partition>, timestamp: i64) -> Result<Found, ReadE
                 }
             });
             let found = looked.await.map_err(|_| ReadError::Storage(std::io::Error::other("worker was lost")))??;
-            Ok(found.unwrap_or(NOTHING))
+            Ok(found.filter(|found| found.offset < end).unwrap_or(NOTHING))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! OffsetFetch: what groups have committed, for named partitions or for all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
@@ -9,7 +10,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{ApiKey, GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
 use crate::groups::records::Committed;
-use crate::server::api::{Api, Handle, text};
+use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, I32, I32_LIST, Kind, Shape, all, since, until};
@@ -40,23 +41,49 @@ pub(crate) static API: Api = Api {
 
 /// Topics and partitions; `None` asks for all.
 type Asked = Option<Vec<(TopicName, Vec<i32>)>>;
-/// What is committed for a topic's partitions; `None` is nothing.
-type Found = Vec<(TopicName, Vec<(i32, Option<Committed>)>)>;
+/// What is committed for a topic's partitions.
+type Found = Vec<(TopicName, Vec<(i32, Position)>)>;
+
+/// What is told of a partition.
+struct Position {
+    code: i16,
+    /// -1 stands for nothing, as in the epoch.
+    offset: i64,
+    leader_epoch: i32,
+    metadata: String,
+}
+
+impl Position {
+    fn of(committed: Option<&Committed>) -> Self {
+        match committed {
+            Some(Committed { offset, leader_epoch, metadata, .. }) => {
+                Self { code: NONE, offset: *offset, leader_epoch: *leader_epoch, metadata: metadata.clone() }
+            }
+            None => Self::refused(NONE),
+        }
+    }
+
+    fn refused(code: i16) -> Self {
+        Self { code, offset: -1, leader_epoch: -1, metadata: String::new() }
+    }
+}
 
 async fn run(call: Call) -> Outcome {
     let request: OffsetFetchRequest = call.decode()?;
+    let stable = request.require_stable;
     if call.head.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
             let asked = group
                 .topics
                 .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-            let topics = find(&call, &group.group_id, asked).into_iter().map(|(name, partitions)| {
-                let partitions = partitions.into_iter().map(|(index, committed)| {
-                    let (offset, epoch, metadata) = parts(committed);
-                    let partition = OffsetFetchResponsePartitions::default()
+            let topics = find(&call, &group.group_id, asked, stable).into_iter().map(|(name, partitions)| {
+                let partitions = partitions.into_iter().map(|(index, position)| {
+                    OffsetFetchResponsePartitions::default()
                         .with_partition_index(index)
-                        .with_committed_offset(offset);
-                    partition.with_committed_leader_epoch(epoch).with_metadata(Some(text(metadata)))
+                        .with_error_code(position.code)
+                        .with_committed_offset(position.offset)
+                        .with_committed_leader_epoch(position.leader_epoch)
+                        .with_metadata(Some(text(position.metadata)))
                 });
                 OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
             });
@@ -67,39 +94,61 @@ async fn run(call: Call) -> Outcome {
     }
     let asked =
         request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-    let topics = find(&call, &request.group_id, asked).into_iter().map(|(name, partitions)| {
-        let partitions = partitions.into_iter().map(|(index, committed)| {
-            let (offset, epoch, metadata) = parts(committed);
-            let partition =
-                OffsetFetchResponsePartition::default().with_partition_index(index).with_committed_offset(offset);
-            let partition = partition.with_metadata(Some(text(metadata)));
-            if call.head.version >= 5 { partition.with_committed_leader_epoch(epoch) } else { partition }
+    let topics = find(&call, &request.group_id, asked, stable).into_iter().map(|(name, partitions)| {
+        let partitions = partitions.into_iter().map(|(index, position)| {
+            let partition = OffsetFetchResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(position.code)
+                .with_committed_offset(position.offset)
+                .with_metadata(Some(text(position.metadata)));
+            if call.head.version >= 5 {
+                partition.with_committed_leader_epoch(position.leader_epoch)
+            } else {
+                partition
+            }
         });
         OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
     });
     call.answer(&OffsetFetchResponse::default().with_topics(topics.collect()))
 }
 
-fn find(call: &Call, group: &GroupId, asked: Asked) -> Found {
-    let group = call.shared.groups.get(group);
-    let committed = group.map(|group| lock(&group).offsets.clone()).unwrap_or_default();
+/// With `stable` a partition has no position while a transaction over it is undecided.
+fn find(call: &Call, group: &GroupId, asked: Asked, stable: bool) -> Found {
+    let Some(group) = call.shared.groups.get(group) else {
+        return nothing(asked);
+    };
+    let group = lock(&group);
+    let position = |key: &(String, i32)| {
+        if stable && group.undecided.values().any(|offsets| offsets.contains_key(key)) {
+            return Position::refused(ResponseError::UnstableOffsetCommit.code());
+        }
+        Position::of(group.offsets.get(key))
+    };
     if let Some(asked) = asked {
-        let of = |topic: &TopicName, index: i32| committed.get(&(topic.to_string(), index)).cloned();
         let topics = asked.into_iter().map(|(topic, indexes)| {
-            let partitions = indexes.into_iter().map(|index| (index, of(&topic, index))).collect();
+            let of = |index| (index, position(&(topic.to_string(), index)));
+            let partitions = indexes.into_iter().map(of).collect();
             (topic, partitions)
         });
         return topics.collect();
     }
-    let mut topics: BTreeMap<String, Vec<(i32, Option<Committed>)>> = BTreeMap::new();
-    for ((topic, index), committed) in committed {
-        topics.entry(topic).or_default().push((index, Some(committed)));
+    let keys: BTreeSet<&(String, i32)> =
+        group.offsets.keys().chain(group.undecided.values().flat_map(|offsets| offsets.keys())).collect();
+    let mut topics: BTreeMap<&str, Vec<(i32, Position)>> = BTreeMap::new();
+    for key in keys {
+        // What is undecided and not committed before is told only to those who wait for decisions.
+        if stable || group.offsets.contains_key(key) {
+            topics.entry(&key.0).or_default().push((key.1, position(key)));
+        }
     }
     topics.into_iter().map(|(topic, partitions)| (TopicName(text(topic)), partitions)).collect()
 }
 
-/// Offset, leader epoch and metadata; -1 stands for nothing.
-fn parts(committed: Option<Committed>) -> (i64, i32, String) {
-    committed
-        .map_or((-1, -1, String::new()), |committed| (committed.offset, committed.leader_epoch, committed.metadata))
+/// The answer for a group that is not there.
+fn nothing(asked: Asked) -> Found {
+    let topics = asked.unwrap_or_default().into_iter().map(|(topic, indexes)| {
+        let partitions = indexes.into_iter().map(|index| (index, Position::refused(NONE))).collect();
+        (topic, partitions)
+    });
+    topics.collect()
 }

@@ -15,9 +15,12 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::Topic;
 use crate::log::batch::{Header, Invalid, check_produced};
+use crate::log::clean::has_keys;
 use crate::log::partition::{AppendError, Appended, Partition};
 use crate::server::api::{Api, Handle, append_code, chain, text};
 use crate::server::connection::{Call, Outcome};
+use crate::state_log::ProducerRun;
+use crate::txns::transaction::{Claim, Slot};
 use crate::wire::header::Refusal;
 use crate::wire::shape::{I16, I32, Kind, Shape, UUID, all, between, since, until};
 
@@ -45,6 +48,8 @@ pub(crate) static API: Api = Api {
 
 /// First version whose clients may send zstd.
 const ZSTD_SINCE: i16 = 7;
+/// First version whose clients do not add partitions to their transaction before they produce to them.
+const ADDS_SINCE: i16 = 12;
 
 /// What becomes of one partition's batch.
 struct Item {
@@ -53,7 +58,7 @@ struct Item {
 }
 
 enum Step {
-    Append { partition: Arc<Partition>, header: Header, batch: Bytes },
+    Append { partition: Arc<Partition>, header: Header, batch: Bytes, transaction: Option<Arc<Slot>> },
     Appended { partition: Arc<Partition>, appended: Appended },
     Refused { code: i16, message: StrBytes },
 }
@@ -71,6 +76,8 @@ async fn begin(call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     for topic in request.topic_data {
         topics.push(check_topic(&call, topic, acks).await);
     }
+    let id = request.transactional_id.as_ref().map(|id| id.as_str());
+    enlist(&call, id, &mut topics).await;
     let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
     Ok(finish(call, topics, acks).boxed())
 }
@@ -120,10 +127,48 @@ fn check_batch(version: i16, topic: &Topic, part: &PartitionProduceData) -> Step
     if header.is_zstd() && version < ZSTD_SINCE {
         return refuse(ResponseError::UnsupportedCompressionType, "zstd needs produce version 7");
     }
-    if header.is_transactional() {
-        return refuse(ResponseError::InvalidTxnState, "no transaction is open for this producer");
+    if partition.config().compacts && !has_keys(&batch, &header) {
+        return refuse(ResponseError::InvalidRecord, "a compacted topic takes only records with keys");
     }
-    Step::Append { partition: Arc::clone(partition), header, batch }
+    if header.is_transactional() && header.producer_id < 0 {
+        return refuse(ResponseError::InvalidRecord, "a transactional batch needs a producer id");
+    }
+    Step::Append { partition: Arc::clone(partition), header, batch, transaction: None }
+}
+
+/// Finds the transaction of each transactional batch; newer clients add partitions to it by producing to them.
+async fn enlist(call: &Call, id: Option<&str>, topics: &mut [TopicItems]) {
+    let implicit = call.head.version >= ADDS_SINCE;
+    for item in topics.iter_mut().flat_map(|topic| &mut topic.items) {
+        let Step::Append { partition, header, transaction, .. } = &mut item.step else { continue };
+        if !header.is_transactional() {
+            continue;
+        }
+        let txns = &call.shared.txns;
+        let found = match id {
+            None => Err(ResponseError::InvalidTxnState),
+            Some(id) if implicit => {
+                let producer = ProducerRun { id: header.producer_id, epoch: header.producer_epoch };
+                let claim = Claim { producer, fenced: ResponseError::InvalidProducerEpoch };
+                txns.add(id, claim, &[(partition.topic.to_string(), partition.index)]).await
+            }
+            Some(id) => txns.get(id).ok_or(ResponseError::InvalidProducerIdMapping),
+        };
+        match found {
+            Ok(slot) => *transaction = Some(slot),
+            Err(error) => item.step = refuse(error, "batch is not of an open transaction"),
+        }
+    }
+}
+
+/// Whether the transaction of a batch still takes it.
+fn admit(transaction: Option<&Arc<Slot>>, partition: &Partition, header: &Header) -> Result<(), AppendError> {
+    let Some(slot) = transaction else { return Ok(()) };
+    let producer = ProducerRun { id: header.producer_id, epoch: header.producer_epoch };
+    slot.while_open(producer, &partition.topic, partition.index, || ()).map_err(|error| match error {
+        ResponseError::InvalidProducerEpoch => AppendError::StaleEpoch,
+        _ => AppendError::OutsideTransaction,
+    })
 }
 
 fn refuse(error: ResponseError, message: &str) -> Step {
@@ -137,8 +182,8 @@ fn refuse_append(error: &AppendError) -> Step {
 /// Appends what passed the check; blocking.
 fn append_all(mut topics: Vec<TopicItems>) -> Vec<TopicItems> {
     for item in topics.iter_mut().flat_map(|topic| &mut topic.items) {
-        let Step::Append { partition, header, batch } = &item.step else { continue };
-        item.step = match partition.append(header, batch) {
+        let Step::Append { partition, header, batch, transaction } = &item.step else { continue };
+        item.step = match partition.append(header, batch, || admit(transaction.as_ref(), partition, header)) {
             Ok(appended) => Step::Appended { partition: Arc::clone(partition), appended },
             Err(error) => refuse_append(&error),
         };

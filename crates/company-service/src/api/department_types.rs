@@ -1,0 +1,155 @@
+//! Types of departments over HTTP.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use contracts::access::{Action, Permission, Place, Resource};
+use db::Db;
+use eventkit::Work;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::{created, shown};
+use crate::domain::{DepartmentType, Entity, TypeFields};
+use crate::service::{locked, types};
+use crate::store;
+
+const PATH: &str = "/api/v1/department-types";
+const SORT_KEYS: &[chassis::listing::SortKey] = &[
+    ("sortOrder", "sort_order"),
+    ("name", "name_folded"),
+    ("departmentTypeId", "department_type_id"),
+    ("createdAt", "created_at"),
+    ("updatedAt", "updated_at"),
+];
+
+pub(super) fn api() -> Api<Db> {
+    Api::new("", "")
+        .permitted(permission(Action::Create), routes!(create_department_type))
+        .permitted(permission(Action::Read), routes!(list_department_types))
+        .permitted(permission(Action::Read), routes!(get_department_type))
+        .permitted(permission(Action::Update), routes!(update_department_type))
+        .permitted(permission(Action::Delete), routes!(delete_department_type))
+}
+
+const fn permission(action: Action) -> Permission {
+    Permission::new(Resource::Departments, action)
+}
+
+/// Which types of departments to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Query {
+    /// How many on a page, from 1 to 200; 50 where it is not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+    /// What to sort by: `sortOrder`, `name`, `departmentTypeId`, `createdAt`, `updatedAt`; with a `-` before it, the other way round.
+    sort: Option<String>,
+    /// Text in name or code, in upper or lower case.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// Those of this category, in upper or lower case.
+    category: Option<String>,
+}
+
+/// Makes a type of departments.
+#[utoipa::path(
+    post,
+    path = "/api/v1/department-types",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
+    request_body = TypeFields,
+    responses((
+        status = 201,
+        body = DepartmentType,
+        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
+    ))
+)]
+async fn create_department_type(
+    principal: Principal,
+    mut work: Work,
+    Checked(fields): Checked<TypeFields>,
+) -> Result<Response, Problem> {
+    principal.require_at(permission(Action::Create), Place::default())?;
+    let department_type: DepartmentType = types::create(&mut work, principal.actor(), &fields).await?;
+    Ok(created(PATH, &department_type))
+}
+
+/// Lists types of departments.
+#[utoipa::path(get, path = "/api/v1/department-types", params(Query), responses((status = 200, body = Page<DepartmentType>)))]
+async fn list_department_types(
+    State(db): State<Db>,
+    ValidQuery(query): ValidQuery<Query>,
+) -> Result<Json<Page<DepartmentType>>, Problem> {
+    let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
+    let filter = Filter::default()
+        .equals("category_folded", query.category.map(|category| category.trim().to_lowercase()))
+        .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
+    Ok(Json(store::list(&db, &listing, filter).await?))
+}
+
+/// Shows a type of departments.
+#[utoipa::path(
+    get,
+    path = "/api/v1/department-types/{department_type_id}",
+    params(("department_type_id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = DepartmentType, headers(("ETag" = String, description = "Its version"))))
+)]
+async fn get_department_type(State(db): State<Db>, PathId(id): PathId) -> Result<Response, Problem> {
+    let department_type: DepartmentType = store::find(&db, id).await?;
+    Ok(shown(&department_type))
+}
+
+/// Changes a type of departments: a JSON merge patch, in which a field that is absent stays and null removes one.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/department-types/{department_type_id}",
+    params(
+        ("department_type_id" = i64, Path, minimum = 1),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
+    ),
+    request_body(content = TypeFields, description = "The fields to change; every one may be left out"),
+    responses((status = 200, body = DepartmentType, headers(("ETag" = String, description = "Its version"))))
+)]
+async fn update_department_type(
+    principal: Principal,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    mut work: Work,
+    patch: Patch,
+) -> Result<Response, Problem> {
+    principal.require_at(permission(Action::Update), Place::default())?;
+    let before: DepartmentType = locked(&mut work, id).await?;
+    if_match.check(DepartmentType::NAME, id, before.record.version)?;
+    let fields = patch.apply(&before.fields)?;
+    let department_type = types::update(&mut work, principal.actor(), before, &fields).await?;
+    Ok(shown(&department_type))
+}
+
+/// Removes a type of departments that none is of.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/department-types/{department_type_id}",
+    params(
+        ("department_type_id" = i64, Path, minimum = 1),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
+    ),
+    responses((status = 204))
+)]
+async fn delete_department_type(
+    principal: Principal,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    mut work: Work,
+) -> Result<StatusCode, Problem> {
+    principal.require_at(permission(Action::Delete), Place::default())?;
+    let department_type: DepartmentType = locked(&mut work, id).await?;
+    if_match.check(DepartmentType::NAME, id, department_type.record.version)?;
+    types::delete_department_type(&mut work, principal.actor(), department_type).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

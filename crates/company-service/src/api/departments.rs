@@ -1,0 +1,171 @@
+//! Departments over HTTP.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use contracts::access::{Action, Permission, Place, Resource};
+use db::Db;
+use eventkit::Work;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::{created, shown};
+use crate::domain::{Department, DepartmentFields, Entity};
+use crate::service::{departments, locked};
+use crate::store;
+
+const PATH: &str = "/api/v1/departments";
+const SORT_KEYS: &[chassis::listing::SortKey] = &[
+    ("departmentId", "department_id"),
+    ("name", "name_folded"),
+    ("createdAt", "created_at"),
+    ("updatedAt", "updated_at"),
+];
+
+pub(super) fn api() -> Api<Db> {
+    Api::new("", "")
+        .permitted(permission(Action::Create), routes!(create_department))
+        .permitted(permission(Action::Read), routes!(list_departments))
+        .permitted(permission(Action::Read), routes!(get_department))
+        .permitted(permission(Action::Update), routes!(update_department))
+        .permitted(permission(Action::Delete), routes!(delete_department))
+}
+
+const fn permission(action: Action) -> Permission {
+    Permission::new(Resource::Departments, action)
+}
+
+/// Which departments to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Query {
+    /// How many on a page, from 1 to 200; 50 where it is not said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+    /// What to sort by: `departmentId`, `name`, `createdAt`, `updatedAt`; with a `-` before it, the other way round.
+    sort: Option<String>,
+    /// Text in name or code, in upper or lower case.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// Those of this headquarters.
+    headquarter_id: Option<i64>,
+    /// Those of this company.
+    company_id: Option<i64>,
+    /// Those that this employee leads.
+    leader_id: Option<i64>,
+    /// Those of this type.
+    department_type_id: Option<i64>,
+}
+
+/// Makes a department.
+#[utoipa::path(
+    post,
+    path = "/api/v1/departments",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
+    request_body = DepartmentFields,
+    responses((
+        status = 201,
+        body = Department,
+        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
+    ))
+)]
+async fn create_department(
+    principal: Principal,
+    mut work: Work,
+    Checked(fields): Checked<DepartmentFields>,
+) -> Result<Response, Problem> {
+    let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: None };
+    principal.require_at(permission(Action::Create), place)?;
+    let department = departments::create(&mut work, principal.actor(), fields).await?;
+    Ok(created(PATH, &department))
+}
+
+/// Lists departments.
+#[utoipa::path(get, path = "/api/v1/departments", params(Query), responses((status = 200, body = Page<Department>)))]
+async fn list_departments(
+    State(db): State<Db>,
+    principal: Principal,
+    ValidQuery(query): ValidQuery<Query>,
+) -> Result<Json<Page<Department>>, Problem> {
+    let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
+    let filter = Filter::default()
+        .covered_by(&principal.scopes(permission(Action::Read)), Some("headquarter_id"), Some("department_id"))
+        .equals("headquarter_id", query.headquarter_id)
+        .equals(store::COMPANY_OF_DEPARTMENT, query.company_id)
+        .equals("leader_id", query.leader_id)
+        .equals("department_type_id", query.department_type_id)
+        .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
+    Ok(Json(store::list(&db, &listing, filter).await?))
+}
+
+/// Shows a department.
+#[utoipa::path(
+    get,
+    path = "/api/v1/departments/{department_id}",
+    params(("department_id" = i64, Path, minimum = 1)),
+    responses((status = 200, body = Department, headers(("ETag" = String, description = "Its version"))))
+)]
+async fn get_department(State(db): State<Db>, principal: Principal, PathId(id): PathId) -> Result<Response, Problem> {
+    let department: Department = store::find(&db, id).await?;
+    principal.require_at(permission(Action::Read), department.place())?;
+    Ok(shown(&department))
+}
+
+/// Changes a department: a JSON merge patch, in which a field that is absent stays and null removes one.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/departments/{department_id}",
+    params(
+        ("department_id" = i64, Path, minimum = 1),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
+    ),
+    request_body(content = DepartmentFields, description = "The fields to change; every one may be left out"),
+    responses((status = 200, body = Department, headers(("ETag" = String, description = "Its version"))))
+)]
+async fn update_department(
+    principal: Principal,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    mut work: Work,
+    patch: Patch,
+) -> Result<Response, Problem> {
+    let leader_id = patch.get("leaderId").and_then(serde_json::Value::as_i64);
+    let before = departments::locked_for(&mut work, id, leader_id).await?;
+    principal.require_at(permission(Action::Update), before.place())?;
+    if_match.check(Department::NAME, id, before.record.version)?;
+    let fields: DepartmentFields = patch.apply(&before.fields)?;
+    // Moving a department takes leave at both ends.
+    let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: Some(id) };
+    principal.require_at(permission(Action::Update), place)?;
+    let department = departments::update(&mut work, principal.actor(), before, fields).await?;
+    Ok(shown(&department))
+}
+
+/// Removes a department where nobody works.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/departments/{department_id}",
+    params(
+        ("department_id" = i64, Path, minimum = 1),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
+    ),
+    responses((status = 204))
+)]
+async fn delete_department(
+    principal: Principal,
+    PathId(id): PathId,
+    if_match: IfMatch,
+    mut work: Work,
+) -> Result<StatusCode, Problem> {
+    let department: Department = locked(&mut work, id).await?;
+    principal.require_at(permission(Action::Delete), department.place())?;
+    if_match.check(Department::NAME, id, department.record.version)?;
+    departments::delete(&mut work, principal.actor(), department).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,122 @@
+//! Companies.
+
+use contracts::company::CompanyCreated;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    ADDRESS_CHARS_MAX, CODE_CHARS_MAX, Entity, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed,
+    trimmed_option,
+};
+
+/// What a client may write of a company.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct CompanyFields {
+    /// Its name.
+    #[serde(deserialize_with = "trimmed")]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// The number that the tax office uses.
+    #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[schema(min_length = 1, max_length = 32)]
+    pub(crate) tax_code: Option<String>,
+    /// What it lives on.
+    #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, min = 1, max = LINE_CHARS_MAX))]
+    #[schema(min_length = 1, max_length = 100)]
+    pub(crate) industry: Option<String>,
+    /// Its page on the web, beginning with http:// or https://.
+    #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, max = ADDRESS_CHARS_MAX), inner(custom(web_address)))]
+    #[schema(max_length = 500, format = "uri")]
+    pub(crate) website: Option<String>,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[schema(max_length = 4000)]
+    pub(crate) notes: Option<String>,
+}
+
+/// A company.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Company {
+    /// Its number.
+    pub(crate) company_id: i64,
+    #[serde(flatten)]
+    pub(crate) fields: CompanyFields,
+    #[serde(flatten)]
+    pub(crate) record: Record,
+}
+
+impl Entity for Company {
+    type Fields = CompanyFields;
+    const NAME: &'static str = "company";
+
+    fn key_of(id: i64) -> String {
+        format!("company-{id}")
+    }
+
+    fn id(&self) -> i64 {
+        self.company_id
+    }
+
+    fn fields(&self) -> &CompanyFields {
+        &self.fields
+    }
+
+    fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl From<&Company> for CompanyCreated {
+    fn from(company: &Company) -> Self {
+        let CompanyFields { name, tax_code, industry, website, notes: _ } = company.fields.clone();
+        Self { company_id: company.company_id, name, tax_code, industry, website }
+    }
+}
+
+fn web_address(text: &str, (): &()) -> garde::Result {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_address = host.is_some_and(|host| {
+        host.starts_with(|first: char| first.is_alphanumeric() || first == '[')
+            && !host.chars().any(|letter| letter.is_whitespace() || letter.is_control())
+    });
+    match is_address {
+        true => Ok(()),
+        false => Err(garde::Error::new("must be an address that begins with http:// or https://")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let fields = json!({"name": "  ", "taxCode": "", "industry": "x".repeat(101), "website": "javascript:x"});
+        let fields: CompanyFields = serde_json::from_value(fields).unwrap();
+        let report = fields.validate().unwrap_err();
+        let named: Vec<String> = report.iter().map(|(path, _)| path.to_string()).collect();
+        for field in ["name", "tax_code", "industry", "website"] {
+            assert!(named.iter().any(|path| path.starts_with(field)), "{field} is not among {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_on_the_web_has_a_scheme_and_a_host() {
+        for good in ["https://example.com", "http://[::1]/x", "https://công-ty.vn/?a=b"] {
+            web_address(good, &()).unwrap();
+        }
+        for bad in ["", "example.com", "ftp://example.com", "https://", "https:///x", "https://a b"] {
+            assert!(web_address(bad, &()).is_err(), "{bad}");
+        }
+    }
+}

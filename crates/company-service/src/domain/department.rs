@@ -1,0 +1,137 @@
+//! Departments, and what is told of them.
+
+use chassis::entity::changed;
+use contracts::Money;
+use contracts::access::Place;
+use contracts::company::{DepartmentCreated, DepartmentUpdated};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{CODE_CHARS_MAX, Change, Entity, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
+
+/// What a client may write of a department.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct DepartmentFields {
+    /// The headquarters that it belongs to.
+    #[garde(range(min = 1))]
+    #[schema(minimum = 1)]
+    pub(crate) headquarter_id: i64,
+    /// What type it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1))]
+    #[schema(minimum = 1)]
+    pub(crate) department_type_id: Option<i64>,
+    /// Its name.
+    #[serde(deserialize_with = "trimmed")]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[schema(min_length = 1, max_length = 200)]
+    pub(crate) name: String,
+    /// A short name.
+    #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[schema(min_length = 1, max_length = 32)]
+    pub(crate) code: Option<String>,
+    /// What it is there for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[schema(max_length = 4000)]
+    pub(crate) description: Option<String>,
+    /// What it may spend in a year, in đồng; in no event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    #[schema(value_type = Option<String>, example = "15000000")]
+    pub(crate) budget: Option<Money>,
+    /// The employee who leads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(range(min = 1))]
+    #[schema(minimum = 1)]
+    pub(crate) leader_id: Option<i64>,
+    /// Anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[schema(max_length = 4000)]
+    pub(crate) notes: Option<String>,
+}
+
+/// A department.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Department {
+    /// Its number.
+    pub(crate) department_id: i64,
+    /// The company of its headquarters.
+    pub(crate) company_id: i64,
+    /// How many work in it, as far as user-events have told.
+    pub(crate) head_count: i64,
+    /// The name of the employee who leads it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leader_name: Option<String>,
+    #[serde(flatten)]
+    pub(crate) fields: DepartmentFields,
+    #[serde(flatten)]
+    pub(crate) record: Record,
+}
+
+impl Department {
+    /// Where it is, for comparison with scopes.
+    pub(crate) fn place(&self) -> Place {
+        Place { headquarter_id: Some(self.fields.headquarter_id), department_id: Some(self.department_id) }
+    }
+}
+
+impl Entity for Department {
+    type Fields = DepartmentFields;
+    const NAME: &'static str = "department";
+
+    fn key_of(id: i64) -> String {
+        format!("department-{id}")
+    }
+
+    fn id(&self) -> i64 {
+        self.department_id
+    }
+
+    fn fields(&self) -> &DepartmentFields {
+        &self.fields
+    }
+
+    fn record(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl From<&Department> for DepartmentCreated {
+    fn from(department: &Department) -> Self {
+        let fields = &department.fields;
+        Self {
+            department_id: department.department_id,
+            company_id: department.company_id,
+            headquarter_id: fields.headquarter_id,
+            name: fields.name.clone(),
+            code: fields.code.clone(),
+            leader_id: fields.leader_id,
+        }
+    }
+}
+
+impl From<&Change<Department>> for DepartmentUpdated {
+    fn from(Change { before, after }: &Change<Department>) -> Self {
+        let mut changed = changed(&before.fields, &after.fields);
+        if before.record.is_active != after.record.is_active {
+            changed.push("isActive".to_owned());
+        }
+        let fields = &after.fields;
+        Self {
+            department_id: after.department_id,
+            company_id: after.company_id,
+            headquarter_id: fields.headquarter_id,
+            name: fields.name.clone(),
+            code: fields.code.clone(),
+            leader_id: fields.leader_id,
+            is_active: after.record.is_active,
+            changed,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The audit trail over HTTP.
+
+use axum::Json;
+use axum::extract::State;
+use chassis::{EntityError, Principal, Problem, ValidQuery};
+use contracts::access::Place;
+use jiff::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{Desks, READ_AUDIT, milliseconds};
+use crate::audit::{self, Query, Record, Report};
+
+/// Records on one page at the most.
+const PAGE_MAX: i64 = 1_000;
+const PAGE_DEFAULT: i64 = 100;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Params {
+    /// Records after this place in the chain: that of the last record of the page before.
+    #[serde(default)]
+    after: i64,
+    /// Records on the page, 100 where it is not said.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// What the records are about, for example `user-42`.
+    entity: Option<String>,
+    /// Who did it: `operator`, `employee-42`, or `service-` and a part's name.
+    actor: Option<String>,
+    /// The type of the events: `audit.data`, `audit.security` or `audit.system`.
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    /// What happened then or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// What happened before then.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+}
+
+/// Records of the audit trail, in the order of the chain.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(Params), responses((status = 200, body = Vec<Record>)))]
+pub(super) async fn list_audit(
+    State(desks): State<Desks>,
+    principal: Principal,
+    ValidQuery(params): ValidQuery<Params>,
+) -> Result<Json<Vec<Record>>, Problem> {
+    principal.require_at(READ_AUDIT, Place::default())?;
+    let limit = params.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(EntityError::field("limit", format!("must be from 1 to {PAGE_MAX}")).into());
+    }
+    let query = Query {
+        after: params.after,
+        limit,
+        entity: params.entity,
+        actor: params.actor,
+        event_type: params.event_type,
+        from_ms: milliseconds(params.from),
+        to_ms: milliseconds(params.to),
+    };
+    Ok(Json(audit::list(&desks.db, query).await?))
+}
+
+/// Whether the chain is whole; walks all of it.
+#[utoipa::path(get, path = "/api/v1/audit/verify", tag = "audit", responses((status = 200, body = Report)))]
+pub(super) async fn verify_audit(State(desks): State<Desks>, principal: Principal) -> Result<Json<Report>, Problem> {
+    principal.require_at(READ_AUDIT, Place::default())?;
+    Ok(Json(audit::verify(&desks.db).await?))
+}

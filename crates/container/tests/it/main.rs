@@ -1,0 +1,10 @@
+//! The container over the memory transport: rules, mail, gateways, preferences, its HTTP API.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod api;
+mod gateway;
+mod mail;
+mod rules;
+mod samples;
+mod support;

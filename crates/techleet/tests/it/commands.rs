@@ -1,0 +1,135 @@
+//! What the commands print and how they end.
+
+use eventkit::dead_letter::{Cause, letter};
+use eventkit::transport::kafka::KafkaWriter;
+use eventkit::transport::{ConsumedRecord, Record};
+
+use crate::support::{Fixture, program, run};
+
+/// Runs commands one after the other and keeps what they print, as a transcript.
+async fn transcript(fixture: &Fixture, commands: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (command, stdin) in commands {
+        let args: Vec<&str> = command.split(' ').collect();
+        let ran = fixture.techleet(&args, stdin).await;
+        text.push_str(&format!("$ techleet {command}\n{}", ran.stdout));
+        for line in ran.stderr.lines() {
+            text.push_str(&format!("! {line}\n"));
+        }
+        text.push_str(&format!("= {}\n\n", ran.code));
+    }
+    fixture.masked(&text)
+}
+
+#[tokio::test]
+async fn topics_are_created_filled_shown_and_deleted() {
+    let fixture = Fixture::start().await;
+    let commands = [
+        ("topics create trials --partitions 2 --setting retention.ms=86400000", ""),
+        ("topics create trials", ""),
+        ("produce trials --key-separator : --header source=test", "a:1\nb:2\nno key\nc:3\n"),
+        ("produce trials --partition 0 --format json", "x\ny\n"),
+        ("produce nowhere", "x\n"),
+        ("topics list", ""),
+        ("topics list --format json", ""),
+        ("topics describe trials", ""),
+        ("topics describe nowhere", ""),
+        ("consume trials --from-beginning --no-follow --partition 0 --keys --headers", ""),
+        ("topics delete trials", ""),
+        ("topics delete trials --yes", ""),
+        ("topics list", ""),
+    ];
+    insta::assert_snapshot!(transcript(&fixture, &commands).await);
+}
+
+#[tokio::test]
+async fn groups_are_shown_moved_and_deleted() {
+    let fixture = Fixture::start().await;
+    let commands = [
+        ("topics create trials --partitions 1", ""),
+        ("produce trials", "1\n2\n3\n"),
+        ("consume trials --group readers --from-beginning --max-messages 2", ""),
+        ("consume trials --group readers --from-beginning --max-messages 1", ""),
+        ("groups list", ""),
+        ("groups reset readers --shift-by -2", ""),
+        ("groups describe readers --format json", ""),
+        ("groups reset readers --topic trials:0 --to-earliest --execute", ""),
+        ("groups describe readers", ""),
+        ("groups reset readers", ""),
+        ("groups delete readers", ""),
+        ("groups delete readers --yes", ""),
+        ("groups describe readers", ""),
+    ];
+    insta::assert_snapshot!(transcript(&fixture, &commands).await);
+}
+
+#[tokio::test]
+async fn dead_letters_are_shown_and_sent_back_once() {
+    let fixture = Fixture::start().await;
+    transcript(&fixture, &[("topics create trials", ""), ("topics create trials.dlq", "")]).await;
+    let record = Record {
+        topic: "trials".to_owned(),
+        key: Some("user-1".into()),
+        value: Some(r#"{"eventId":"id-1","eventType":"user.created"}"#.into()),
+        headers: vec![("traceparent".to_owned(), "kept".into())],
+        timestamp_ms: Some(1_700_000_000_000),
+    };
+    let cause = Cause {
+        group: "audit",
+        error: "the store is\u{1b}[2J full",
+        kind: "transient",
+        attempts: 8,
+        first_failed_at_ms: 1_700_000_000_000,
+        failed_at_ms: 1_700_000_060_000,
+    };
+    let writer = KafkaWriter::new(&fixture.config, &[]).unwrap();
+    let dead = letter(&ConsumedRecord { record, partition: 1, offset: 41 }, &cause);
+    writer.send(&dead, Some(1)).await.unwrap().acknowledged().await.unwrap();
+    let commands = [
+        ("dlq list", ""),
+        ("dlq list --group other", ""),
+        ("dlq show trials.dlq/1/0", ""),
+        ("dlq show trials.dlq/1/9", ""),
+        ("dlq redrive --topic trials", ""),
+        ("dlq redrive --topic trials --execute", ""),
+        ("dlq redrive --topic trials --execute", ""),
+        ("consume trials --from-beginning --no-follow --partition 1 --headers --keys", ""),
+    ];
+    insta::assert_snapshot!(transcript(&fixture, &commands).await);
+}
+
+#[tokio::test]
+async fn an_event_told_by_hand_is_found_by_its_entity() {
+    let fixture = Fixture::start().await;
+    let tell = "produce trials --key user-42 --event-type user.created";
+    let told = [("topics create trials", ""), (tell, "{\"employeeId\":42}\n"), (tell, "no json\n")];
+    let transcript = transcript(&fixture, &told).await;
+    assert!(transcript.contains("line 1: the data is not JSON"), "{transcript}");
+    let ran = fixture.techleet(&["events", "list", "trials", "--entity", "user-42", "--format", "json"], "").await;
+    let event: serde_json::Value = serde_json::from_str(ran.stdout.trim()).unwrap();
+    assert_eq!(event["eventType"], "user.created");
+    assert_eq!((event["service"].as_str(), event["key"].as_str()), (Some("techleet-cli"), Some("user-42")));
+}
+
+#[tokio::test]
+async fn doctor_ends_with_4_and_says_what_to_do() {
+    let fixture = Fixture::start().await;
+    let ran = fixture.techleet(&["doctor", "--watch-ms", "1"], "").await;
+    assert_eq!(ran.code, 4);
+    insta::assert_snapshot!(fixture.masked(&ran.stdout));
+    let ran = fixture.techleet(&["doctor", "--watch-ms", "1", "--format", "json"], "").await;
+    let findings: Vec<serde_json::Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(findings.iter().any(|finding| finding["check"] == "topic user-events" && finding["status"] == "wrong"));
+}
+
+#[tokio::test]
+async fn without_a_broker_commands_end_with_3_and_the_way_out() {
+    for command in ["topics list", "groups list", "dlq list", "events list", "produce trials", "consume trials"] {
+        let args: Vec<&str> = ["--set", "kafka.brokers=127.0.0.1:1"].into_iter().chain(command.split(' ')).collect();
+        let ran = run(program(&args), "").await;
+        assert_eq!(ran.code, 3, "{command}: {}", ran.stderr);
+        let start = "techleet: no broker answers on 127.0.0.1:1; start one with `techleet up`";
+        assert!(ran.stderr.starts_with(start), "{command}: {}", ran.stderr);
+        assert_eq!(ran.stdout, "");
+    }
+}

@@ -1,0 +1,66 @@
+//! A hired candidate becomes an employee, once per application.
+
+use contracts::audit::{Action, digest};
+use contracts::recruitment::ApplicationReviewed;
+use eventkit::UnitOfWork;
+
+use super::{Service, own_actor, record};
+use crate::domain::employee::key;
+use crate::domain::{EmployeeFields, Status};
+use crate::error::Error;
+use crate::store;
+
+impl Service {
+    /// Prepares the employee that a hired candidate becomes.
+    ///
+    /// Whose address belongs to an employee already keeps that record; only one who does not work here (yet) gets the
+    /// new department and position.
+    pub(crate) async fn prepare_hired(&self, work: &mut UnitOfWork, hired: &ApplicationReviewed) -> Result<(), Error> {
+        if !store::departments::claim_hired(work, hired.application_id).await? {
+            return Ok(());
+        }
+        let (employee_id, outcome) = match store::employees::id_by_email(work, &hired.candidate.email).await? {
+            None => {
+                let employee = self.add(work, own_actor(), &fields_of(hired), Status::Invited, None).await?;
+                self.invite(work, &employee).await?;
+                (employee.employee_id, "created")
+            }
+            Some(employee_id) => (employee_id, self.place_known(work, employee_id, hired).await?),
+        };
+        store::departments::record_hired(work, hired.application_id, employee_id, outcome).await?;
+        Ok(())
+    }
+
+    async fn place_known(
+        &self,
+        work: &mut UnitOfWork,
+        employee_id: i64,
+        hired: &ApplicationReviewed,
+    ) -> Result<&'static str, Error> {
+        work.lock_entity(&key(employee_id)).await?;
+        let before = store::employees::get(work, employee_id).await?;
+        let (department, position) = (Some(hired.department_id), Some(hired.position_id));
+        let is_there = before.department_id == department && before.position_id == position;
+        if before.status == Status::Active || is_there {
+            // Nothing changes, and that is told: the trail shows why a hired candidate brought nobody new.
+            let state = Some(digest(&before));
+            record(work, own_actor(), Action::Update, before.key(), state.clone(), state).await?;
+            return Ok("unchanged");
+        }
+        let mut fields = before.fields();
+        (fields.department_id, fields.position_id) = (department, position);
+        self.change(work, own_actor(), &before, &fields, before.status).await?;
+        Ok("updated")
+    }
+}
+
+fn fields_of(hired: &ApplicationReviewed) -> EmployeeFields {
+    let candidate = hired.candidate.clone();
+    EmployeeFields {
+        phone_number: candidate.phone_number,
+        start_date: hired.expected_start_date,
+        department_id: Some(hired.department_id),
+        position_id: Some(hired.position_id),
+        ..EmployeeFields::named(candidate.first_name, candidate.last_name, candidate.email)
+    }
+}

@@ -1,0 +1,272 @@
+//! Roles, and who has them: nobody gives away what they do not hold, and somebody always runs the installation.
+
+use chassis::{EntityError, IfMatch, Listing, Page, Patch, Principal};
+use contracts::access::{Action as Doing, Grant, Permission, Place, ROLES, Resource, Scope};
+use contracts::audit::{Action, digest};
+use eventkit::{EventPublisher, Origin, UnitOfWork};
+
+use super::employees::place_of;
+use super::{Service, UPDATE_ROLES, own_actor, record, require};
+use crate::domain::employee::key;
+use crate::domain::role::{self, ROLE, RoleScope};
+use crate::domain::{Assignment, Role, RoleFields};
+use crate::error::Error;
+use crate::store;
+use crate::store::roles::Definition;
+
+/// What is locked for what concerns an employee's roles: a change of them is a change of the employee.
+const ROLES_OF: &str = "roles of employee";
+
+impl Service {
+    /// Makes a role.
+    pub(crate) async fn create_role(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        fields: &RoleFields,
+    ) -> Result<Role, Error> {
+        let permissions = fields.permissions()?;
+        require_held(principal, &everywhere(&permissions), Place::default())?;
+        let role = store::roles::insert(work, &definition(fields, &permissions), false).await?;
+        record(work, principal.actor(), Action::Create, role.key(), None, Some(digest(&role))).await?;
+        Ok(role)
+    }
+
+    /// Changes a role; who has it may do more or less from the next request on.
+    pub(crate) async fn update_role(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        role_id: i64,
+        if_match: IfMatch,
+        patch: Patch,
+    ) -> Result<Role, Error> {
+        require(principal, UPDATE_ROLES, Place::default())?;
+        work.lock_entity(&role::key(role_id)).await?;
+        let before = store::roles::get(work, role_id).await?;
+        if_match.check(ROLE, role_id, before.version)?;
+        let fields: RoleFields = patch.apply(&before.fields())?;
+        let permissions = fields.permissions()?;
+        let is_renamed = fields.name.trim() != before.name;
+        if before.is_built_in && is_renamed || before.is_admin() && permissions != before.permissions {
+            let detail = "the name of a built-in role and what an admin may do cannot be changed";
+            return Err(EntityError::Conflict(detail.to_owned()).into());
+        }
+        if !is_renamed && permissions == before.permissions && fields.description == before.description {
+            return Ok(before);
+        }
+        let added: Vec<Permission> =
+            permissions.iter().copied().filter(|permission| !before.permissions.contains(permission)).collect();
+        require_held(principal, &everywhere(&added), Place::default())?;
+        let after = store::roles::update(work, role_id, &definition(&fields, &permissions), true).await?;
+        let (old, new) = (Some(digest(&before)), Some(digest(&after)));
+        record(work, principal.actor(), Action::Update, after.key(), old, new).await?;
+        Ok(after)
+    }
+
+    /// Removes a role that nobody has.
+    pub(crate) async fn delete_role(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        role_id: i64,
+        if_match: IfMatch,
+    ) -> Result<(), Error> {
+        require(principal, Permission::new(Resource::Roles, Doing::Delete), Place::default())?;
+        work.lock_entity(&role::key(role_id)).await?;
+        let role = store::roles::get(work, role_id).await?;
+        if_match.check(ROLE, role_id, role.version)?;
+        if role.is_built_in {
+            return Err(EntityError::Conflict("a built-in role cannot be deleted".to_owned()).into());
+        }
+        let holders = store::roles::holders(work, role_id).await?;
+        if holders > 0 {
+            return Err(EntityError::Conflict(format!("{holders} employees have the role")).into());
+        }
+        store::roles::remove(work, role_id).await?;
+        record(work, principal.actor(), Action::Delete, role.key(), Some(digest(&role)), None).await
+    }
+
+    pub(crate) async fn find_role(&self, role_id: i64) -> Result<Role, Error> {
+        Ok(store::roles::find(&self.db, role_id).await?)
+    }
+
+    pub(crate) async fn list_roles(&self, listing: &Listing, search: Option<&str>) -> Result<Page<Role>, Error> {
+        Ok(store::roles::list(&self.db, listing, search).await?)
+    }
+
+    /// The roles of an employee, with their version; everybody may see their own.
+    pub(crate) async fn find_assigned(
+        &self,
+        principal: &Principal,
+        employee_id: i64,
+    ) -> Result<(Vec<Assignment>, i64), Error> {
+        let read = Permission::new(Resource::Roles, Doing::Read);
+        if principal.employee_id() != Some(employee_id) {
+            if !principal.may(read) {
+                require(principal, read, Place::default())?;
+            }
+            let employee = store::employees::find(&self.db, employee_id).await?;
+            require(principal, read, employee.place())?;
+        }
+        Ok(store::roles::find_assigned(&self.db, employee_id).await?)
+    }
+
+    /// Gives an employee these roles and no others; they count from the next request on.
+    pub(crate) async fn assign_roles(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        employee_id: i64,
+        if_match: IfMatch,
+        wanted: Vec<Assignment>,
+    ) -> Result<(Vec<Assignment>, i64), Error> {
+        work.lock_entity(&key(employee_id)).await?;
+        let employee = store::employees::get(work, employee_id).await?;
+        require(principal, UPDATE_ROLES, employee.place())?;
+        let version = store::roles::assigned_version(work, employee_id).await?;
+        if_match.check(ROLES_OF, employee_id, version)?;
+        let before = store::roles::assigned_to(work, employee_id).await?;
+        let mut rows = Vec::with_capacity(wanted.len());
+        for (at, assignment) in wanted.iter().enumerate() {
+            rows.push(self.check_assignment(work, principal, at, assignment, &before).await?);
+        }
+        for taken in before.iter().filter(|assignment| !wanted.contains(assignment)) {
+            require_role_held(work, principal, taken).await?;
+        }
+        let keeps_admin = wanted.iter().any(|kept| kept.role == role::ADMIN && kept.scope == RoleScope::All);
+        if !keeps_admin {
+            self.require_another_admin(work, employee_id).await?;
+        }
+        let same = before.len() == wanted.len() && before.iter().all(|assignment| wanted.contains(assignment));
+        if same {
+            return Ok((before, version));
+        }
+        let version = store::roles::assign(work, employee_id, &rows).await?;
+        let after = store::roles::assigned_to(work, employee_id).await?;
+        let (old, new) = (Some(digest(&before)), Some(digest(&after)));
+        record(work, principal.actor(), Action::Update, employee.key(), old, new).await?;
+        Ok((after, version))
+    }
+
+    async fn check_assignment(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        at: usize,
+        wanted: &Assignment,
+        before: &[Assignment],
+    ) -> Result<(i64, RoleScope), Error> {
+        let Some((role, _)) = store::roles::by_name(work, &wanted.role).await? else {
+            return Err(EntityError::field(format!("[{at}].role"), "is not known").into());
+        };
+        if !before.contains(wanted) {
+            let place = scope_place(work, wanted.scope).await?;
+            let scope: Scope = wanted.scope.into();
+            let grants: Vec<Grant> =
+                role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
+            require_held(principal, &grants, place)?;
+        }
+        Ok((role.role_id, wanted.scope))
+    }
+
+    /// Refuses to take over the account of somebody who may do more.
+    pub(super) async fn require_not_above(
+        &self,
+        work: &mut UnitOfWork,
+        principal: &Principal,
+        employee_id: i64,
+    ) -> Result<(), Error> {
+        for grant in store::roles::grants_of(work, employee_id).await? {
+            let place = match grant.scope {
+                Scope::Department { department_id } => known_place(work, department_id).await?,
+                _ => Place::default(),
+            };
+            require_held(principal, &[grant], place)?;
+        }
+        Ok(())
+    }
+}
+
+async fn require_role_held(work: &mut UnitOfWork, principal: &Principal, taken: &Assignment) -> Result<(), Error> {
+    let Some((role, _)) = store::roles::by_name(work, &taken.role).await? else { return Ok(()) };
+    let place = match taken.scope {
+        RoleScope::Department { department_id } => known_place(work, department_id).await?,
+        _ => Place::default(),
+    };
+    let scope = taken.scope.into();
+    let grants: Vec<Grant> =
+        role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
+    Ok(require_held(principal, &grants, place)?)
+}
+
+/// Where a scope lies; what it names must be known and still exist.
+async fn scope_place(work: &mut UnitOfWork, scope: RoleScope) -> Result<Place, EntityError> {
+    match scope {
+        RoleScope::All => Ok(Place::default()),
+        RoleScope::Department { department_id } => place_of(work, Some(department_id)).await,
+        RoleScope::Headquarters { headquarter_id } => {
+            match store::departments::knows_headquarters(work, headquarter_id).await? {
+                true => Ok(Place { headquarter_id: Some(headquarter_id), department_id: None }),
+                false => Err(EntityError::NotYetKnown { field: "headquarterId", id: headquarter_id }),
+            }
+        }
+    }
+}
+
+async fn known_place(work: &mut UnitOfWork, department_id: i64) -> Result<Place, EntityError> {
+    let known = store::departments::find(work, department_id).await?;
+    let headquarter_id = known.map(|department| department.headquarter_id);
+    Ok(Place { headquarter_id, department_id: Some(department_id) })
+}
+
+/// Refuses to deal in grants that the principal does not hold, unless they may change roles everywhere.
+fn require_held(principal: &Principal, grants: &[Grant], place: Place) -> Result<(), EntityError> {
+    let Principal::Employee(access) = principal else { return Ok(()) };
+    if role::covers(&access.grants, UPDATE_ROLES, Scope::All, Place::default()) {
+        return Ok(());
+    }
+    match grants.iter().find(|grant| !role::covers(&access.grants, grant.permission, grant.scope, place)) {
+        None => Ok(()),
+        Some(grant) => {
+            Err(EntityError::Forbidden(format!("you do not hold the permission {} there yourself", grant.permission)))
+        }
+    }
+}
+
+fn everywhere(permissions: &[Permission]) -> Vec<Grant> {
+    permissions.iter().map(|permission| Grant { permission: *permission, scope: Scope::All }).collect()
+}
+
+fn definition<'a>(fields: &'a RoleFields, permissions: &'a [Permission]) -> Definition<'a> {
+    Definition { name: &fields.name, description: fields.description.as_deref(), permissions }
+}
+
+/// Brings the roles that every installation has; one that somebody edited stays as it is.
+pub(crate) async fn seed_roles(publisher: &EventPublisher) -> Result<(), Error> {
+    let mut work = publisher.begin(Origin::default());
+    // Several copies of the service may start at once.
+    work.lock_entity("part-user-service").await?;
+    for built_in in ROLES {
+        let of_resource = |(resource, actions): &(Resource, &'static [Doing])| {
+            let resource = *resource;
+            actions.iter().map(move |action| Permission::new(resource, *action))
+        };
+        let permissions: Vec<Permission> = built_in.grants.iter().flat_map(of_resource).collect();
+        let definition =
+            Definition { name: built_in.name, description: Some(built_in.description), permissions: &permissions };
+        match store::roles::by_name(&mut work, built_in.name).await? {
+            None => {
+                let role = store::roles::insert(&mut work, &definition, true).await?;
+                record(&mut work, own_actor(), Action::Create, role.key(), None, Some(digest(&role))).await?;
+            }
+            Some((role, false)) if role.is_built_in && role.permissions != permissions => {
+                let after = store::roles::update(&mut work, role.role_id, &definition, false).await?;
+                let (old, new) = (Some(digest(&role)), Some(digest(&after)));
+                record(&mut work, own_actor(), Action::Update, role.key(), old, new).await?;
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(work.commit().await?)
+}

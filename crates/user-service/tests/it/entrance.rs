@@ -1,0 +1,70 @@
+//! Invitations, and the first administrator.
+
+use serde_json::json;
+use user_service::Core;
+
+use crate::fixture::{ATTEMPTS_MAX, Fixture, OPERATOR, PASSWORD, both, service_config};
+
+both!(
+    an_invitation_is_accepted_once,
+    a_new_invitation_ends_the_old_and_time_ends_both,
+    the_bootstrap_token_makes_one_administrator_and_goes,
+    guessing_tokens_is_limited,
+);
+
+async fn an_invitation_is_accepted_once(fixture: &Fixture) {
+    let id = fixture.employee("an@example.com", json!({})).await;
+    let token = fixture.invitation(id).await;
+    assert_eq!(fixture.log_in("an@example.com", PASSWORD).await.status, 401);
+    let weak = fixture.accept(&token, "password12345").await;
+    assert_eq!(weak.fault(), (422, "password"));
+    assert_eq!(fixture.accept(&token, PASSWORD).await.status, 204);
+    assert_eq!(fixture.told("user.updated").await[0]["status"], "active");
+    assert_eq!(fixture.accept(&token, PASSWORD).await.status, 401);
+    let refused = fixture.told("audit.security").await;
+    assert_eq!(refused.last().unwrap()["incident"], "token-refused");
+    fixture.logged_in("AN@example.com").await;
+}
+
+async fn a_new_invitation_ends_the_old_and_time_ends_both(fixture: &Fixture) {
+    let id = fixture.employee("an@example.com", json!({})).await;
+    let old = fixture.invitation(id).await;
+    let path = format!("/api/v1/users/{id}/invitation");
+    assert_eq!(fixture.send(OPERATOR, "POST", &path, &[], &json!(null)).await.status, 202);
+    let new = fixture.invitation(id).await;
+    assert_ne!(old, new);
+    assert_eq!(fixture.accept(&old, PASSWORD).await.status, 401);
+    fixture.clock.advance_ms(service_config().invitation_keep_ms);
+    assert_eq!(fixture.accept(&new, PASSWORD).await.status, 401);
+}
+
+async fn the_bootstrap_token_makes_one_administrator_and_goes(fixture: &Fixture) {
+    let file = fixture.bootstrap_file();
+    let token = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // A restart before it is used keeps it.
+    Core::prepare(&service_config(), &fixture.publisher, fixture.folder()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), token);
+    let request = |token: &str| json!({"token": token, "firstName": "Ha", "lastName": "Vu", "email": "ha@example.com", "password": PASSWORD});
+    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request("wrong")).await.status, 401);
+    assert_eq!(fixture.told("audit.security").await[0]["incident"], "token-refused");
+    let admin = fixture.call("", "POST", "/api/v1/bootstrap", request(&token)).await;
+    assert_eq!(admin.status, 201, "{}", admin.body);
+    assert_eq!(admin.body["status"], "active");
+    assert!(!file.exists());
+    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request(&token)).await.status, 401);
+    let admin = fixture.logged_in("ha@example.com").await;
+    assert_eq!(fixture.get(&admin.token, "/api/v1/roles").await.status, 200);
+    Core::prepare(&service_config(), &fixture.publisher, fixture.folder()).await.unwrap();
+    assert!(!file.exists());
+}
+
+async fn guessing_tokens_is_limited(fixture: &Fixture) {
+    for _ in 0..ATTEMPTS_MAX * 10 {
+        assert_eq!(fixture.accept("guess", PASSWORD).await.status, 401);
+    }
+    let limited = fixture.accept("guess", PASSWORD).await;
+    assert_eq!(limited.status, 429);
+    assert!(limited.headers.contains_key("retry-after"));
+}

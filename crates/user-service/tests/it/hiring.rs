@@ -1,0 +1,89 @@
+//! What other services' events do here.
+
+use contracts::company::DepartmentUpdated;
+use contracts::recruitment::{Applicant, ApplicationReviewed, ApplicationStatus};
+use eventkit::testing::eventually;
+use serde_json::json;
+
+use crate::fixture::{Fixture, OPERATOR, both};
+
+both!(a_hired_candidate_becomes_an_employee_exactly_once, a_department_is_renamed_and_removed);
+
+fn reviewed(application_id: i64, email: &str, to: ApplicationStatus) -> ApplicationReviewed {
+    ApplicationReviewed {
+        application_id,
+        job_posting_id: 1,
+        job_title: "Cook".to_owned(),
+        department_id: 3,
+        position_id: 7,
+        hiring_manager_id: 1,
+        candidate: Applicant {
+            candidate_id: 5,
+            first_name: "Mai".to_owned(),
+            last_name: "Pham".to_owned(),
+            email: email.to_owned(),
+            phone_number: Some("0123456".to_owned()),
+        },
+        from: ApplicationStatus::Offer,
+        to,
+        reviewed_by: Some(1),
+        expected_start_date: Some("2027-01-04".parse().unwrap()),
+    }
+}
+
+async fn a_hired_candidate_becomes_an_employee_exactly_once(fixture: &Fixture) {
+    fixture.deliver(&reviewed(1, "no@example.com", ApplicationStatus::Rejected)).await;
+    let record = fixture.deliver(&reviewed(2, "mai@example.com", ApplicationStatus::Hired)).await;
+    fixture.redeliver(&record).await;
+    // The same fact under another identity, and the same person through another application.
+    fixture.deliver(&reviewed(2, "mai@example.com", ApplicationStatus::Hired)).await;
+    fixture.deliver(&reviewed(3, "MAI@example.com", ApplicationStatus::Hired)).await;
+    eventually("everything is handled", async || (fixture.count("inbox").await == 4).then_some(())).await;
+    let told = fixture.told("user.created").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["departmentId"], &told[0]["positionId"]), (&json!(3), &json!(7)));
+    assert_eq!(fixture.told("notification.email").await.len(), 1);
+    let path = format!("/api/v1/users/{}", told[0]["employeeId"]);
+    let employee = fixture.get(OPERATOR, &path).await.ok();
+    assert_eq!((&employee["startDate"], &employee["status"]), (&json!("2027-01-04"), &json!("invited")));
+    assert_eq!(fixture.count("hired_applications").await, 2);
+    assert_eq!(fixture.told("user.updated").await.len(), 0);
+
+    // Whoever does not work here (yet) gets the new department.
+    fixture.call(OPERATOR, "PATCH", &path, json!({"departmentId": null})).await.ok();
+    fixture.deliver(&reviewed(4, "mai@example.com", ApplicationStatus::Hired)).await;
+    eventually("the department is set", async || {
+        let employee = fixture.get(OPERATOR, &path).await.ok();
+        (employee["departmentId"] == 3).then_some(())
+    })
+    .await;
+}
+
+async fn a_department_is_renamed_and_removed(fixture: &Fixture) {
+    fixture.department(3, 1, "Kitchen").await;
+    let id = fixture.employee("an@example.com", json!({"departmentId": 3})).await;
+    let updated = |name: &str, is_active| DepartmentUpdated {
+        department_id: 3,
+        company_id: 1,
+        headquarter_id: 1,
+        name: name.to_owned(),
+        code: None,
+        leader_id: None,
+        is_active,
+        changed: Vec::new(),
+    };
+    fixture.deliver(&updated("Bakery", false)).await;
+    eventually("the name is known", async || {
+        let employee = fixture.get(OPERATOR, &format!("/api/v1/users/{id}")).await.ok();
+        (employee["departmentName"] == "Bakery").then_some(())
+    })
+    .await;
+    let body = json!({"firstName": "B", "lastName": "C", "email": "b@example.com", "departmentId": 3});
+    assert_eq!(fixture.call(OPERATOR, "POST", "/api/v1/users", body).await.fault(), (422, "departmentId"));
+    // What was told before and arrives late changes nothing.
+    fixture.clock.advance_ms(-60_000);
+    fixture.deliver(&updated("Old name", true)).await;
+    eventually("it is handled", async || (fixture.count("inbox").await == 3).then_some(())).await;
+    let employee = fixture.get(OPERATOR, &format!("/api/v1/users/{id}")).await.ok();
+    assert_eq!(employee["departmentName"], "Bakery");
+}

@@ -1,0 +1,12 @@
+//! The user-service over HTTP, in process: every test runs on SQLite, and on PostgreSQL where there is one.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod contract;
+mod employees;
+mod entrance;
+mod fixture;
+mod hiring;
+mod roles;
+mod sessions;
+mod support;

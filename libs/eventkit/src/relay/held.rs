@@ -1,0 +1,268 @@
+//! Events that the broker refuses for good (too large, say) hold up their own key and nothing else.
+//!
+//! They are noted in the database together with the cursor that moves past them, and so is every later event of their
+//! keys. From time to time the first of each key is tried again; once it is published the others follow in order, and
+//! the key is free when none is left. Only the keys are kept in memory, and not more than [`HELD_KEYS_MAX`].
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use db::{Db, Row, Tx, params};
+
+use super::Relay;
+use crate::error::{Error, Result, chain};
+use crate::metrics;
+use crate::outbox::StoredEvent;
+
+/// Keys that may be held at a time; when more are refused the whole relay waits.
+pub const HELD_KEYS_MAX: usize = 1_000;
+/// How many events [`list`] answers at the most.
+pub const LIST_MAX: i64 = 1_000;
+
+/// An event that a relay could not publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldEvent {
+    /// Its position in the event store.
+    pub position: i64,
+    /// The topic that it is for.
+    pub topic: String,
+    /// Its key.
+    pub key: String,
+    /// How often it was tried; 0 for one that waits behind another.
+    pub attempts: i64,
+    /// Why it was refused, if it was.
+    pub error: Option<String>,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// The events that `relay` holds, in order of position, up to [`LIST_MAX`].
+///
+/// # Errors
+/// Those of the database.
+pub async fn list(db: &Db, relay: &str) -> Result<Vec<HeldEvent>> {
+    let sql = "select position, topic, entity_key, attempts, error, held_at from held_events
+               where relay = $1 order by position limit $2";
+    let rows = db.query(sql, &params![relay, LIST_MAX]).await?;
+    rows.iter().map(HeldEvent::from_row).collect()
+}
+
+impl HeldEvent {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            position: row.get("position")?,
+            topic: row.get("topic")?,
+            key: row.get("entity_key")?,
+            attempts: row.get("attempts")?,
+            error: row.get("error")?,
+            since_ms: row.get("held_at")?,
+        })
+    }
+}
+
+/// What keeps an order of its own: the events of one key on one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct HeldKey {
+    topic: String,
+    key: String,
+}
+
+impl HeldKey {
+    fn of(event: &StoredEvent) -> Self {
+        Self { topic: event.topic.clone(), key: event.key.clone() }
+    }
+}
+
+/// What a relay knows of the events that it holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    keys: HashSet<HeldKey>,
+    oldest_ms: Option<i64>,
+    retry_at: Instant,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { keys: HashSet::new(), oldest_ms: None, retry_at: Instant::now() }
+    }
+}
+
+/// An event that is to be noted as held.
+#[derive(Debug)]
+pub(super) struct NewlyHeld {
+    position: i64,
+    key: HeldKey,
+    error: Option<String>,
+}
+
+impl NewlyHeld {
+    pub(super) async fn insert(&self, tx: &mut Tx, relay: &str, now_ms: i64) -> Result<()> {
+        let HeldKey { topic, key } = &self.key;
+        tx.execute(
+            "insert into held_events (relay, position, topic, entity_key, attempts, error, held_at)
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict (relay, position) do nothing",
+            &params![
+                relay,
+                self.position,
+                topic.as_str(),
+                key.as_str(),
+                i64::from(self.error.is_some()),
+                self.error.as_deref(),
+                now_ms
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Relay {
+    /// The age that the oldest unpublished event has at the least, because it is held.
+    pub(super) fn held_age_ms(&self) -> i64 {
+        self.held.oldest_ms.map_or(0, |oldest_ms| self.now_ms() - oldest_ms)
+    }
+
+    /// Publishes what may be published; answers what must be noted as held.
+    pub(super) async fn publish_or_hold(&mut self, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+        let (behind, free): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| self.held.keys.contains(&HeldKey::of(event)));
+        let mut newly: Vec<_> = behind
+            .iter()
+            .map(|event| NewlyHeld { position: event.position, key: HeldKey::of(event), error: None })
+            .collect();
+        if free.is_empty() {
+            return Ok(newly);
+        }
+        match self.publish(free.clone()).await {
+            Err(error) if is_refused(&error) => newly.extend(self.isolate(free).await?),
+            outcome => outcome?,
+        }
+        Ok(newly)
+    }
+
+    /// Publishes one event after the other to find those that are refused.
+    async fn isolate(&mut self, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+        let mut newly = Vec::new();
+        for event in events {
+            let (position, key) = (event.position, HeldKey::of(&event));
+            if self.held.keys.contains(&key) {
+                newly.push(NewlyHeld { position, key, error: None });
+                continue;
+            }
+            let event_id = event.event_id.clone();
+            match self.publish(vec![event]).await {
+                Err(error) if is_refused(&error) && self.held.keys.len() < HELD_KEYS_MAX => {
+                    let (relay, text) = (&self.config.name, chain(&error));
+                    tracing::error!(
+                        relay,
+                        position,
+                        event = event_id,
+                        error = text,
+                        "event is refused and holds its key"
+                    );
+                    self.held.keys.insert(key.clone());
+                    self.held.retry_at = Instant::now() + self.config.held_retry_interval;
+                    newly.push(NewlyHeld { position, key, error: Some(text) });
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(newly)
+    }
+
+    /// Tries the first held event of each key again when it is time, and lets the others follow.
+    pub(super) async fn retry_held(&mut self) -> Result<()> {
+        if self.held.keys.is_empty() || Instant::now() < self.held.retry_at {
+            return Ok(());
+        }
+        let keys: Vec<HeldKey> = self.held.keys.iter().cloned().collect();
+        for key in keys {
+            for _ in 0..self.config.batch_max {
+                let Some(event) = self.first_held(&key).await? else {
+                    tracing::info!(relay = self.config.name, topic = key.topic, "a held key is free again");
+                    self.held.keys.remove(&key);
+                    break;
+                };
+                let position = event.position;
+                match self.publish(vec![event]).await {
+                    Ok(()) => self.forget_held(position).await?,
+                    Err(error) if is_refused(&error) => {
+                        self.note_refusal(position, &error).await?;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.held.retry_at = Instant::now() + self.config.held_retry_interval;
+        self.load_held().await
+    }
+
+    /// Reads which keys are held: after the lease was taken, and whenever that changed.
+    pub(super) async fn load_held(&mut self) -> Result<()> {
+        let relay = self.config.name.clone();
+        let limit = i64::try_from(HELD_KEYS_MAX).unwrap_or(i64::MAX);
+        let sql = "select h.topic, h.entity_key, count(*) as events, min(e.recorded_at) as oldest
+                   from held_events h join event_store e on e.position = h.position
+                   where h.relay = $1 group by h.topic, h.entity_key order by min(h.position) limit $2";
+        let rows = self.publisher.db().query(sql, &params![relay.as_str(), limit]).await?;
+        let mut events = 0_i64;
+        self.held.keys.clear();
+        self.held.oldest_ms = None;
+        for row in &rows {
+            self.held.keys.insert(HeldKey { topic: row.get("topic")?, key: row.get("entity_key")? });
+            let oldest: i64 = row.get("oldest")?;
+            self.held.oldest_ms = Some(self.held.oldest_ms.map_or(oldest, |known| known.min(oldest)));
+            events += row.get::<i64>("events")?;
+        }
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        ::metrics::gauge!(metrics::HELD_EVENTS, "relay" => relay).set(events);
+        Ok(())
+    }
+
+    async fn first_held(&self, key: &HeldKey) -> Result<Option<StoredEvent>> {
+        let sql = "select e.position, e.event_id, e.topic, e.entity_key, e.sequence, e.event_type, e.service,
+                       e.traceparent, e.occurred_at, e.recorded_at, e.envelope
+                   from held_events h join event_store e on e.position = h.position
+                   where h.relay = $1 and h.topic = $2 and h.entity_key = $3 order by h.position limit 1";
+        let params = params![self.config.name.as_str(), key.topic.as_str(), key.key.as_str()];
+        let row = self.publisher.db().query_opt(sql, &params).await?;
+        row.map(|row| StoredEvent::from_row(&row)).transpose()
+    }
+
+    async fn forget_held(&self, position: i64) -> Result<()> {
+        let relay = self.config.name.as_str();
+        self.publisher
+            .db()
+            .unit(async |tx| {
+                tx.execute("delete from held_events where relay = $1 and position = $2", &params![relay, position])
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn note_refusal(&self, position: i64, error: &Error) -> Result<()> {
+        let (relay, text) = (self.config.name.as_str(), chain(error));
+        tracing::error!(relay, position, error = text, "event is still refused");
+        self.publisher
+            .db()
+            .unit(async |tx| {
+                let sql = "update held_events set attempts = attempts + 1, error = $3
+                           where relay = $1 and position = $2";
+                tx.execute(sql, &params![relay, position, text]).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// How long until held events are to be tried again.
+    pub(super) fn held_wait(&self) -> Option<Duration> {
+        (!self.held.keys.is_empty()).then(|| self.held.retry_at.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Whether the broker will never take it as it is.
+fn is_refused(error: &Error) -> bool {
+    matches!(error, Error::Transport { transient: false, .. })
+}

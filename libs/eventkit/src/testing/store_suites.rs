@@ -1,0 +1,192 @@
+//! What an outbox and an inbox must do, as tests over small traits: eventkit's own tables keep them on every database,
+//! and an implementation that breaks one of them is found.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use db::params;
+
+use crate::envelope::Envelope;
+use crate::inbox::{self, Handling};
+use crate::outbox::{self, Horizon};
+use crate::publish::{EventPublisher, Origin, UnitOfWork};
+
+/// An event as an outbox under test tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its position in the outbox.
+    pub position: i64,
+    /// Its entity.
+    pub key: String,
+    /// Its number among its entity's events.
+    pub sequence: i64,
+    /// Its identity.
+    pub event_id: String,
+}
+
+/// An outbox under test.
+#[async_trait]
+pub trait OutboxUnderTest: Send + Sync {
+    /// A transaction.
+    type Unit: Send;
+    /// Begins a transaction.
+    async fn begin(&self) -> Self::Unit;
+    /// Stores an event in it; answers its identity.
+    async fn append(&self, unit: &mut Self::Unit, key: &str) -> String;
+    /// Keeps it.
+    async fn commit(&self, unit: Self::Unit);
+    /// Undoes it.
+    async fn roll_back(&self, unit: Self::Unit);
+    /// Up to `limit` events after a position that may be read now.
+    async fn read_after(&self, position: i64, limit: usize) -> Vec<Told>;
+}
+
+/// Runs the contract of an outbox against an empty one.
+///
+/// # Panics
+/// When the outbox breaks the contract, saying how.
+pub async fn outbox_suite<O: OutboxUnderTest>(outbox: &O) {
+    let mut lost = outbox.begin().await;
+    outbox.append(&mut lost, "a").await;
+    outbox.roll_back(lost).await;
+    assert!(outbox.read_after(0, 10).await.is_empty(), "an event of a transaction that was undone is told");
+
+    let mut open = outbox.begin().await;
+    let first = outbox.append(&mut open, "a").await;
+    assert!(outbox.read_after(0, 10).await.is_empty(), "an event is told before its transaction is kept");
+    outbox.commit(open).await;
+    let mut expected = vec![("a".to_owned(), first)];
+    for keys in [["a", "b"], ["b", "a"], ["c", "c"]] {
+        let mut unit = outbox.begin().await;
+        for key in keys {
+            expected.push((key.to_owned(), outbox.append(&mut unit, key).await));
+        }
+        outbox.commit(unit).await;
+    }
+    let told = super::eventually("all events may be read", async || {
+        let told = outbox.read_after(0, 10).await;
+        (told.len() >= expected.len()).then_some(told)
+    })
+    .await;
+    let names: Vec<_> = told.iter().map(|told| (told.key.clone(), told.event_id.clone())).collect();
+    assert_eq!(names, expected, "events are told once each, in the order in which they were kept");
+    assert!(told.is_sorted_by(|one, next| one.position < next.position), "positions grow: {told:?}");
+    let mut last: HashMap<&str, i64> = HashMap::new();
+    for told in &told {
+        let before = last.insert(&told.key, told.sequence).unwrap_or(0);
+        assert_eq!(told.sequence, before + 1, "an entity's events are numbered from 1 without holes");
+    }
+    let rest = outbox.read_after(told[2].position, 2).await;
+    assert_eq!(rest, told[3..5], "reading goes on after a position, as far as it is asked to");
+}
+
+/// An inbox under test: handles events by writing an effect down.
+#[async_trait]
+pub trait InboxUnderTest: Send + Sync {
+    /// Handles an event of `identity` in `group` by `handler` unless that was done; the attempt fails after its effect
+    /// was written when `fails` says so.
+    async fn handle(&self, group: &str, handler: &'static str, identity: &str, fails: bool);
+    /// The effects, as `group/handler/identity`, in order.
+    async fn effects(&self) -> Vec<String>;
+    /// Forgets what was handled up to now.
+    async fn expire(&self, group: &str);
+}
+
+/// Runs the contract of an inbox against an empty one.
+///
+/// # Panics
+/// When the inbox breaks the contract, saying how.
+pub async fn inbox_suite<I: InboxUnderTest>(inbox: &I) {
+    inbox.handle("g", "h", "1", true).await;
+    assert!(inbox.effects().await.is_empty(), "an attempt that failed left its effect");
+    inbox.handle("g", "h", "1", false).await;
+    assert_eq!(inbox.effects().await, ["g/h/1"], "an attempt that failed keeps the next one from its effect");
+    inbox.handle("g", "h", "1", false).await;
+    assert_eq!(inbox.effects().await, ["g/h/1"], "a redelivery had a second effect");
+    inbox.handle("g", "other", "1", false).await;
+    inbox.handle("other", "h", "1", false).await;
+    inbox.handle("g", "h", "2", false).await;
+    let expected = ["g/h/1", "g/other/1", "other/h/1", "g/h/2"];
+    assert_eq!(inbox.effects().await, expected, "groups, handlers and events are told apart");
+    inbox.expire("g").await;
+    inbox.handle("other", "h", "1", false).await;
+    assert_eq!(inbox.effects().await, expected, "a group forgot what another one handled");
+    inbox.handle("g", "h", "1", false).await;
+    assert_eq!(inbox.effects().await.len(), 5, "what was expired is forgotten");
+}
+
+/// eventkit's own outbox over a database.
+#[derive(Debug)]
+pub struct DbOutbox(pub EventPublisher);
+
+#[async_trait]
+impl OutboxUnderTest for DbOutbox {
+    type Unit = UnitOfWork;
+
+    async fn begin(&self) -> UnitOfWork {
+        self.0.begin(Origin::default())
+    }
+
+    async fn append(&self, unit: &mut UnitOfWork, key: &str) -> String {
+        let envelope = Envelope::read(br#"{"eventType":"suite.told"}"#).expect("an envelope");
+        unit.publish_event("suite-events", key, envelope).await.expect("stored")
+    }
+
+    async fn commit(&self, unit: UnitOfWork) {
+        unit.commit().await.expect("committed");
+    }
+
+    async fn roll_back(&self, unit: UnitOfWork) {
+        unit.rollback().await;
+    }
+
+    async fn read_after(&self, position: i64, limit: usize) -> Vec<Told> {
+        let horizon = Horizon::default().advance(self.0.db()).await.expect("the horizon");
+        let stored = outbox::read_after(self.0.db(), position, horizon, limit).await.expect("read");
+        let told = stored.into_iter().map(|event| Told {
+            position: event.position,
+            key: event.key,
+            sequence: event.sequence,
+            event_id: event.event_id,
+        });
+        told.collect()
+    }
+}
+
+/// eventkit's own inbox over a database with the table `suite_effects` (a position and a text `name`).
+#[derive(Debug)]
+pub struct DbInbox(pub EventPublisher);
+
+impl DbInbox {
+    /// The table that the suite's effects are written to.
+    pub const MIGRATION: db::Migration = db::Migration {
+        version: 1,
+        name: "suite_effects",
+        sql: "create table suite_effects (position {{identity}}, name text not null)",
+    };
+}
+
+#[async_trait]
+impl InboxUnderTest for DbInbox {
+    async fn handle(&self, group: &str, handler: &'static str, identity: &str, fails: bool) {
+        let handling = Handling { group: group.into(), handler, identity: identity.to_owned() };
+        let mut work = self.0.begin_handling(Origin::default(), handling);
+        let name = format!("{group}/{handler}/{identity}");
+        let written = work.execute("insert into suite_effects (name) values ($1)", &params![name]).await;
+        match (written, fails) {
+            (Err(crate::Error::AlreadyHandled), _) => {}
+            (Err(error), _) => panic!("the effect could not be written: {error}"),
+            (Ok(_), true) => work.rollback().await,
+            (Ok(_), false) => work.commit().await.expect("committed"),
+        }
+    }
+
+    async fn effects(&self) -> Vec<String> {
+        let rows = self.0.db().query("select name from suite_effects order by position", &[]).await.expect("read");
+        rows.iter().map(|row| row.get("name").expect("a name")).collect()
+    }
+
+    async fn expire(&self, group: &str) {
+        inbox::expire(self.0.db(), group, i64::MAX, 1_000).await.expect("expired");
+    }
+}
