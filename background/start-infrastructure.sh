@@ -360,7 +360,8 @@ summary() {
     if [[ $ENGINE == native && $STATE_DIR != "$HERE/.state" ]]; then
         elsewhere=" --state-dir $STATE_DIR"
     fi
-    printf '\n  %-11s %s\n' Stop "$0 stop$elsewhere" Logs "$0 logs [part] [-f]$elsewhere" Reset "$0 reset$elsewhere (deletes all data)"
+    printf '\n'
+    printf '  %-11s %s\n' Stop "$0 stop$elsewhere" Logs "$0 logs [part] [-f]$elsewhere" Reset "$0 reset$elsewhere (deletes all data)"
 }
 
 main() {

@@ -14,8 +14,8 @@ use crate::program::{Ran, variable};
 
 /// How long a command of the script may take: the first one fetches Kafka with Maven.
 const COMMAND_MAX: Duration = Duration::from_secs(600);
-/// How this is asked for.
-const REQUIRED: &str = "REQUIRE_INFRA";
+/// The variable that asks for tests with real servers.
+pub const REQUIRED: &str = "REQUIRE_INFRA";
 
 /// What keeps Kafka's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +35,9 @@ pub struct Infrastructure {
     ports: [u16; 6],
 }
 
-/// Whether tests with real servers have to run; says so if not.
+/// Whether tests with real servers have to run.
 pub fn is_required() -> bool {
-    let is_required = variable(REQUIRED).is_some();
-    if !is_required {
-        eprintln!("no {REQUIRED}: this test with real servers is left out");
-    }
-    is_required
+    variable(REQUIRED).is_some()
 }
 
 impl Infrastructure {

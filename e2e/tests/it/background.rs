@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use contracts::topics::required_topics;
-use e2e::infrastructure::{Infrastructure, Metadata, is_required, runs};
+use e2e::infrastructure::{Infrastructure, Metadata, REQUIRED, is_required, runs};
 use e2e::program;
 use eventkit::testing::eventually;
 use rustix::process::Pid;
@@ -18,19 +18,20 @@ const NOT_RUNNING: Option<i32> = Some(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_with_zookeeper_starts_is_mended_and_stops_without_a_trace() {
-    if is_required() {
-        life(Metadata::ZooKeeper).await;
-    }
+    life(Metadata::ZooKeeper).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_with_kraft_starts_is_mended_and_stops_without_a_trace() {
-    if is_required() {
-        life(Metadata::KRaft).await;
-    }
+    life(Metadata::KRaft).await;
 }
 
+#[allow(clippy::print_stderr, reason = "a test that is left out says so")]
 async fn life(metadata: Metadata) {
+    if !is_required() {
+        eprintln!("no {REQUIRED}: this test with real servers is left out");
+        return;
+    }
     let infrastructure = Infrastructure::new(metadata, Path::new(LIBRARIES)).unwrap();
     let printed = infrastructure.start().await.unwrap();
     for part in infrastructure.parts() {
