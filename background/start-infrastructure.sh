@@ -356,7 +356,12 @@ summary() {
     line zookeeper ZooKeeper "localhost:$ZOOKEEPER_PORT"
     line redis Redis "localhost:$REDIS_PORT (password: techleet123, or REDIS_PASSWORD at the first start)"
     line postgres PostgreSQL "localhost:$POSTGRES_PORT (user and database: techleet)"
-    printf '\nStop: %s stop    Logs: %s logs [part] [-f]    Delete all data: %s reset\n' "$0" "$0" "$0"
+    local elsewhere=
+    if [[ $ENGINE == native && $STATE_DIR != "$HERE/.state" ]]; then
+        elsewhere=" --state-dir $STATE_DIR"
+    fi
+    printf '\n'
+    printf '  %-11s %s\n' Stop "$0 stop$elsewhere" Logs "$0 logs [part] [-f]$elsewhere" Reset "$0 reset$elsewhere (deletes all data)"
 }
 
 main() {

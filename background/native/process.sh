@@ -52,6 +52,12 @@ wait_for() {
     done
 }
 
+# A process that has ended but whose parent has not looked yet holds nothing any more.
+is_alive() {
+    local state
+    state=$(ps -o stat= -p "$1" 2>/dev/null) && [[ $state != Z* ]]
+}
+
 # stop_part PART: asks politely, waits, and only then kills.
 stop_part() {
     local part=$1 pid deadline=$((SECONDS + STOP_MAX_S)) signal=TERM
@@ -64,7 +70,7 @@ stop_part() {
         signal=INT
     fi
     kill -s "$signal" "$pid"
-    while pid_of "$part" >/dev/null; do
+    while is_alive "$pid"; do
         if ((SECONDS >= deadline)); then
             say "$part did not stop within $STOP_MAX_S s: killing it"
             kill -s KILL "$pid"

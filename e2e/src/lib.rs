@@ -5,10 +5,12 @@
 //! - [`system`]: one process or many, killed and started again on the same ports.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`mailbox`]: what was mailed.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
+//! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
 //! - [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
 pub mod end_state;
+pub mod infrastructure;
 pub mod mailbox;
 pub mod openapi;
 pub mod program;

@@ -1,6 +1,8 @@
 //! TechLeet as a stranger meets it: one request all the way through, restarts, kill -9, and what a start refuses.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod background;
+mod compose;
 mod kill;
 mod slice;
 mod start;
