@@ -149,7 +149,7 @@ async fn topics(infrastructure: &Infrastructure) -> BTreeMap<String, (i64, i64)>
         .iter()
         .map(|topic| {
             let name = topic["name"].as_str().unwrap().to_owned();
-            (name, (number(&topic["partitions"]), number(&topic["retention_ms"])))
+            (name, (number(&topic["partitions"]), number(&topic["retentionMs"])))
         })
         .collect()
 }
