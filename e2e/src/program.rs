@@ -22,9 +22,11 @@ pub fn path() -> anyhow::Result<&'static Path> {
 }
 
 /// Asks cargo itself, so that a test of one crate never meets an old program.
+///
+/// Of the whole workspace, whose features are those of the tests: what they compiled is then not compiled again.
 fn build() -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
-        .args(["build", "--quiet", "--package", "techleet", "--message-format", "json"])
+        .args(["build", "--quiet", "--workspace", "--bin", "techleet", "--message-format", "json"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit())
         .output()

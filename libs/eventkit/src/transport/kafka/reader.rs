@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::subscription::consumed;
@@ -189,9 +189,25 @@ impl KafkaReader {
             return Err(missing(format!("topic {topic} has no partition {}", partition.unwrap_or_default())));
         }
         match start {
-            Start::Time(_) => self.consumer.offsets_for_times(places, METADATA_MAX).map_err(unreachable),
+            Start::Time(_) => self.offsets_at(&places).map_err(unreachable),
             _ => Ok(places),
         }
+    }
+
+    /// The first offsets at or after times. Where there is none yet, the end as it was *before* asking: an end that is
+    /// looked up later may lie behind records that came meanwhile.
+    fn offsets_at(&self, times: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        let mut ends = TopicPartitionList::new();
+        for place in times.elements() {
+            let (_, end) = self.consumer.fetch_watermarks(place.topic(), place.partition(), METADATA_MAX)?;
+            ends.add_partition_offset(place.topic(), place.partition(), Offset::Offset(end))?;
+        }
+        for found in self.consumer.offsets_for_times(times.clone(), METADATA_MAX)?.elements() {
+            if let Offset::Offset(_) = found.offset() {
+                ends.set_partition_offset(found.topic(), found.partition(), found.offset())?;
+            }
+        }
+        Ok(ends)
     }
 }
 
