@@ -17,7 +17,7 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 /// Prints bytes on stdout as they are and hands them over at once.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes)?;
@@ -28,7 +28,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
 /// Prints many things: a table for people, or one JSON document a line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn rows<T: Serialize>(
     format: Format,
     rows: &[T],
@@ -44,7 +44,7 @@ pub(crate) fn rows<T: Serialize>(
 /// Prints one thing: lines for people, or one JSON document.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub(crate) fn document<T: Serialize>(
     format: Format,
     value: &T,
