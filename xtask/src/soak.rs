@@ -94,7 +94,7 @@ fn entry(run: &Run, rows: &[String]) -> String {
         "\
 ## {at}
 
-`cargo xtask soak --kills {kills}`, commit {commit}, {seconds} s with building.
+`cargo xtask soak --kills {kills}`, commit {commit}; it took {seconds} s, building included.
 {machine}.
 
 | processes | kills | events | lost | doubled |
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn an_entry_says_what_ran_where_and_what_was_found() {
         let entry = entry_of(0, &["| Apart | 200 | 900 | 0 | 0 |", "| Together | 200 | 950 | 0 | 0 |"]);
-        for part in ["## 1970-01-01 00:00 UTC\n", "--kills 200`, commit 0123456789ab, 90 s", "Some Processor"] {
+        for part in ["## 1970-01-01 00:00 UTC\n", "--kills 200`, commit 0123456789ab; it took 90 s", "Some Processor"] {
             assert!(entry.contains(part), "{part}: {entry}");
         }
         assert!(
