@@ -14,8 +14,8 @@ use crate::machine::Machine;
 /// Where the record is, from the root of the repository.
 const RECORD: &str = "docs/soak.md";
 /// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`).
-const KILLS_VARIABLE: &str = "TECHLEET_SOAK_KILLS";
-const REPORT_VARIABLE: &str = "TECHLEET_SOAK_REPORT";
+const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
+const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
 const HEAD: &str = "\
 # Soak runs
