@@ -79,6 +79,24 @@ impl Backbone {
         &self.broker
     }
 
+    /// `http://host:port` of the user-service.
+    pub fn user_service(&self) -> &str {
+        &self.user_service
+    }
+
+    /// The operator's token.
+    pub fn operator_token(&self) -> &str {
+        &self.token
+    }
+
+    /// The number of its process.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn process_id(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it is gone already")
+    }
+
     /// A POST of JSON to the user-service, with the operator's token.
     pub fn post_user(&self, body: &serde_json::Value) -> reqwest::RequestBuilder {
         let url = format!("{}/api/v1/users", self.user_service);
@@ -172,7 +190,7 @@ impl Backbone {
     }
 
     fn pid(&self) -> anyhow::Result<Pid> {
-        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("it is gone already")
+        Pid::from_raw(self.process_id()?.cast_signed()).context("it is gone already")
     }
 }
 

@@ -11,22 +11,39 @@ use tokio::process::Command;
 /// How long any command but a server may take.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-/// The program, built with the profile of these tests.
+/// Which program everything here runs.
+static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// The program: the one that was chosen, or else one built with the profile of these tests.
 ///
 /// # Errors
 /// It does not build.
 pub fn path() -> anyhow::Result<&'static Path> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    built.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
+    let program = PROGRAM.get_or_init(|| build(!cfg!(debug_assertions)).map_err(|error| format!("{error:#}")));
+    program.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
+}
+
+/// Runs this program from now on, instead of building one.
+///
+/// # Errors
+/// Another one runs already.
+pub fn choose(program: PathBuf) -> anyhow::Result<()> {
+    PROGRAM.set(Ok(program)).map_err(|_| anyhow::anyhow!("a program was chosen or built before"))
 }
 
 /// Asks cargo itself, so that a test of one crate never meets an old program.
 ///
-/// Of the whole workspace, whose features are those of the tests: what they compiled is then not compiled again.
-fn build() -> anyhow::Result<PathBuf> {
+/// For tests of the whole workspace, whose features are theirs: what they compiled is then not compiled again. For a
+/// release of the program alone, as its users build it.
+///
+/// # Errors
+/// It does not build.
+pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
+    let what: &[&str] =
+        if is_release { &["--package", "techleet", "--release"] } else { &["--workspace", "--bin", "techleet"] };
     let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
-        .args(["build", "--quiet", "--workspace", "--bin", "techleet", "--message-format", "json"])
+        .args(["build", "--quiet", "--message-format", "json"])
+        .args(what)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit())
         .output()

@@ -6,10 +6,11 @@ use crate::program::variable;
 
 /// Kills of an ordinary test run.
 const KILLS: usize = 10;
-/// How many kills a test is to do.
-pub const KILLS_VARIABLE: &str = "TECHLEET_SOAK_KILLS";
+/// How many kills a test is to do. The program lets variables of tests (`TECHLEET_TEST_…`) pass; others of ours that
+/// are no configuration it refuses.
+pub const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
 /// The file to which results are added.
-pub const REPORT_VARIABLE: &str = "TECHLEET_SOAK_REPORT";
+pub const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
 /// How many times a test kills.
 pub fn kills() -> usize {

@@ -1,6 +1,9 @@
 //! `cargo xtask`: what the repository needs done to itself, written in the language everybody here
 //! has installed.
 
+mod clock;
+mod machine;
+mod soak;
 mod tidy;
 
 use std::process::ExitCode;
@@ -19,6 +22,12 @@ struct Cli {
 enum Task {
     /// Write docs/asyncapi.json, the description of every topic and event, anew
     Asyncapi,
+    /// Kill for long while the hiring story is told, and add what was found to docs/soak.md
+    Soak {
+        /// Kills in each layout of the system: everything in one process, every part in its own
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        kills: u32,
+    },
     /// Check the rules that neither the compiler nor clippy knows
     Tidy {
         /// Write generated files anew instead of reporting stale ones
@@ -30,6 +39,7 @@ enum Task {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
+        Task::Soak { kills } => soak::run(kills),
         Task::Tidy { write } => tidy::run(write),
     }
 }

@@ -1,0 +1,68 @@
+//! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
+
+mod create_users;
+mod process;
+mod report;
+mod start;
+mod summary;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use e2e::program;
+
+use create_users::Load;
+use report::Format;
+
+/// Measures the release build of techleet
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Cli {
+    /// Measure this program instead of building one
+    #[arg(long, global = true, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(subcommand)]
+    measurement: Measurement,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// How long `techleet up` takes to be ready, and how much memory it then holds
+    Start {
+        /// Starts on an empty data directory, and as many on a used one
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+        rounds: u16,
+        /// Employees in a used data directory
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        users: u32,
+    },
+    /// How many employees it creates over HTTP, and what that costs
+    CreateUsers {
+        /// Kept-alive connections, each with one request at a time
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
+        connections: u16,
+        /// How long is measured, after a second that is not
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
+        seconds: u16,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let program = match cli.program {
+        Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
+        None => program::build(true)?,
+    };
+    program::choose(program)?;
+    match cli.measurement {
+        Measurement::Start { rounds, users } => report::print(cli.format, &start::measure(rounds, users).await?),
+        Measurement::CreateUsers { connections, seconds } => {
+            report::print(cli.format, &create_users::measure(Load { connections, seconds }).await?)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Runs the end-to-end tests that kill for long, and keeps a record of what they found in `docs/soak.md`.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use cargo_metadata::MetadataCommand;
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::machine::Machine;
+
+/// Where the record is, from the root of the repository.
+const RECORD: &str = "docs/soak.md";
+/// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`).
+const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
+const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
+
+const HEAD: &str = "\
+# Soak runs
+
+What `cargo xtask soak` found, the latest run first; the command adds to this page.
+The hiring story is told again and again while processes get `kill -9` at random moments and are started again.
+In the end every event that the answers promised is looked for: none may be lost, none may be there twice.
+A run that finds one fails, and adds nothing here.
+";
+
+/// One run, but for what it found.
+struct Run {
+    at: Timestamp,
+    commit: String,
+    machine: String,
+    kills: u32,
+    seconds: u64,
+}
+
+/// Kills `kills` times in each layout of the system and adds what was found to the record.
+pub(crate) fn run(kills: u32) -> anyhow::Result<ExitCode> {
+    let metadata =
+        MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
+    let root = metadata.workspace_root.as_std_path();
+    let (at, commit) = (clock::now(), commit(root)?);
+    let began = Instant::now();
+    let rows = test(root, kills)?;
+    let run = Run { at, commit, machine: Machine::this().to_string(), kills, seconds: began.elapsed().as_secs() };
+    let path = root.join(RECORD);
+    let record = match path.exists() {
+        true => std::fs::read_to_string(&path).with_context(|| format!("cannot read {RECORD}"))?,
+        false => HEAD.to_owned(),
+    };
+    std::fs::write(&path, with(&record, &entry(&run, &rows))).with_context(|| format!("cannot write {RECORD}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the tests and returns the rows that they reported.
+fn test(root: &Path, kills: u32) -> anyhow::Result<Vec<String>> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let report = folder.path().join("rows");
+    let status = Command::new("cargo")
+        .args(["test", "--release", "--package", "e2e", "--test", "it", "--", "is_killed"])
+        .env(KILLS_VARIABLE, kills.to_string())
+        .env(REPORT_VARIABLE, &report)
+        .current_dir(root)
+        .status()
+        .context("cannot start cargo")?;
+    ensure!(status.success(), "the tests failed: {RECORD} stays as it is");
+    let rows = std::fs::read_to_string(&report).context("the tests reported nothing")?;
+    let mut rows: Vec<String> = rows.lines().map(str::to_owned).collect();
+    // The tests run at once and end in any order.
+    rows.sort();
+    Ok(rows)
+}
+
+/// The commit that is checked out, and whether files differ from it.
+fn commit(root: &Path) -> anyhow::Result<String> {
+    let commit = git(root, &["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(root, &["status", "--porcelain", "--", ".", &format!(":!{RECORD}")])?;
+    Ok(if changed.is_empty() { commit } else { format!("{commit} with changes") })
+}
+
+fn git(root: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git").args(args).current_dir(root).output().context("cannot start git")?;
+    ensure!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout).context("git answers outside UTF-8")?.trim().to_owned())
+}
+
+/// A run as a section of the record.
+fn entry(run: &Run, rows: &[String]) -> String {
+    let Run { at, commit, machine, kills, seconds } = run;
+    let at = at.strftime("%Y-%m-%d %H:%M UTC");
+    let rows = rows.join("\n");
+    format!(
+        "\
+## {at}
+
+`cargo xtask soak --kills {kills}`, commit {commit}; it took {seconds} s, building included.
+{machine}.
+
+| processes | kills | events | lost | doubled |
+|---|---|---|---|---|
+{rows}
+"
+    )
+}
+
+/// The record with an entry before all earlier ones.
+fn with(record: &str, entry: &str) -> String {
+    match record.split_once("\n## ") {
+        Some((head, earlier)) => format!("{}\n\n{entry}\n## {earlier}", head.trim_end()),
+        None => format!("{}\n\n{entry}", record.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry_of(second: i64, rows: &[&str]) -> String {
+        let run = Run {
+            at: Timestamp::from_second(second).unwrap(),
+            commit: "0123456789ab".to_owned(),
+            machine: "Some Processor, cores: 2".to_owned(),
+            kills: 200,
+            seconds: 90,
+        };
+        entry(&run, &rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn an_entry_says_what_ran_where_and_what_was_found() {
+        let entry = entry_of(0, &["| Apart | 200 | 900 | 0 | 0 |", "| Together | 200 | 950 | 0 | 0 |"]);
+        for part in ["## 1970-01-01 00:00 UTC\n", "--kills 200`, commit 0123456789ab; it took 90 s", "Some Processor"] {
+            assert!(entry.contains(part), "{part}: {entry}");
+        }
+        assert!(
+            entry.ends_with("|---|---|---|---|---|\n| Apart | 200 | 900 | 0 | 0 |\n| Together | 200 | 950 | 0 | 0 |\n")
+        );
+    }
+
+    #[test]
+    fn earlier_runs_are_kept_below_the_latest() {
+        let entries = [1, 2, 3].map(|day| entry_of(day * 86_400, &["| Apart | 1 | 1 | 0 | 0 |"]));
+        let record = entries.iter().fold(HEAD.to_owned(), |record, entry| with(&record, entry));
+        let [first, second, third] = entries;
+        assert_eq!(record, format!("{HEAD}\n{third}\n{second}\n{first}"));
+    }
+}
