@@ -1,6 +1,6 @@
 //! Asks the user-service whether a session lives; the other services' way to know who is asking.
 //!
-//! An answer is trusted for at most a second, so that a logout holds everywhere at once. When the
+//! An answer is trusted for at most a second, so that a logout holds everywhere within that time. When the
 //! user-service does not answer, nobody is let in.
 
 use std::collections::HashMap;
