@@ -9,8 +9,9 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use self::readers::Readers;
@@ -32,6 +33,9 @@ const CONNECTION_PRAGMAS: &str =
 /// at most.
 const WRITER_PRAGMAS: &str = "pragma synchronous = full; pragma foreign_keys = on; \
      pragma wal_autocheckpoint = 4000; pragma journal_size_limit = 67108864;";
+
+/// How long an open that met another one waits before it asks again.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// A poisoned lock guards data that a rollback sets right: a panic in one unit must not take the database away.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -177,10 +181,9 @@ fn open_error(path: &Path, error: Error) -> Error {
 fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // switching a new file to the write-ahead log takes a lock that another process may hold
     connection.busy_timeout(config.busy_timeout())?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
+    let mode = write_ahead(&connection, config.busy_timeout())?;
     if mode != "wal" {
         tracing::warn!(mode, "the file system allows no write-ahead log: readers wait for the writer");
     }
@@ -190,8 +193,23 @@ fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
         connection.pragma_update(None, "max_page_count", config.file_pages_max)?;
     }
     // from here on nobody waits inside SQLite: a unit would block its thread
-    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
+}
+
+/// Switches the file to the write-ahead log, and returns the journal mode that it has then. When two processes open a new
+/// file at once, each holds the lock that the other needs: SQLite then refuses one of them without waiting, whatever the
+/// busy timeout, and the refused one has to ask again.
+fn write_ahead(connection: &Connection, wait: Duration) -> rusqlite::Result<String> {
+    let give_up = Instant::now() + wait;
+    loop {
+        match connection.query_row("pragma journal_mode = wal", [], |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            answer => return answer,
+        }
+    }
 }
 
 fn close_writer(connection: Connection) {

@@ -26,7 +26,7 @@ fn child(path: &str, from: i64, to: i64) -> Child {
         .env(FILE, path)
         .env(RANGE, format!("{from} {to}"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap()
 }

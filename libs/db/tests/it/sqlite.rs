@@ -401,3 +401,29 @@ impl metrics::Recorder for Recorder {
         metrics::Histogram::noop()
     }
 }
+
+#[test]
+fn a_new_file_may_be_opened_by_many_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..40 {
+        let url = format!("sqlite:{}/new-{round}.db", dir.path().display());
+        let together = std::sync::Barrier::new(4);
+        std::thread::scope(|threads| {
+            let openers: Vec<_> = (0..4)
+                .map(|_| {
+                    threads.spawn(|| {
+                        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                        runtime.block_on(async {
+                            let config = Config::new(&url);
+                            together.wait();
+                            Db::open(&config).await.map(drop)
+                        })
+                    })
+                })
+                .collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+}
