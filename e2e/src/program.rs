@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// How long any command but a server may take.
@@ -74,9 +75,23 @@ pub struct Ran {
 /// # Errors
 /// It cannot be run, or takes too long.
 pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
+    run_with_input(args, "").await
+}
+
+/// Runs a command to its end, with `input` on its stdin.
+///
+/// # Errors
+/// It cannot be run, or takes too long.
+pub async fn run_with_input(args: &[&str], input: &str) -> anyhow::Result<Ran> {
     let mut command = Command::new(path()?);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command took too long")??;
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().context("start the command")?;
+    let mut stdin = child.stdin.take().context("a piped stdin")?;
+    // A command that does not read its input may be gone already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let ending = tokio::time::timeout(COMMAND_MAX, child.wait_with_output());
+    let output = ending.await.context("the command took too long")??;
     let stdout = String::from_utf8(output.stdout)?;
     let stderr = String::from_utf8(output.stderr)?;
     Ok(Ran { status: output.status, stdout, stderr })

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::gateway::Gateway;
 use crate::program::{self, Ran};
 
 /// How long a start may take on a machine that is busy with other tests.
@@ -54,6 +55,7 @@ pub struct System {
     ports: BTreeMap<&'static str, SocketAddr>,
     children: BTreeMap<&'static str, Child>,
     settings: Vec<String>,
+    gateway: Gateway,
 }
 
 impl System {
@@ -70,12 +72,14 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let gateway = Gateway::start().await?;
         let mut system = Self {
             layout,
             folder: folder.to_owned(),
             ports: free_ports()?,
             children: BTreeMap::new(),
-            settings: settings.to_vec(),
+            settings: [settings, &gateway.settings()].concat(),
+            gateway,
         };
         for process in system.processes() {
             system.start_process(process).await?;
@@ -165,6 +169,11 @@ impl System {
         }
     }
 
+    /// Where text messages and push notices go.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// The data directory that a part uses.
     pub fn data_dir(&self, part: &str) -> PathBuf {
         match self.layout {
@@ -188,13 +197,21 @@ impl System {
     /// # Errors
     /// It cannot be run, or takes too long.
     pub async fn run(&self, part: &str, args: &[&str]) -> anyhow::Result<Ran> {
+        self.run_with_input(part, args, "").await
+    }
+
+    /// As [`System::run`], with `input` on the command's stdin.
+    ///
+    /// # Errors
+    /// As [`System::run`].
+    pub async fn run_with_input(&self, part: &str, args: &[&str], input: &str) -> anyhow::Result<Ran> {
         let data_dir = self.data_dir(part).display().to_string();
         let settings = self.listen_settings();
         let mut own = vec!["--data-dir", &data_dir];
         for setting in &settings {
             own.extend(["--set", setting]);
         }
-        program::run(&[&own, args].concat()).await
+        program::run_with_input(&[&own, args].concat(), input).await
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
