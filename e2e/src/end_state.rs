@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use contracts::recruitment::ApplicationStatus;
 use demo::story::Told;
-use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
 use serde_json::{Value, json};
 
 use crate::mailbox;
+use crate::stage::eventually;
 use crate::system::System;
 use crate::wire;
 

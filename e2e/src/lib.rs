@@ -7,7 +7,7 @@
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
-//! - [`soak`]: how long the tests that kill go on.
+//! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
 pub mod end_state;
@@ -17,6 +17,7 @@ pub mod mailbox;
 pub mod openapi;
 pub mod program;
 pub mod soak;
+pub mod stage;
 pub mod system;
 pub mod wire;
 

@@ -11,11 +11,12 @@ use contracts::topics::TOPICS;
 use contracts::{AUDIT_EVENTS, NOTIFICATION_EVENTS};
 use demo::story::Told;
 use eventkit::Envelope;
-use eventkit::testing::eventually;
 use eventkit::transport::ConsumedRecord;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Next, Start};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::stage::eventually;
 
 /// How long the broker may take to give the next record or say that there is none.
 const RECORD_MAX: Duration = Duration::from_secs(30);
