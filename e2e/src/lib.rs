@@ -2,7 +2,7 @@
 //!
 //! # Map
 //! - [`program`]: building and running `techleet`; [`backbone`]: a whole one in one process.
-//! - [`system`]: one process or many, killed and started again on the same ports.
+//! - [`system`]: one process or many, killed and started again on the same ports; [`balancer`]: what stands before copies.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
@@ -10,6 +10,7 @@
 //! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
+pub mod balancer;
 pub mod end_state;
 pub mod gateway;
 pub mod infrastructure;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authenticator, OperatorToken};
+use crate::auth::{Authenticator, OperatorToken, configured_operator_token};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::database::{DatabaseCheck, Databases};
@@ -64,14 +64,19 @@ impl std::fmt::Debug for Process {
 }
 
 impl Process {
-    /// A process over its settings and its data directory; makes the operator's token if there is none yet.
+    /// A process over its settings and its data directory; makes the operator's token if there is none yet and none is
+    /// configured.
     ///
     /// # Errors
     /// The token cannot be read or made, or the settings for ports are wrong.
     pub fn new(settings: Settings, data_dir: DataDir, telemetry: Telemetry) -> Result<Self, StartError> {
         let binder = Arc::new(Binder::from_settings(&settings)?);
         let databases = Arc::new(Databases::new(&settings, &data_dir)?);
-        let operator = Arc::new(OperatorToken::new(data_dir.operator_token()?));
+        let token = match configured_operator_token(&settings)? {
+            Some(token) => token,
+            None => data_dir.operator_token()?,
+        };
+        let operator = Arc::new(OperatorToken::new(token));
         let sessions = Arc::new(SessionClient::new(&user_service_url(&settings)?));
         let settings = Arc::new(settings);
         Ok(Self { settings, data_dir, telemetry, binder, databases, operator, sessions, clock: Clock::system() })

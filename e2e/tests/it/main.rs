@@ -3,6 +3,7 @@
 
 mod background;
 mod compose;
+mod copies;
 mod kill;
 mod slice;
 mod start;
