@@ -42,6 +42,22 @@ pub fn choose(program: PathBuf) -> anyhow::Result<()> {
 pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
     let what: &[&str] =
         if is_release { &["--package", "techleet", "--release"] } else { &["--workspace", "--bin", "techleet"] };
+    build_with("techleet", what)
+}
+
+/// An example, built as the program is.
+///
+/// # Errors
+/// It does not build.
+pub fn build_example(name: &str) -> anyhow::Result<PathBuf> {
+    let mut what = vec!["--workspace", "--bin", name];
+    if !cfg!(debug_assertions) {
+        what.push("--release");
+    }
+    build_with(name, &what)
+}
+
+fn build_with(name: &str, what: &[&str]) -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
         .args(["build", "--quiet", "--message-format", "json"])
         .args(what)
@@ -53,7 +69,7 @@ pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
     let messages = String::from_utf8(output.stdout)?;
     let executable = messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_program = message["target"]["name"] == "techleet";
+        let is_program = message["target"]["name"] == name;
         message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
     });
     executable.context("cargo named no executable")

@@ -4,6 +4,7 @@
 mod background;
 mod compose;
 mod copies;
+mod example;
 mod kill;
 mod slice;
 mod start;
