@@ -59,7 +59,10 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Demo(args) => demo::demo(&load(&sources)?, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
         Command::Produce(args) => produce::produce(&load(&sources)?, args).await,
-        Command::Topics(command) => topics::run(&load(&sources)?, command).await,
+        Command::Topics(command) => {
+            topics::refuse_setting_as_config(sources.file.as_deref())?;
+            topics::run(&load(&sources)?, command).await
+        }
         Command::Groups(command) => groups::run(&load(&sources)?, command).await,
         Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
         Command::Events(command) => events::run(&load(&sources)?, command).await,

@@ -43,6 +43,34 @@ async fn topics_are_created_filled_shown_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_topics_setting_is_taken_or_refused_in_every_spelling() {
+    let fixture = Fixture::start().await;
+    let commands = [
+        ("topics create spelled --setting cleanup.policy=compact", ""),
+        ("topics create joined --setting=cleanup.policy=compact", ""),
+        ("topics create twice --setting cleanup.policy=compact --setting retention.ms=1000", ""),
+        ("topics create none --config cleanup.policy=compact", ""),
+        ("topics create none --config=cleanup.policy=compact", ""),
+        ("--config cleanup.policy=compact topics create none", ""),
+        ("topics create none --setting cleanup.policy", ""),
+        ("topics create none --setting =compact", ""),
+        ("topics create none --setting =", ""),
+        ("topics create none --setting cleanup.policy=", ""),
+        ("topics create none --setting cleanup.policy=never", ""),
+        ("topics create none --setting no.such.setting=1", ""),
+        ("kafka-topics --create --topic tool --config cleanup.policy=compact --bootstrap-server BROKER", ""),
+        ("kafka-topics --create --topic none --config cleanup.policy --bootstrap-server BROKER", ""),
+        ("kafka-topics --create --topic none --config =compact --bootstrap-server BROKER", ""),
+        ("topics list", ""),
+    ];
+    let commands = commands.map(|(command, stdin)| (command.replace("BROKER", &fixture.config.brokers), stdin));
+    let commands: Vec<(&str, &str)> = commands.iter().map(|(command, stdin)| (command.as_str(), *stdin)).collect();
+    let transcript = transcript(&fixture, &commands).await;
+    assert!(!transcript.contains("panicked"), "{transcript}");
+    insta::assert_snapshot!(fixture.masked(&transcript));
+}
+
+#[tokio::test]
 async fn groups_are_shown_moved_and_deleted() {
     let fixture = Fixture::start().await;
     let commands = [
