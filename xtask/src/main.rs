@@ -2,6 +2,7 @@
 //! has installed.
 
 mod clock;
+mod compat;
 mod machine;
 mod soak;
 mod tidy;
@@ -22,6 +23,8 @@ struct Cli {
 enum Task {
     /// Write docs/asyncapi.json, the description of every topic and event, anew
     Asyncapi,
+    /// Run the Kafka clients of compat/ against the embedded broker and Apache Kafka
+    Compat(compat::Options),
     /// Kill for long while the hiring story is told, and add what was found to docs/soak.md
     Soak {
         /// Kills in each layout of the system: everything in one process, every part in its own
@@ -39,6 +42,7 @@ enum Task {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
+        Task::Compat(options) => compat::run(&options),
         Task::Soak { kills } => soak::run(kills),
         Task::Tidy { write } => tidy::run(write),
     }

@@ -2,6 +2,7 @@
 //!
 //! A change is written (and synced) before it is seen; a topic's id is never used again.
 
+pub(crate) mod broker_config;
 pub(crate) mod meta;
 pub(crate) mod producer_ids;
 pub(crate) mod topic_config;

@@ -41,7 +41,8 @@ pub(super) fn check_whitespace(files: &[File]) -> Vec<Finding> {
         };
         // What a test compares byte by byte is as its writer made it.
         let is_recorded = ["snap", "stderr", "golden"].iter().any(|extension| file.has_extension(extension));
-        let may_have_tabs = file.name() == "Makefile" || file.has_extension("tsv");
+        let may_have_tabs = matches!(file.name(), "Makefile" | "go.mod")
+            || ["tsv", "go"].iter().any(|extension| file.has_extension(extension));
         for (index, line) in text.split('\n').enumerate() {
             let mut found = |advice| findings.push(Finding::new(&file.path, index + 1, RULE, advice));
             let line = match file.has_extension("bat") {
@@ -139,6 +140,7 @@ mod tests {
         assert_eq!(lines("a.rs", "a \nb\r\nc\td\ne"), [1, 2, 3, 4]);
         assert_eq!(lines("a.bat", "a\r\nb\r\n"), [0; 0]);
         assert_eq!(lines("Makefile", "a:\n\tb\n"), [0; 0]);
+        assert_eq!(lines("a.go", "\ta\n"), [0; 0]);
         assert_eq!(lines("a.snap", "a \n"), [0; 0]);
     }
 

@@ -198,11 +198,15 @@ impl Group {
         member.client_id.clone_from(&join.client_id);
         member.client_host.clone_from(&join.client_host);
         self.members.insert(member_id.clone(), member);
-        // An old leader that does not know about skipping would assign without anybody asking: it rebalances.
-        if self.phase == Phase::Stable && unchanged && (!led || join.knows_skip) {
+        if self.phase != Phase::Stable || !unchanged {
+            return self.rejoin(&member_id, join, limits, now);
+        }
+        if !led || join.knows_skip {
             return self.answer_present(&member_id, true, now);
         }
-        self.rejoin(&member_id, join, limits, now)
+        // One that cannot skip would assign without anybody asking: the leader it is told of is its old self.
+        let joined = Joined { leader: old.to_owned(), members: Vec::new(), ..self.joined(&member_id, false) };
+        Pending::Now(joined)
     }
 
     /// A member asks for its assignment; the leader brings everybody's.

@@ -69,7 +69,12 @@ async fn every_config_is_described_with_default_source_type_and_synonyms() {
     assert_eq!((find("segment.bytes").config_source, find("cleanup.policy").config_source), (4, 5));
     assert_eq!((find("segment.bytes").config_type, find("cleanup.policy").config_type), (3, 7));
     let of_broker = configs(&mut wire, BROKER, "1").await;
-    assert!(of_broker.iter().any(|config| config.name.as_str() == "log.retention.ms" && config.read_only));
+    for (name, value) in
+        [("log.retention.ms", "604800000"), ("num.partitions", "3"), ("auto.create.topics.enable", "true")]
+    {
+        let found = of_broker.iter().find(|config| config.name.as_str() == name).unwrap();
+        assert_eq!((found.value.as_deref(), found.read_only, found.config_source), (Some(value), true, 4));
+    }
     assert!(configs(&mut wire, BROKER, "").await.is_empty());
 }
 

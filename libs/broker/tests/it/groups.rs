@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{
     DeleteGroupsRequest, DescribeGroupsRequest, GroupId, LeaveGroupRequest, ListGroupsRequest,
@@ -78,14 +79,15 @@ async fn a_static_member_that_comes_back_has_its_work_without_a_rebalance() {
     let mut first = Member::alone(&broker, "g", Some("machine-1")).await;
     assert_eq!(first.commit("t", 5, "").await, 0);
     let mut back = Member::new(&broker, "g", Some("machine-1")).await;
-    // It is not the leader of an unknown kind: a client of this version assigns anew, in the next generation.
-    back.join().await;
+    // A leader of this version would assign anew, so it is told that its old self leads.
+    let joined = back.join().await;
     assert_ne!(back.id, first.id);
+    assert_eq!((joined.generation_id, &*joined.leader, joined.members.len()), (first.generation, &*first.id, 0));
     let fenced = ResponseError::FencedInstanceId.code();
     assert_eq!(first.heartbeat().await, fenced);
     assert_eq!(first.commit("t", 6, "").await, fenced);
     assert_eq!(first.sync().await, Err(fenced));
-    back.sync().await.unwrap();
+    assert_eq!(back.sync().await, Ok(Bytes::from(format!("work of {}", first.id))));
     assert_eq!(back.heartbeat().await, 0);
     assert_eq!(committed(&mut back.wire, "g", "t").await.0, 5);
 

@@ -159,6 +159,25 @@ async fn topic_ids_are_stable_over_restarts_and_never_used_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_described_by_id_whether_its_name_is_null_or_empty() {
+    let broker = Running::start().await;
+    broker.topic("t", 2, &[]).await;
+    let mut wire = broker.wire().await;
+    let id = describe(&mut wire, "t", false).await.topic_id;
+    for name in [None, Some(topic_name(""))] {
+        let [known, unknown] = [id, Uuid::from_u128(7)]
+            .map(|id| MetadataRequestTopic::default().with_topic_id(id).with_name(name.clone()));
+        let request = MetadataRequest::default().with_topics(Some(vec![known, unknown]));
+        let found = wire.call(12, &request).await.topics;
+        assert_eq!((found[0].name.clone(), found[0].partitions.len()), (Some(topic_name("t")), 2));
+        assert_eq!(
+            (found[1].topic_id, found[1].error_code),
+            (Uuid::from_u128(7), ResponseError::UnknownTopicId.code())
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_is_deleted_by_name_or_by_id_with_everything_in_it() {
     let broker = Running::start().await;
     broker.topic("named", 1, &[]).await;

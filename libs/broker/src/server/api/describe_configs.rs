@@ -1,4 +1,4 @@
-//! DescribeConfigs: what is set on topics and what is in force by default; of the broker, what topics fall back to.
+//! DescribeConfigs: what is set on topics and what is in force by default; of the broker, what it was started with.
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -7,7 +7,9 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsResponse};
 
-use crate::catalog::topic_config::{KEYS, Key, Source};
+use crate::catalog::broker_config;
+use crate::catalog::topic_config::{KEYS, Kind as ValueKind, Source};
+use crate::config::Config;
 use crate::server::api::config_change::{BROKER, TOPIC};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
@@ -66,16 +68,18 @@ fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> 
                 return refused(ResponseError::UnknownTopicOrPartition, "there is no such topic");
             };
             let keys = KEYS.iter().filter(|key| asked(key.name));
-            keys.map(|key| entry(key, key.name, &key.values(&topic.configs, config), wanted)).collect()
+            keys.map(|key| {
+                let about = About { name: key.name, kind: key.kind, doc: key.doc };
+                entry(about, &key.values(&topic.configs, config), wanted)
+            })
+            .collect()
         }
         // What holds for all brokers where none says otherwise: nothing is kept of that kind.
         BROKER if resource.resource_name.is_empty() => Vec::new(),
         BROKER if resource.resource_name.as_str() == config.node_id.to_string() => {
-            let keys = KEYS.iter().filter_map(|key| match key.default_value(config) {
-                (value, source @ Source::Broker(name)) if asked(name) => Some((key, name, (value, source))),
-                _ => None,
-            });
-            keys.map(|(key, name, value)| entry(key, name, &[value], wanted).with_read_only(true)).collect()
+            let keys = of_broker(config).into_iter().filter(|(about, _)| asked(about.name));
+            keys.map(|(about, value)| entry(about, &[(value, Source::Broker(about.name))], wanted).with_read_only(true))
+                .collect()
         }
         BROKER => return refused(ResponseError::InvalidRequest, "there is no such broker"),
         _ => return refused(ResponseError::InvalidRequest, "only topics and the broker have configurations"),
@@ -83,7 +87,28 @@ fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> 
     DescribeConfigsResult::default().with_configs(configs)
 }
 
-fn entry(key: &Key, name: &str, values: &[(String, Source)], wanted: Wanted) -> DescribeConfigsResourceResult {
+/// What is told of a key besides its value.
+#[derive(Clone, Copy)]
+struct About {
+    name: &'static str,
+    kind: ValueKind,
+    doc: &'static str,
+}
+
+/// What topics fall back to, and the broker's own configuration.
+fn of_broker(config: &Config) -> Vec<(About, String)> {
+    let of_topics = KEYS.iter().filter_map(|key| match key.default_value(config) {
+        (value, Source::Broker(name)) => Some((About { name, kind: key.kind, doc: key.doc }, value)),
+        _ => None,
+    });
+    let own = broker_config::KEYS
+        .iter()
+        .map(|key| (About { name: key.name, kind: key.kind, doc: key.doc }, (key.value)(config)));
+    of_topics.chain(own).collect()
+}
+
+fn entry(about: About, values: &[(String, Source)], wanted: Wanted) -> DescribeConfigsResourceResult {
+    let About { name, kind, doc } = about;
     let mut entry = DescribeConfigsResourceResult::default().with_name(text(name));
     let synonyms = values.iter().map(|(value, source)| {
         let (source, original) = match source {
@@ -103,10 +128,10 @@ fn entry(key: &Key, name: &str, values: &[(String, Source)], wanted: Wanted) -> 
         entry.synonyms = synonyms;
     }
     if wanted.version >= 3 {
-        entry = entry.with_config_type(key.kind.wire());
+        entry = entry.with_config_type(kind.wire());
     }
     if wanted.documentation {
-        entry = entry.with_documentation(Some(text(key.doc)));
+        entry = entry.with_documentation(Some(text(doc)));
     }
     entry
 }

@@ -65,7 +65,9 @@ async fn run(call: Call) -> Outcome {
 
 async fn find(call: &Call, asked: &MetadataRequestTopic, allow_create: bool, operations: i32) -> MetadataResponseTopic {
     let catalog = &call.shared.catalog;
-    let Some(name) = &asked.name else {
+    // With an id the name says nothing: some clients leave it empty instead of null.
+    let name = asked.name.as_ref().filter(|_| asked.topic_id.is_nil());
+    let Some(name) = name else {
         return match catalog.get_by_id(asked.topic_id) {
             Some(topic) => describe(call, &topic, operations),
             None => {
