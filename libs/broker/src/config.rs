@@ -1,5 +1,7 @@
 //! Everything about a broker that its owner can choose, with defaults that suit one machine.
 
+mod properties;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

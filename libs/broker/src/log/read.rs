@@ -91,7 +91,7 @@ impl Partition {
                 return Err(ReadError::Deleted);
             }
             let offsets = state.offsets();
-            if offset < state.log_start || offset > state.synced {
+            if offset < state.log_start || offset > state.visible {
                 return Err(ReadError::OutOfRange);
             }
             if offset >= isolation.end(&offsets) {
@@ -132,14 +132,14 @@ impl Partition {
         }
         let from = segment_of(&state, offset);
         let closed: u64 = state.segments.iter().skip(from).rev().skip(1).map(|segment| segment.size).sum();
-        closed + state.synced_size
+        closed + state.visible_size
     }
 
     /// Where to begin looking for `offset`, which lies in the log.
     pub(crate) fn place(&self, state: &State, offset: i64) -> io::Result<Place> {
         let at = segment_of(state, offset);
         let segment = state.segments.get(at).ok_or(io::ErrorKind::NotFound)?;
-        let limit = if at + 1 == state.segments.len() { state.synced_size } else { segment.size };
+        let limit = if at + 1 == state.segments.len() { state.visible_size } else { segment.size };
         let base = segment.base;
         let (position, first) = segment.locate(|| self.index_file(base), offset)?;
         Ok(Place { base, file: self.log_file(base)?, position, offset: first, limit })

@@ -9,6 +9,7 @@ mod compression;
 mod crash;
 mod durability;
 mod fetching;
+mod flushing;
 mod groups;
 mod hostile;
 mod idempotence;

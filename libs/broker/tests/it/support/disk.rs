@@ -59,6 +59,12 @@ impl Journal {
         self.inner.lock().unwrap().changes.len()
     }
 
+    /// How many files were synced.
+    pub(crate) fn syncs(&self) -> usize {
+        let written = self.inner.lock().unwrap();
+        written.changes.iter().filter(|change| matches!(change, Change::Sync { .. })).count()
+    }
+
     /// Makes `to` what `from` is after the first `count` changes and a power loss.
     pub(crate) fn replay(&self, count: usize, loss: Loss, from: &Path, to: &Path) {
         let mut state = Replayed::default();
