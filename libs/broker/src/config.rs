@@ -84,6 +84,10 @@ pub struct Config {
     pub fetch_bytes_max: usize,
     /// Bytes of fetch answers under way over all connections at most.
     pub fetch_memory_bytes_max: usize,
+    /// Fetch sessions at most; 0 keeps none.
+    pub fetch_sessions_max: usize,
+    /// A fetch session that was not used for this long gives its place to a new one, milliseconds.
+    pub fetch_session_evict_after_ms: u64,
     /// Client connections at most.
     pub connections_max: usize,
     /// Requests of one connection under way at most.
@@ -137,6 +141,8 @@ impl Default for Config {
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,
             fetch_memory_bytes_max: 256 * 1024 * 1024,
+            fetch_sessions_max: 1_000,
+            fetch_session_evict_after_ms: 120_000,
             connections_max: 1_000,
             in_flight_requests_max: 64,
             connection_idle_ms: 600_000,

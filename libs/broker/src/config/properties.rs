@@ -75,6 +75,10 @@ const PROPERTIES: &[Property] = &[
     }),
     shared("fetch_bytes_max", "fetch.max.bytes", |config, text| put(&mut config.fetch_bytes_max, text)),
     own("fetch_memory_bytes_max", |config, text| put(&mut config.fetch_memory_bytes_max, text)),
+    shared("fetch_sessions_max", "max.incremental.fetch.session.cache.slots", |config, text| {
+        put(&mut config.fetch_sessions_max, text)
+    }),
+    own("fetch_session_evict_after_ms", |config, text| put(&mut config.fetch_session_evict_after_ms, text)),
     shared("connections_max", "max.connections", |config, text| put(&mut config.connections_max, text)),
     own("in_flight_requests_max", |config, text| put(&mut config.in_flight_requests_max, text)),
     shared("connection_idle_ms", "connections.max.idle.ms", |config, text| put(&mut config.connection_idle_ms, text)),

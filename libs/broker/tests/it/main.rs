@@ -8,6 +8,7 @@ mod compaction;
 mod compression;
 mod crash;
 mod durability;
+mod fetch_sessions;
 mod fetching;
 mod flushing;
 mod groups;
