@@ -34,6 +34,8 @@ mod catalog;
 mod clock;
 mod config;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod groups;
 mod log;
 pub mod metrics;
