@@ -48,6 +48,8 @@ pub struct Config {
     pub compaction_keys_max: usize,
     /// How often the synced ends are noted in the checkpoint while something changes, milliseconds.
     pub checkpoint_interval_ms: u64,
+    /// How often sizes of topics and lags of groups are measured, milliseconds.
+    pub measure_interval_ms: u64,
     /// Segment and index files held open at most.
     pub open_files_max: usize,
     /// Syncs running at the same time at most.
@@ -123,6 +125,7 @@ impl Default for Config {
             compaction_check_interval_ms: 15_000,
             compaction_keys_max: 500_000,
             checkpoint_interval_ms: 2_000,
+            measure_interval_ms: 10_000,
             open_files_max: 512,
             syncs_max: 8,
             producers_per_partition_max: 10_000,

@@ -30,8 +30,11 @@ const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Steps after which a walk over so many bytes is no walk any more.
 const STEPS_MAX: usize = 100_000;
 
+/// What is driven with bytes.
+pub type Target = fn(&[u8]);
+
 /// Every target by the name of its file in `fuzz/fuzz_targets`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("frame", frame),
     ("request", request),
     ("batch", batch),

@@ -41,6 +41,7 @@ const PROPERTIES: &[Property] = &[
     }),
     own("compaction_keys_max", |config, text| put(&mut config.compaction_keys_max, text)),
     own("checkpoint_interval_ms", |config, text| put(&mut config.checkpoint_interval_ms, text)),
+    own("measure_interval_ms", |config, text| put(&mut config.measure_interval_ms, text)),
     own("open_files_max", |config, text| put(&mut config.open_files_max, text)),
     own("syncs_max", |config, text| put(&mut config.syncs_max, text)),
     own("producers_per_partition_max", |config, text| put(&mut config.producers_per_partition_max, text)),

@@ -47,7 +47,7 @@ impl Noise {
 }
 
 /// Drives a target over these inputs and over changed ones.
-fn drive(target: fn(&[u8]), seeds: &[Vec<u8>], changes: usize) {
+fn drive(target: Target, seeds: &[Vec<u8>], changes: usize) {
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     for seed in seeds {
         target(seed);

@@ -56,6 +56,7 @@ pub(crate) struct Counters {
     pub(crate) appended_bytes: metrics::Counter,
     pub(crate) appended_records: metrics::Counter,
     pub(crate) fetched_bytes: metrics::Counter,
+    pub(crate) fetched_records: metrics::Counter,
 }
 
 impl Counters {
@@ -63,6 +64,7 @@ impl Counters {
         Self {
             appended_bytes: metrics::counter!(names::APPENDED_BYTES, "topic" => Arc::clone(topic)),
             appended_records: metrics::counter!(names::APPENDED_RECORDS, "topic" => Arc::clone(topic)),
+            fetched_records: metrics::counter!(names::FETCHED_RECORDS, "topic" => Arc::clone(topic)),
             fetched_bytes: metrics::counter!(names::FETCHED_BYTES, "topic" => Arc::clone(topic)),
         }
     }

@@ -191,6 +191,7 @@ impl Partition {
         let mut bytes = vec![0; length];
         place.file.read_exact_at(&mut bytes, position)?;
         let mut taken = 0;
+        let mut records = 0;
         let mut expected = first.base_offset;
         while expected < wanted.end
             && let Some(header) = Header::parse(&bytes[taken..])
@@ -201,6 +202,7 @@ impl Partition {
                 break;
             }
             taken += total;
+            records += u64::from(header.count.unsigned_abs());
             expected = header.next_offset();
         }
         if taken == 0 {
@@ -208,6 +210,7 @@ impl Partition {
             return Err(ReadError::Damaged);
         }
         bytes.truncate(taken);
+        self.counters.fetched_records.increment(records);
         Ok((bytes.into(), expected))
     }
 

@@ -15,6 +15,7 @@ mod groups;
 mod hostile;
 mod idempotence;
 mod limits;
+mod measures;
 mod retention;
 mod support;
 mod timestamps;

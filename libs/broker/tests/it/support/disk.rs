@@ -295,6 +295,11 @@ impl Failing {
         Self { left: AtomicUsize::new(changes), for_good, errno }
     }
 
+    /// Has the next change fail.
+    pub(crate) fn fail_now(&self) {
+        self.left.store(0, Ordering::SeqCst);
+    }
+
     /// How many changes it would have taken before failing.
     pub(crate) fn left(&self) -> usize {
         self.left.load(Ordering::SeqCst)
