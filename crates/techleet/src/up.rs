@@ -57,7 +57,7 @@ async fn embedded_broker(
         part_line("kafka", &format!("{brokers} (kafka.brokers is set: no embedded broker)"))?;
         return Ok(None);
     }
-    let address = parts.start("broker", run::start_broker(settings, data_dir)).await?;
+    let address = parts.start("broker", run::start_broker(settings, data_dir, &[])).await?;
     Ok(Some(address))
 }
 
