@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kafka_protocol::messages::ApiKey;
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::metrics as names;
+use crate::security::listener::Listener;
 use crate::server::Shared;
 use crate::server::api::{self, Handle, api_versions};
 use crate::wire::frame::{Frame, FrameError, FrameLimits, read_frame};
@@ -34,8 +35,9 @@ pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) head: Head,
     pub(crate) peer: SocketAddr,
-    /// The address the client came in by.
-    pub(crate) local: SocketAddr,
+    /// The address the client came in by, and the listener.
+    local: SocketAddr,
+    listener: Arc<Listener>,
     body: Bytes,
     _memory: OwnedSemaphorePermit,
 }
@@ -51,6 +53,11 @@ pub(crate) struct Answer {
 pub(crate) type Outcome = Result<Option<Answer>, Refusal>;
 
 impl Call {
+    /// Host and port of this broker as this client is told.
+    pub(crate) fn advertised(&self) -> (StrBytes, i32) {
+        self.listener.advertised(self.local)
+    }
+
     /// The request itself.
     pub(crate) fn decode<R: Decodable>(&self) -> Result<R, Refusal> {
         R::decode(&mut self.body.clone(), self.head.version).map_err(|error| Refusal::Malformed(error.to_string()))
@@ -77,13 +84,18 @@ pub(crate) enum Ended {
 }
 
 /// Serves a connection until it ends or the broker stops.
-pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) -> Result<(), Ended> {
+pub(crate) async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: Arc<Listener>,
+    shared: Arc<Shared>,
+) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
     let (reading, writing) = stream.into_split();
     let (work, pending) = mpsc::channel(shared.config.in_flight_requests_max);
     let write_timeout = Duration::from_millis(shared.config.frame_timeout_ms);
-    let reader = Reader { from: BufReader::new(reading), shared, peer, local, work };
+    let reader = Reader { from: BufReader::new(reading), shared, peer, local, listener, work };
     let writer = write_answers(writing, pending, write_timeout);
     tokio::pin!(writer);
     tokio::select! {
@@ -101,6 +113,7 @@ struct Reader {
     shared: Arc<Shared>,
     peer: SocketAddr,
     local: SocketAddr,
+    listener: Arc<Listener>,
     work: mpsc::Sender<BoxFuture<'static, Outcome>>,
 }
 
@@ -156,7 +169,8 @@ impl Reader {
         api.shape.check(version, &body).map_err(|error| Refusal::Malformed(error.to_string()))?;
         metrics::counter!(names::REQUESTS, "api" => api.name).increment(1);
         let shared = Arc::clone(&self.shared);
-        let call = Call { shared, head, peer: self.peer, local: self.local, body, _memory: frame.memory };
+        let listener = Arc::clone(&self.listener);
+        let call = Call { shared, head, peer: self.peer, local: self.local, listener, body, _memory: frame.memory };
         let taken = metrics::histogram!(names::REQUEST_SECONDS, "api" => api.name);
         let read = Instant::now();
         let work = match api.handle {

@@ -1,13 +1,13 @@
-//! Accepts connections up to the limit, each in a task of its own.
+//! Accepts connections of one listener, each in a task of its own, up to the limit over all listeners.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics as names;
+use crate::security::listener::Listener;
 use crate::server::Shared;
 use crate::server::connection;
 
@@ -15,12 +15,11 @@ use crate::server::connection;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the broker stops.
-pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, tasks: TaskTracker) {
-    let slots = Arc::new(Semaphore::new(shared.config.connections_max));
+pub(crate) async fn run(tcp: TcpListener, listener: Arc<Listener>, shared: Arc<Shared>, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = tcp.accept() => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -30,15 +29,15 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, tasks: TaskT
                 continue;
             }
         };
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+        let Ok(slot) = Arc::clone(&shared.connections).try_acquire_owned() else {
             tracing::debug!(%peer, "connection refused, too many are open");
             metrics::counter!(names::REFUSED_CONNECTIONS).increment(1);
             continue;
         };
-        let shared = Arc::clone(&shared);
+        let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
         tasks.spawn(async move {
             metrics::gauge!(names::CONNECTIONS).increment(1);
-            if let Err(error) = connection::run(stream, peer, shared).await {
+            if let Err(error) = connection::run(stream, peer, listener, shared).await {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection closed");
             }
             metrics::gauge!(names::CONNECTIONS).decrement(1);

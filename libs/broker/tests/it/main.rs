@@ -14,6 +14,7 @@ mod hostile;
 mod idempotence;
 mod limits;
 mod retention;
+mod security;
 mod support;
 mod timestamps;
 mod topics;

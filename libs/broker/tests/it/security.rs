@@ -1,0 +1,3 @@
+//! Security from outside: listeners, logins, certificates, access rules.
+
+mod listeners;
