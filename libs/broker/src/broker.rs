@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
+use crate::security::Security;
 use crate::security::listener::Listener;
 use crate::server::keeper::Pace;
 use crate::server::{Shared, keeper, listener};
@@ -105,7 +106,9 @@ impl Broker {
             tasks: tasks.clone(),
         };
         let txns = Transactions::start(parts).await?;
+        let security = Arc::new(Security::start(Arc::clone(&config)).await?);
         let shared = Arc::new(Shared {
+            security,
             catalog: Arc::clone(&catalog),
             groups,
             txns,

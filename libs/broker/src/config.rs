@@ -187,6 +187,7 @@ impl Config {
             return bad("offsets_retention_check_interval_ms", "must be at least 1");
         }
         self.listeners()?;
+        self.security.check()?;
         Ok(())
     }
 }

@@ -47,5 +47,5 @@ pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::Error;
 pub use log::disk::{Disk, SystemDisk};
-pub use security::config::SecurityConfig;
+pub use security::config::{Password, SecurityConfig};
 pub use security::listener::{Listener, Protocol};

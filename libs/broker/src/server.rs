@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::groups::coordinator::Coordinator;
+use crate::security::Security;
 use crate::txns::coordinator::Coordinator as Transactions;
 
 /// What every connection of a broker shares.
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) txns: Arc<Transactions>,
+    pub(crate) security: Arc<Security>,
     pub(crate) stop: CancellationToken,
     /// A permit for each connection there may be.
     pub(crate) connections: Arc<Semaphore>,

@@ -15,12 +15,20 @@ const ONLY: &str = "PLAINTEXT";
 pub enum Protocol {
     /// Neither encryption nor a question who it is.
     Plaintext,
+    /// A login without encryption.
+    SaslPlaintext,
 }
 
 impl Protocol {
+    /// Whether a login is asked for.
+    pub(crate) fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext)
+    }
+
     fn of_name(name: &str) -> Option<Self> {
         match name.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => Some(Self::Plaintext),
+            "SASL_PLAINTEXT" => Some(Self::SaslPlaintext),
             _ => None,
         }
     }
@@ -51,10 +59,8 @@ impl Listener {
 
     /// Refuses to be open to other machines without asking who they are, unless that is wanted.
     pub(crate) fn check_exposure(&self, bound: SocketAddr, config: &Config) -> Result<(), Error> {
-        let asks = match self.protocol {
-            Protocol::Plaintext => false,
-        };
-        if asks || bound.ip().is_loopback() || config.security.allow_unauthenticated_public_listener {
+        if self.protocol.is_sasl() || bound.ip().is_loopback() || config.security.allow_unauthenticated_public_listener
+        {
             return Ok(());
         }
         let reason = format!(

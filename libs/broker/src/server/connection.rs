@@ -8,24 +8,29 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Ready};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
-use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::metrics as names;
+use crate::num::i32_of;
 use crate::security::listener::Listener;
+use crate::security::session::Session;
 use crate::server::Shared;
 use crate::server::api::{self, Handle, api_versions};
-use crate::wire::frame::{Frame, FrameError, FrameLimits, read_frame};
+use crate::wire::frame::{FRAME_BYTES_MIN, Frame, FrameError, FrameLimits, read_frame};
 use crate::wire::header::{Head, Refusal, encode_response, peek, take_head};
 
+/// Largest request of a client that has not logged in, bytes.
+const LOGIN_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may be silent before its login.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stopping broker lets a connection finish what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -34,6 +39,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) head: Head,
+    pub(crate) session: Arc<Session>,
     pub(crate) peer: SocketAddr,
     /// The address the client came in by, and the listener.
     local: SocketAddr,
@@ -47,6 +53,14 @@ pub(crate) struct Call {
 pub(crate) struct Answer {
     frame: Bytes,
     pub(crate) memory: Option<OwnedSemaphorePermit>,
+    /// Whether the connection ends with it.
+    last: bool,
+}
+
+impl Answer {
+    fn new(frame: Bytes) -> Self {
+        Self { frame, memory: None, last: false }
+    }
 }
 
 /// What comes of a request: an answer, none (produce with acks 0), or the end of the connection.
@@ -66,7 +80,13 @@ impl Call {
     /// The answer to it.
     pub(crate) fn answer<R: Encodable + HeaderVersion>(&self, response: &R) -> Outcome {
         let frame = encode_response(self.head.correlation, self.head.version, response)?;
-        Ok(Some(Answer { frame, memory: None }))
+        Ok(Some(Answer::new(frame)))
+    }
+
+    /// The answer to it, and then the end of the connection.
+    pub(crate) fn last_answer<R: Encodable + HeaderVersion>(&self, response: &R) -> Outcome {
+        let answer = self.answer(response)?;
+        Ok(answer.map(|answer| Answer { last: true, ..answer }))
     }
 }
 
@@ -92,10 +112,30 @@ pub(crate) async fn run(
 ) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
+    let session = Session::new(Arc::clone(&shared.security), Arc::clone(&listener), peer.ip());
+    let ends = Ends { peer, local, listener, session: Arc::new(session) };
     let (reading, writing) = stream.into_split();
+    serve(reading, writing, ends, shared).await
+}
+
+/// What is known of both ends of a connection.
+#[derive(Debug, Clone)]
+struct Ends {
+    peer: SocketAddr,
+    local: SocketAddr,
+    listener: Arc<Listener>,
+    session: Arc<Session>,
+}
+
+async fn serve(
+    reading: impl AsyncRead + Unpin,
+    writing: impl AsyncWrite + Unpin,
+    ends: Ends,
+    shared: Arc<Shared>,
+) -> Result<(), Ended> {
     let (work, pending) = mpsc::channel(shared.config.in_flight_requests_max);
     let write_timeout = Duration::from_millis(shared.config.frame_timeout_ms);
-    let reader = Reader { from: BufReader::new(reading), shared, peer, local, listener, work };
+    let reader = Reader { from: BufReader::new(reading), shared, ends, work };
     let writer = write_answers(writing, pending, write_timeout);
     tokio::pin!(writer);
     tokio::select! {
@@ -108,26 +148,26 @@ pub(crate) async fn run(
     }
 }
 
-struct Reader {
-    from: BufReader<OwnedReadHalf>,
+struct Reader<R> {
+    from: BufReader<R>,
     shared: Arc<Shared>,
-    peer: SocketAddr,
-    local: SocketAddr,
-    listener: Arc<Listener>,
+    ends: Ends,
     work: mpsc::Sender<BoxFuture<'static, Outcome>>,
 }
 
-impl Reader {
+impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads requests until the broker stops.
     async fn run(mut self) -> Result<(), Ended> {
         let config = &self.shared.config;
-        let limits = FrameLimits {
+        let usual = FrameLimits {
+            bytes_min: FRAME_BYTES_MIN,
             bytes_max: config.frame_bytes_max,
             idle: Duration::from_millis(config.connection_idle_ms),
             whole: Duration::from_millis(config.frame_timeout_ms),
             memory: Arc::clone(&self.shared.request_memory),
         };
         loop {
+            let limits = limits_of(&self.ends.session, &usual);
             let frame = tokio::select! {
                 () = self.shared.stop.cancelled() => return Ok(()),
                 frame = read_frame(&mut self.from, &limits) => frame,
@@ -155,12 +195,19 @@ impl Reader {
 
     /// Checks a request and does what must be done in order; what is left becomes its answer.
     async fn begin(&self, frame: Frame) -> Result<BoxFuture<'static, Outcome>, Refusal> {
+        let session = &self.ends.session;
+        if session.takes_raw() {
+            return Ok(proceed_raw(session, frame).await.boxed());
+        }
         let (key, version, correlation) = peek(&frame.body)?;
         let api_key = ApiKey::try_from(key).map_err(|()| Refusal::ApiKey(key))?;
+        if !session.admits(api_key) {
+            return Err(Refusal::Unauthenticated);
+        }
         let api = api::find(api_key).ok_or(Refusal::ApiKey(key))?;
         if !api.versions.contains(&version) {
             if api_key == ApiKey::ApiVersions {
-                return Ok(futures::future::ready(api_versions::unsupported(correlation).map(Self::small)).boxed());
+                return Ok(futures::future::ready(api_versions::unsupported(correlation).map(small)).boxed());
             }
             return Err(Refusal::Version { key, version });
         }
@@ -168,9 +215,8 @@ impl Reader {
         let head = take_head(&mut body, api_key, version)?;
         api.shape.check(version, &body).map_err(|error| Refusal::Malformed(error.to_string()))?;
         metrics::counter!(names::REQUESTS, "api" => api.name).increment(1);
-        let shared = Arc::clone(&self.shared);
-        let listener = Arc::clone(&self.listener);
-        let call = Call { shared, head, peer: self.peer, local: self.local, listener, body, _memory: frame.memory };
+        let (shared, Ends { peer, local, listener, session }) = (Arc::clone(&self.shared), self.ends.clone());
+        let call = Call { shared, head, session, peer, local, listener, body, _memory: frame.memory };
         let taken = metrics::histogram!(names::REQUEST_SECONDS, "api" => api.name);
         let read = Instant::now();
         let work = match api.handle {
@@ -182,10 +228,38 @@ impl Reader {
         };
         Ok(work.inspect(move |_| taken.record(read.elapsed())).boxed())
     }
+}
 
-    fn small(frame: Bytes) -> Option<Answer> {
-        Some(Answer { frame, memory: None })
+fn small(frame: Bytes) -> Option<Answer> {
+    Some(Answer::new(frame))
+}
+
+/// Before its login a client gets little room and little time.
+fn limits_of(session: &Session, usual: &FrameLimits) -> FrameLimits {
+    if session.who().is_some() {
+        return usual.clone();
     }
+    FrameLimits {
+        bytes_min: if session.takes_raw() { 1 } else { usual.bytes_min },
+        bytes_max: LOGIN_BYTES_MAX.min(usual.bytes_max),
+        idle: LOGIN_PATIENCE.min(usual.idle),
+        whole: LOGIN_PATIENCE.min(usual.whole),
+        memory: Arc::clone(&usual.memory),
+    }
+}
+
+/// Takes the login of an old client further, whose messages have no header.
+async fn proceed_raw(session: &Session, frame: Frame) -> Ready<Outcome> {
+    let outcome = match session.proceed(&frame.body).await {
+        Ok(reply) => {
+            let mut bytes = BytesMut::with_capacity(reply.bytes.len() + 4);
+            bytes.put_i32(i32_of(reply.bytes.len()));
+            bytes.extend_from_slice(&reply.bytes);
+            Ok(small(bytes.freeze()))
+        }
+        Err(_) => Err(Refusal::Login),
+    };
+    futures::future::ready(outcome)
 }
 
 /// A handler whose panic ends its connection and nothing else.
@@ -200,13 +274,20 @@ fn panicked() -> Refusal {
 
 /// Runs the handlers in order and writes their answers.
 async fn write_answers(
-    mut to: OwnedWriteHalf,
+    mut to: impl AsyncWrite + Unpin,
     mut pending: mpsc::Receiver<BoxFuture<'static, Outcome>>,
     limit: Duration,
 ) -> Result<(), Ended> {
     while let Some(work) = pending.recv().await {
         if let Some(answer) = work.await? {
-            timeout(limit, to.write_all(&answer.frame)).await.map_err(|_| Ended::SlowPeer)??;
+            let writing = async {
+                to.write_all(&answer.frame).await?;
+                to.flush().await
+            };
+            timeout(limit, writing).await.map_err(|_| Ended::SlowPeer)??;
+            if answer.last {
+                return Err(Refusal::Login.into());
+            }
             drop(answer.memory);
         }
     }

@@ -1,3 +1,4 @@
 //! Security from outside: listeners, logins, certificates, access rules.
 
 mod listeners;
+mod logins;
