@@ -22,6 +22,7 @@ use crate::num::i32_of;
 use crate::security::Security;
 use crate::security::listener::Listener;
 use crate::server::keeper::Pace;
+use crate::server::listener::Port;
 use crate::server::{Shared, keeper, listener};
 use crate::state_log::Ends;
 use crate::txns::coordinator::{Coordinator as Transactions, Parts};
@@ -84,7 +85,7 @@ impl Broker {
     /// Those of [`Broker::start`].
     pub async fn start_on(ports: Vec<TcpListener>, config: Config) -> Result<Self, Error> {
         config.check()?;
-        let listening = listening(ports, &config)?;
+        let ports = Port::all(ports, &config)?;
         let config = Arc::new(config);
         let opened = {
             let config = Arc::clone(&config);
@@ -122,10 +123,10 @@ impl Broker {
         tasks.spawn(keeper::run(catalog, groups, Pace::of(&config), stop.clone()));
         let connections = TaskTracker::new();
         let mut addresses = Vec::new();
-        for (tcp, listener, address) in listening {
-            tracing::info!(listener = listener.name, %address, "listening");
-            addresses.push((listener.name.clone(), address));
-            connections.spawn(listener::run(tcp, Arc::new(listener), Arc::clone(&shared), connections.clone()));
+        for port in ports {
+            tracing::info!(listener = port.listener.name, address = %port.address, "listening");
+            addresses.push((port.listener.name.clone(), port.address));
+            connections.spawn(listener::run(port, Arc::clone(&shared), connections.clone()));
         }
         tracing::info!(data_dir = %config.data_dir.display(), "broker started");
         Ok(Self { shared, addresses, connections, tasks, settled, lock, _stop_on_drop: stop.drop_guard() })
@@ -205,22 +206,6 @@ impl Broker {
         catalog.configure(&spec.name, false, mend).await.map_err(failed)?;
         Ok(Ensured::Existing)
     }
-}
-
-/// Each port with its listener and its real address.
-fn listening(ports: Vec<TcpListener>, config: &Config) -> Result<Vec<(TcpListener, Listener, SocketAddr)>, Error> {
-    let listeners = config.listeners()?;
-    if ports.len() != listeners.len() {
-        let reason = format!("{} ports are given for {} listeners", ports.len(), listeners.len());
-        return Err(Error::Config { key: "security.listeners", reason });
-    }
-    let pairs = ports.into_iter().zip(listeners).map(|(tcp, listener)| {
-        let address = listener.address;
-        let bound = tcp.local_addr().map_err(|source| Error::Listen { address, source })?;
-        listener.check_exposure(bound, config)?;
-        Ok((tcp, listener, bound))
-    });
-    pairs.collect()
 }
 
 /// Locks and reads the data directory; blocking.

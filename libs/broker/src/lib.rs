@@ -49,3 +49,4 @@ pub use error::Error;
 pub use log::disk::{Disk, SystemDisk};
 pub use security::config::{Password, SecurityConfig};
 pub use security::listener::{Listener, Protocol};
+pub use security::tls::ClientAuth;

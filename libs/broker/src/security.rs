@@ -7,6 +7,8 @@ pub(crate) mod plain;
 pub(crate) mod scram;
 pub(crate) mod session;
 pub(crate) mod store;
+pub(crate) mod subject;
+pub(crate) mod tls;
 pub(crate) mod users;
 
 use std::sync::Arc;

@@ -40,6 +40,14 @@ impl Audit {
         }
     }
 
+    /// A TLS handshake came to nothing: no certificate, one that is not believed, or no TLS at all.
+    pub(crate) fn handshake_failed(&self, listener: &str, error: &std::io::Error, host: IpAddr) {
+        metrics::counter!(names::FAILED_AUTHENTICATIONS, "mechanism" => "TLS").increment(1);
+        if let Some(left_out) = self.may_write() {
+            tracing::warn!(target: TARGET, listener, %host, %error, left_out, "tls handshake failed");
+        }
+    }
+
     /// `Some` with the number of lines left out before, if this one may be written.
     fn may_write(&self) -> Option<u64> {
         let mut second = lock(&self.second);

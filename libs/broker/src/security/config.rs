@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::security::session::SaslMechanism;
+use crate::security::tls::ClientAuth;
 
 /// Longest password file read, bytes.
 const PASSWORD_BYTES_MAX: u64 = 4096;
@@ -23,6 +24,14 @@ pub struct SecurityConfig {
     pub listener_protocols: Vec<String>,
     /// Lets listeners that ask nobody who they are accept connections from other machines.
     pub allow_unauthenticated_public_listener: bool,
+    /// The certificates (PEM) that TLS listeners show, the broker's own first.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// The private key (PEM, without a password) of that certificate.
+    pub tls_key_file: Option<PathBuf>,
+    /// Whether clients of TLS listeners show a certificate, whose subject they are then.
+    pub tls_client_auth: ClientAuth,
+    /// The certificates (PEM) that clients' are checked against.
+    pub tls_client_ca_file: Option<PathBuf>,
     /// How clients may log in: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
     pub sasl_mechanisms: Vec<String>,
     /// A user that exists from the start on; empty: none.
@@ -46,6 +55,10 @@ impl Default for SecurityConfig {
             advertised_listeners: Vec::new(),
             listener_protocols: Vec::new(),
             allow_unauthenticated_public_listener: false,
+            tls_certificate_file: None,
+            tls_key_file: None,
+            tls_client_auth: ClientAuth::None,
+            tls_client_ca_file: None,
             sasl_mechanisms: vec!["SCRAM-SHA-256".to_owned(), "SCRAM-SHA-512".to_owned()],
             first_user: String::new(),
             first_user_password: Password::default(),

@@ -6,6 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::config::{Config, split_host_port};
 use crate::error::Error;
+use crate::security::tls::ClientAuth;
 
 /// The name of the listener of a broker that is given none.
 const ONLY: &str = "PLAINTEXT";
@@ -15,20 +16,31 @@ const ONLY: &str = "PLAINTEXT";
 pub enum Protocol {
     /// Neither encryption nor a question who it is.
     Plaintext,
+    /// TLS; clients may have to show a certificate.
+    Ssl,
     /// A login without encryption.
     SaslPlaintext,
+    /// TLS and a login.
+    SaslSsl,
 }
 
 impl Protocol {
     /// Whether a login is asked for.
     pub(crate) fn is_sasl(self) -> bool {
-        matches!(self, Self::SaslPlaintext)
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
     fn of_name(name: &str) -> Option<Self> {
         match name.to_ascii_uppercase().as_str() {
             "PLAINTEXT" => Some(Self::Plaintext),
+            "SSL" => Some(Self::Ssl),
             "SASL_PLAINTEXT" => Some(Self::SaslPlaintext),
+            "SASL_SSL" => Some(Self::SaslSsl),
             _ => None,
         }
     }
@@ -59,7 +71,11 @@ impl Listener {
 
     /// Refuses to be open to other machines without asking who they are, unless that is wanted.
     pub(crate) fn check_exposure(&self, bound: SocketAddr, config: &Config) -> Result<(), Error> {
-        if self.protocol.is_sasl() || bound.ip().is_loopback() || config.security.allow_unauthenticated_public_listener
+        let certified = self.protocol.is_tls() && config.security.tls_client_auth == ClientAuth::Required;
+        if self.protocol.is_sasl()
+            || certified
+            || bound.ip().is_loopback()
+            || config.security.allow_unauthenticated_public_listener
         {
             return Ok(());
         }

@@ -94,10 +94,10 @@ pub(crate) enum LoginError {
 }
 
 impl Session {
-    /// A new connection.
-    pub(crate) fn new(security: Arc<Security>, listener: Arc<Listener>, host: IpAddr) -> Self {
-        let anonymous = || Arc::new(Who { principal: ANONYMOUS.to_owned(), host });
-        let who = (!listener.protocol.is_sasl()).then(anonymous);
+    /// A new connection of somebody whose certificate has this subject, if there is one. A login counts for more.
+    pub(crate) fn new(security: Arc<Security>, listener: Arc<Listener>, host: IpAddr, subject: Option<String>) -> Self {
+        let principal = || subject.map_or_else(|| ANONYMOUS.to_owned(), |subject| format!("User:{subject}"));
+        let who = (!listener.protocol.is_sasl()).then(|| Arc::new(Who { principal: principal(), host }));
         let state = Mutex::new(State { who, login: Login::NotBegun, expires: None });
         Self { security, listener, host, state }
     }

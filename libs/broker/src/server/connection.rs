@@ -17,11 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::metrics as names;
 use crate::num::i32_of;
 use crate::security::listener::Listener;
 use crate::security::session::Session;
+use crate::security::subject;
 use crate::server::Shared;
 use crate::server::api::{self, Handle, api_versions};
 use crate::wire::frame::{FRAME_BYTES_MIN, Frame, FrameError, FrameLimits, read_frame};
@@ -97,6 +99,8 @@ pub(crate) enum Ended {
     Frame(#[from] FrameError),
     #[error("request refused")]
     Refused(#[from] Refusal),
+    #[error("tls handshake failed")]
+    Handshake(#[source] std::io::Error),
     #[error("writing failed")]
     Write(#[from] std::io::Error),
     #[error("answer was not taken in time")]
@@ -108,13 +112,30 @@ pub(crate) async fn run(
     stream: TcpStream,
     peer: SocketAddr,
     listener: Arc<Listener>,
+    tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
 ) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
     let local = stream.local_addr()?;
-    let session = Session::new(Arc::clone(&shared.security), Arc::clone(&listener), peer.ip());
-    let ends = Ends { peer, local, listener, session: Arc::new(session) };
-    let (reading, writing) = stream.into_split();
+    let Some(tls) = tls else {
+        let (reading, writing) = stream.into_split();
+        return serve(reading, writing, Ends::new(peer, local, listener, None, &shared), shared).await;
+    };
+    let shaking = timeout(LOGIN_PATIENCE, tls.accept(stream));
+    let shaken = shaking.await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+    let stream = shaken.map_err(|error| {
+        shared.security.audit.handshake_failed(&listener.name, &error, peer.ip());
+        Ended::Handshake(error)
+    })?;
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let subject = match certificate.map(|certificate| subject::of_certificate(certificate)) {
+        None => None,
+        Some(Some(subject)) => Some(subject),
+        // Nobody is let in under a name that could not be read.
+        Some(None) => return Err(Refusal::Unauthenticated.into()),
+    };
+    let ends = Ends::new(peer, local, listener, subject, &shared);
+    let (reading, writing) = tokio::io::split(stream);
     serve(reading, writing, ends, shared).await
 }
 
@@ -125,6 +146,19 @@ struct Ends {
     local: SocketAddr,
     listener: Arc<Listener>,
     session: Arc<Session>,
+}
+
+impl Ends {
+    fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        listener: Arc<Listener>,
+        subject: Option<String>,
+        shared: &Shared,
+    ) -> Self {
+        let session = Session::new(Arc::clone(&shared.security), Arc::clone(&listener), peer.ip(), subject);
+        Self { peer, local, listener, session: Arc::new(session) }
+    }
 }
 
 async fn serve(
