@@ -72,9 +72,13 @@ pub(crate) async fn start_broker(
         config.set(key, value)?;
     }
     config.data_dir = data_dir.part("broker")?;
-    let listen: String = settings.get("broker.listen")?;
-    let port = Binder::from_settings(settings)?.bind("broker", "broker.listen", &listen).await?;
-    let broker = broker::Broker::start_on(port, config).await?;
+    let binder = Binder::from_settings(settings)?;
+    let key = if config.security.listeners.is_empty() { "broker.listen" } else { "broker.security.listeners" };
+    let mut ports = Vec::new();
+    for listener in config.listeners()? {
+        ports.push(binder.bind("broker", key, &listener.address.to_string()).await?);
+    }
+    let broker = broker::Broker::start_on(ports, config).await?;
     let address = broker.address();
     Ok((address, Running::until_stopped(move || broker.shutdown())))
 }

@@ -19,8 +19,11 @@ use crate::error::Error;
 use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
+use crate::security::Security;
+use crate::security::listener::Listener;
 use crate::server::fetch_sessions::Sessions;
 use crate::server::keeper::Pace;
+use crate::server::listener::Port;
 use crate::server::{Shared, keeper, listener};
 use crate::state_log::Ends;
 use crate::txns::coordinator::{Coordinator as Transactions, Parts};
@@ -32,7 +35,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Broker {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    /// Each listener's name and where it listens, the first one first.
+    addresses: Vec<(String, SocketAddr)>,
     connections: TaskTracker,
     tasks: TaskTracker,
     /// Told when no connection is left that could have anything stored.
@@ -68,17 +72,21 @@ impl Broker {
     /// [`Error::Config`] for a key that cannot work, [`Error::Locked`] if another broker has the directory,
     /// [`Error::Storage`] and [`Error::Metadata`] if it cannot be read, [`Error::Listen`] if the port is taken.
     pub async fn start(config: Config) -> Result<Self, Error> {
-        let listening = |source| Error::Listen { address: config.listen, source };
-        let tcp = TcpListener::bind(config.listen).await.map_err(listening)?;
-        Self::start_on(tcp, config).await
+        let mut ports = Vec::new();
+        for Listener { address, .. } in config.listeners()? {
+            let listening = |source| Error::Listen { address, source };
+            ports.push(TcpListener::bind(address).await.map_err(listening)?);
+        }
+        Self::start_on(ports, config).await
     }
 
-    /// As [`Broker::start`], on a port that is bound already; `config.listen` is not looked at.
+    /// As [`Broker::start`], on ports that are bound already, one for each of [`Config::listeners`] in their order.
     ///
     /// # Errors
     /// Those of [`Broker::start`].
-    pub async fn start_on(tcp: TcpListener, config: Config) -> Result<Self, Error> {
+    pub async fn start_on(ports: Vec<TcpListener>, config: Config) -> Result<Self, Error> {
         config.check()?;
+        let ports = Port::all(ports, &config)?;
         let config = Arc::new(config);
         let opened = {
             let config = Arc::clone(&config);
@@ -100,13 +108,15 @@ impl Broker {
             tasks: tasks.clone(),
         };
         let txns = Transactions::start(parts).await?;
-        let address = tcp.local_addr().map_err(|source| Error::Listen { address: config.listen, source })?;
+        let security = Arc::new(Security::start(Arc::clone(&config)).await?);
         let shared = Arc::new(Shared {
+            security,
             catalog: Arc::clone(&catalog),
             groups,
             txns,
             fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
+            connections: Arc::new(Semaphore::new(config.connections_max)),
             request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
             config: Arc::clone(&config),
@@ -114,15 +124,26 @@ impl Broker {
         let groups = Arc::clone(&shared.groups);
         tasks.spawn(keeper::run(catalog, groups, Pace::of(&config), stop.clone()));
         let connections = TaskTracker::new();
-        connections.spawn(listener::run(tcp, Arc::clone(&shared), connections.clone()));
-        tracing::info!(%address, data_dir = %config.data_dir.display(), "broker started");
-        Ok(Self { shared, address, connections, tasks, settled, lock, _stop_on_drop: stop.drop_guard() })
+        let mut addresses = Vec::new();
+        for port in ports {
+            tracing::info!(listener = port.listener.name, address = %port.address, "listening");
+            addresses.push((port.listener.name.clone(), port.address));
+            connections.spawn(listener::run(port, Arc::clone(&shared), connections.clone()));
+        }
+        tracing::info!(data_dir = %config.data_dir.display(), "broker started");
+        Ok(Self { shared, addresses, connections, tasks, settled, lock, _stop_on_drop: stop.drop_guard() })
     }
 
-    /// Where it listens, with the port it really has.
+    /// Where its first listener listens, with the port it really has.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0].1
+    }
+
+    /// Where the listener of this name listens, with the port it really has.
+    #[must_use]
+    pub fn address_of(&self, listener: &str) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
     }
 
     /// Stops accepting, lets connections finish what they have begun, syncs everything and frees the data directory.

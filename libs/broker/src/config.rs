@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::log::disk::{Disk, SystemDisk};
+use crate::security::config::SecurityConfig;
 
 /// The broker's configuration. Unknown keys are refused when it is read from a file.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `host:port` told to clients; unset tells each client the address it came in by.
     pub advertise: Option<String>,
+    /// Who may come in, where, and what they may do.
+    pub security: SecurityConfig,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// This broker's id in metadata.
@@ -111,6 +114,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9092)),
             advertise: None,
+            security: SecurityConfig::default(),
             data_dir: PathBuf::from("data/broker"),
             node_id: 1,
             auto_create_topics: true,
@@ -193,11 +197,8 @@ impl Config {
         if self.offsets_retention_check_interval_ms == 0 {
             return bad("offsets_retention_check_interval_ms", "must be at least 1");
         }
-        if let Some(advertise) = &self.advertise
-            && split_host_port(advertise).is_none()
-        {
-            return bad("advertise", "must be host:port");
-        }
+        self.listeners()?;
+        self.security.check()?;
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 pub fn frame(data: &[u8]) {
     let memory = Arc::new(Semaphore::new(FRAME_BYTES_MAX));
     let limits = FrameLimits {
+        bytes_min: 0,
         bytes_max: FRAME_BYTES_MAX,
         idle: Duration::from_secs(5),
         whole: Duration::from_secs(5),

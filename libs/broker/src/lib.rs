@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Modules: `wire` (frames, headers, what requests look like), `server` (listener, connections, one file per API),
-//! `catalog` (topics and their configuration), `log` (partitions, segments, recovery, retention), `state_log` (the
+//! `security` (who may come in), `catalog` (topics and their configuration), `log` (partitions, segments, recovery, retention), `state_log` (the
 //! broker's own state as a log), `groups` (consumer groups and their offsets), `txns` (transactions).
 //!
 //! Invariants:
@@ -40,6 +40,7 @@ mod groups;
 mod log;
 pub mod metrics;
 mod num;
+mod security;
 mod server;
 mod state_log;
 mod sync;
@@ -51,3 +52,6 @@ pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::Error;
 pub use log::disk::{Disk, SystemDisk};
+pub use security::config::{Password, SecurityConfig};
+pub use security::listener::{Listener, Protocol};
+pub use security::tls::ClientAuth;

@@ -8,6 +8,8 @@ pub const REQUEST_SECONDS: &str = "broker_request_seconds";
 pub const CONNECTIONS: &str = "broker_connections";
 /// Counter: connections closed because of bytes that are no request.
 pub const REFUSED_CONNECTIONS: &str = "broker_refused_connections_total";
+/// Counter, label `mechanism`: clients that could not prove who they are.
+pub const FAILED_AUTHENTICATIONS: &str = "broker_failed_authentications_total";
 /// Counter, label `topic`: bytes of record batches appended.
 pub const APPENDED_BYTES: &str = "broker_appended_bytes_total";
 /// Counter, label `topic`: records appended.

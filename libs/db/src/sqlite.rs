@@ -54,11 +54,7 @@ impl Sqlite {
     pub(crate) async fn open(path: &Path, config: &Config) -> Result<Self> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let meter = Arc::new(Meter::new(&name));
-        let (path_, settings) = (path.to_owned(), config.clone());
-        let connection = tokio::task::spawn_blocking(move || open_writer(&path_, &settings))
-            .await
-            .map_err(|error| open_error(path, Error::unavailable(error)))?
-            .map_err(|error| open_error(path, statement::explain("open", error)))?;
+        let connection = connect(path, config).await?;
         let limits = Limits {
             units_waiting_max: config.units_waiting_max,
             batch_units_max: config.batch_units_max,
@@ -178,12 +174,31 @@ fn open_error(path: &Path, error: Error) -> Error {
     Error::Open { database: path.display().to_string(), source: Arc::new(error) }
 }
 
+/// Opens the writer's connection. When two processes open a new file at once, each holds the lock that the other needs to
+/// switch to the write-ahead log: SQLite then refuses one of them without waiting, whatever the busy timeout, and the
+/// refused one has to ask again.
+async fn connect(path: &Path, config: &Config) -> Result<Connection> {
+    let give_up = Instant::now() + config.busy_timeout();
+    loop {
+        let (at, settings) = (path.to_owned(), config.clone());
+        let opened = tokio::task::spawn_blocking(move || open_writer(&at, &settings))
+            .await
+            .map_err(|error| open_error(path, Error::unavailable(error)))?;
+        match opened {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            opened => return opened.map_err(|error| open_error(path, statement::explain("open", error))),
+        }
+    }
+}
+
 fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(config.busy_timeout())?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    let mode = write_ahead(&connection, config.busy_timeout())?;
+    let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
     if mode != "wal" {
         tracing::warn!(mode, "the file system allows no write-ahead log: readers wait for the writer");
     }
@@ -195,21 +210,6 @@ fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
     // from here on nobody waits inside SQLite: a unit would block its thread
     connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
-}
-
-/// Switches the file to the write-ahead log, and returns the journal mode that it has then. When two processes open a new
-/// file at once, each holds the lock that the other needs: SQLite then refuses one of them without waiting, whatever the
-/// busy timeout, and the refused one has to ask again.
-fn write_ahead(connection: &Connection, wait: Duration) -> rusqlite::Result<String> {
-    let give_up = Instant::now() + wait;
-    loop {
-        match connection.query_row("pragma journal_mode = wal", [], |row| row.get(0)) {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < give_up => {
-                std::thread::sleep(BUSY_PAUSE);
-            }
-            answer => return answer,
-        }
-    }
 }
 
 fn close_writer(connection: Connection) {

@@ -184,8 +184,19 @@ impl Files {
 
 /// Puts `bytes` in the place of `path`: afterwards, also after a crash, it has either the old content or the new.
 pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_file_as(disk, path, bytes, |_| Ok(()))
+}
+
+/// As [`replace_file`], with something done to the new file before anything is in it.
+pub(crate) fn replace_file_as(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    prepare: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_of(path);
     let file = disk.create(&temporary)?;
+    prepare(&file)?;
     disk.write_at(&file, bytes, 0)?;
     disk.sync(&file)?;
     disk.rename(&temporary, path)?;

@@ -4,6 +4,7 @@ pub(crate) mod add_offsets_to_txn;
 pub(crate) mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
+pub(crate) mod alter_user_scram_credentials;
 pub(crate) mod api_versions;
 pub(crate) mod config_change;
 pub(crate) mod create_partitions;
@@ -17,6 +18,7 @@ pub(crate) mod describe_groups;
 pub(crate) mod describe_log_dirs;
 pub(crate) mod describe_producers;
 pub(crate) mod describe_transactions;
+pub(crate) mod describe_user_scram_credentials;
 pub(crate) mod elect_leaders;
 pub(crate) mod end_txn;
 pub(crate) mod fetch;
@@ -36,6 +38,8 @@ pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
+pub(crate) mod sasl_authenticate;
+pub(crate) mod sasl_handshake;
 pub(crate) mod sync_group;
 pub(crate) mod txn_offset_commit;
 
@@ -92,6 +96,7 @@ pub(crate) static APIS: &[&Api] = &[
     &sync_group::API,
     &describe_groups::API,
     &list_groups::API,
+    &sasl_handshake::API,
     &api_versions::API,
     &create_topics::API,
     &delete_topics::API,
@@ -105,6 +110,7 @@ pub(crate) static APIS: &[&Api] = &[
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,
+    &sasl_authenticate::API,
     &create_partitions::API,
     &delete_groups::API,
     &elect_leaders::API,
@@ -112,6 +118,8 @@ pub(crate) static APIS: &[&Api] = &[
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &offset_delete::API,
+    &describe_user_scram_credentials::API,
+    &alter_user_scram_credentials::API,
     &describe_cluster::API,
     &describe_producers::API,
     &describe_transactions::API,

@@ -13,11 +13,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Memory reserved for a frame before its first byte is there.
 const FIRST_CHUNK_BYTES: usize = 64 * 1024;
 /// The smallest request: api key, version, correlation id.
-const FRAME_BYTES_MIN: usize = 8;
+pub(crate) const FRAME_BYTES_MIN: usize = 8;
 
 /// What bounds the frames of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct FrameLimits {
+    pub(crate) bytes_min: usize,
     pub(crate) bytes_max: usize,
     /// Time without a request after which the connection is closed.
     pub(crate) idle: Duration,
@@ -64,7 +65,7 @@ async fn read_rest(from: &mut (impl AsyncRead + Unpin), first: u8, limits: &Fram
     from.read_exact(&mut rest).await?;
     let announced = i32::from_be_bytes([first, rest[0], rest[1], rest[2]]);
     let length = usize::try_from(announced).unwrap_or(0);
-    if !(FRAME_BYTES_MIN..=limits.bytes_max).contains(&length) {
+    if !(limits.bytes_min..=limits.bytes_max).contains(&length) {
         return Err(FrameError::Length(announced));
     }
     let mut body = BytesMut::new();
@@ -105,6 +106,7 @@ mod tests {
             bytes_max: 1 << 20,
             idle: Duration::from_secs(5),
             whole: Duration::from_secs(5),
+            bytes_min: FRAME_BYTES_MIN,
             memory: Arc::clone(memory),
         }
     }

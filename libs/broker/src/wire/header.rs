@@ -30,6 +30,10 @@ pub(crate) enum Refusal {
     Encode(String),
     #[error("handler panicked")]
     Panicked,
+    #[error("request before a login, or after it has expired")]
+    Unauthenticated,
+    #[error("login failed")]
+    Login,
     #[error("broker is stopping")]
     Stopping,
 }

@@ -17,6 +17,7 @@ mod idempotence;
 mod limits;
 mod measures;
 mod retention;
+mod security;
 mod support;
 mod timestamps;
 mod topics;

@@ -117,6 +117,11 @@ impl Running {
         self.broker.address().to_string()
     }
 
+    /// Where a listener is, by its name.
+    pub(crate) fn address_of(&self, listener: &str) -> String {
+        self.broker.address_of(listener).unwrap().to_string()
+    }
+
     /// A topic with these settings.
     pub(crate) async fn topic(&self, name: &str, partitions: i32, configs: &[(&str, &str)]) {
         let configs: BTreeMap<String, String> =

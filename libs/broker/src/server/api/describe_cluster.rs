@@ -28,7 +28,7 @@ async fn run(call: Call) -> Outcome {
         return call.answer(&refused);
     }
     let node = BrokerId(call.shared.config.node_id);
-    let (host, port) = call.shared.advertised(call.local);
+    let (host, port) = call.advertised();
     let broker = DescribeClusterBroker::default().with_broker_id(node).with_host(host).with_port(port).with_rack(None);
     let operations =
         if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { OPERATIONS_UNKNOWN };

@@ -21,7 +21,7 @@ const TRANSACTION: i8 = 1;
 
 async fn run(call: Call) -> Outcome {
     let request: FindCoordinatorRequest = call.decode()?;
-    let (host, port) = call.shared.advertised(call.local);
+    let (host, port) = call.advertised();
     let node = BrokerId(call.shared.config.node_id);
     let (code, message) = match request.key_type {
         GROUP | TRANSACTION => (NONE, None),

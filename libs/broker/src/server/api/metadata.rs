@@ -48,7 +48,7 @@ async fn run(call: Call) -> Outcome {
         }
     }
     let node = BrokerId(call.shared.config.node_id);
-    let (host, port) = call.shared.advertised(call.local);
+    let (host, port) = call.advertised();
     let broker = MetadataResponseBroker::default().with_node_id(node).with_host(host).with_port(port);
     let mut response = MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics);
     if version >= 1 {

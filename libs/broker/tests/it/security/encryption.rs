@@ -1,0 +1,161 @@
+//! TLS: what is sent is encrypted, and a certificate says who somebody is.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use broker::{Broker, ClientAuth, Config, Error, Password};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
+use rdkafka::producer::{FutureProducer, Producer};
+use tempfile::TempDir;
+
+use crate::support::wire::Wire;
+use crate::support::{PATIENCE, Running, send};
+
+/// An authority with the broker's certificate, as files.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    dir: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "tests");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let this = Self { issuer, dir: tempfile::tempdir().unwrap() };
+        fs::write(this.path("ca.pem"), this.issuer.pem()).unwrap();
+        let (certificate, key) = this.issue("broker");
+        fs::write(this.path("broker.pem"), certificate).unwrap();
+        fs::write(this.path("broker.key"), key).unwrap();
+        this
+    }
+
+    /// A certificate of this name and its key.
+    fn issue(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Talent");
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn configure(&self, config: &mut Config, protocol: &str, client_auth: ClientAuth) {
+        let security = &mut config.security;
+        security.listeners = vec![format!("{protocol}://127.0.0.1:0")];
+        security.tls_certificate_file = Some(self.path("broker.pem"));
+        security.tls_key_file = Some(self.path("broker.key"));
+        security.tls_client_ca_file = Some(self.path("ca.pem"));
+        security.tls_client_auth = client_auth;
+    }
+
+    async fn broker(&self, protocol: &str, client_auth: ClientAuth) -> Running {
+        Running::with(|config| self.configure(config, protocol, client_auth)).await
+    }
+}
+
+/// Whether a client with these settings gets an answer.
+fn is_answered(broker: &Running, settings: &[(&str, &str)]) -> bool {
+    let producer: FutureProducer = broker.client(settings).create().unwrap();
+    producer.client().fetch_metadata(None, std::time::Duration::from_secs(5)).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_go_over_tls_and_without_it_nobody_is_answered() {
+    let authority = Authority::new();
+    let broker = authority.broker("SSL", ClientAuth::None).await;
+    let ca = authority.issuer.pem();
+    let producer = broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]).create().unwrap();
+    // More than one record of TLS, both ways.
+    send(&producer, "events", 0, &"x".repeat(200_000)).await;
+    let mut wire = Wire::connect(&broker.address()).await;
+    wire.send_bytes(b"\0\0\0\x0e\0\x12\0\0\0\0\0\0\0\x04test").await.unwrap();
+    let mut answered = Vec::new();
+    while let Ok(frame) = wire.receive_frame().await {
+        answered.push(frame);
+    }
+    assert!(answered.is_empty(), "{answered:?}");
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_certificate_is_required_only_one_of_the_authority_lets_in() {
+    let authority = Authority::new();
+    let broker = authority.broker("SSL", ClientAuth::Required).await;
+    let ca = authority.issuer.pem();
+    let encrypted = [("security.protocol", "ssl"), ("ssl.ca.pem", ca.as_str())];
+    let (certificate, key) = authority.issue("relay");
+    let mut settings = encrypted.to_vec();
+    settings.extend([("ssl.certificate.pem", certificate.as_str()), ("ssl.key.pem", key.as_str())]);
+    let producer = broker.client(&settings).create().unwrap();
+    send(&producer, "events", 0, "shown").await;
+    let (strange, key) = Authority::new().issue("relay");
+    let mut settings = encrypted.to_vec();
+    settings.extend([("ssl.certificate.pem", strange.as_str()), ("ssl.key.pem", key.as_str())]);
+    assert!(!is_answered(&broker, &encrypted));
+    assert!(!is_answered(&broker, &settings));
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_goes_over_tls() {
+    let authority = Authority::new();
+    let broker = Running::with(|config| {
+        authority.configure(config, "SASL_SSL", ClientAuth::None);
+        config.security.sasl_mechanisms = vec!["PLAIN".to_owned(), "SCRAM-SHA-512".to_owned()];
+        config.security.first_user = "admin".to_owned();
+        config.security.first_user_password = Password::from("secret".to_owned());
+    })
+    .await;
+    let ca = authority.issuer.pem();
+    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+        let settings = [
+            ("security.protocol", "sasl_ssl"),
+            ("ssl.ca.pem", &ca),
+            ("sasl.mechanism", mechanism),
+            ("sasl.username", "admin"),
+            ("sasl.password", "secret"),
+        ];
+        send(&broker.client(&settings).create().unwrap(), "events", 0, mechanism).await;
+    }
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_handshake_keeps_nobody_else_out() {
+    let authority = Authority::new();
+    let broker = authority.broker("SSL", ClientAuth::None).await;
+    let _silent = Wire::connect(&broker.address()).await;
+    let ca = authority.issuer.pem();
+    let producer: FutureProducer =
+        broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]).create().unwrap();
+    tokio::task::spawn_blocking(move || producer.client().fetch_metadata(None, PATIENCE).unwrap()).await.unwrap();
+    drop(_silent);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_tls_listener_without_its_files_does_not_start_and_says_which_key() {
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let start = async |change: fn(&mut Config)| {
+        let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+        authority.configure(&mut config, "SSL", ClientAuth::Required);
+        change(&mut config);
+        match Broker::start(config).await {
+            Err(Error::Config { key, .. }) => key,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(start(|config| config.security.tls_key_file = None).await, "security.tls_key_file");
+    assert_eq!(start(|config| config.security.tls_client_ca_file = None).await, "security.tls_client_ca_file");
+    let swapped = |config: &mut Config| config.security.tls_certificate_file = config.security.tls_key_file.clone();
+    assert_eq!(start(swapped).await, "security.tls_certificate_file");
+}
