@@ -11,6 +11,7 @@ use axum::{Extension, Router};
 use contracts::access::{Access, Permission, Place, Scope};
 use contracts::audit::Actor;
 
+use crate::entity::EntityError;
 use crate::error::BoxError;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -57,6 +58,17 @@ impl Principal {
             return Ok(());
         }
         Err(forbidden(permission))
+    }
+
+    /// As [`Principal::require_at`], for a service's own rules.
+    ///
+    /// # Errors
+    /// [`EntityError::Forbidden`] when the permission is not held there.
+    pub fn allow_at(&self, permission: Permission, place: Place) -> Result<(), EntityError> {
+        match self.may_at(permission, place) {
+            true => Ok(()),
+            false => Err(EntityError::Forbidden(format!("this needs the permission {permission} there"))),
+        }
     }
 
     /// How far the permission reaches; empty when it is not held.
