@@ -26,6 +26,7 @@
 //! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common; [`store`]: their tables;
 //!   [`resource`]: requests about one of them, and the answers.
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
+//! - `testing` (a feature): a service in process for its tests.
 //!
 //! Invariants:
 //! - Only [`config::Environment::from_process`] reads the environment; the time comes from [`eventkit::Clock`].
@@ -59,6 +60,8 @@ pub mod security_log;
 pub mod session_client;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use api::Api;
 pub use auth::{Authenticator, Principal, RequireOperator};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::entity::EntityError;
 
-/// Reads the columns of one entity's row; what cannot be read is told with the entity's number.
+/// Reads the columns of one entity's row. What cannot be read is [`EntityError::Corrupt`] with the entity's number.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     row: &'a Row,
@@ -32,9 +32,6 @@ pub struct Versioned {
 
 impl<'a> Reader<'a> {
     /// Reads a row of what `entity` says in words.
-    ///
-    /// # Errors
-    /// The column of its number cannot be read.
     pub fn new(row: &'a Row, entity: &'static str, id_column: &str) -> Result<Self, EntityError> {
         Ok(Self { row, entity, id: row.get(id_column)? })
     }
@@ -46,60 +43,39 @@ impl<'a> Reader<'a> {
     }
 
     /// A column as it is.
-    ///
-    /// # Errors
-    /// It is of another type.
     pub fn get<T: FromValue>(self, column: &str) -> Result<T, EntityError> {
         Ok(self.row.get(column)?)
     }
 
     /// A time.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn time(self, column: &str) -> Result<Timestamp, EntityError> {
         self.time_opt(column)?.ok_or_else(|| self.corrupt("a time is missing"))
     }
 
     /// A time that may be absent.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn time_opt(self, column: &str) -> Result<Option<Timestamp>, EntityError> {
         let ms: Option<i64> = self.get(column)?;
         ms.map(|ms| Timestamp::from_millisecond(ms).map_err(|_| self.corrupt("a time is out of range"))).transpose()
     }
 
     /// A date that may be absent.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn date_opt(self, column: &str) -> Result<Option<Date>, EntityError> {
         let text: Option<String> = self.get(column)?;
         text.map(|text| text.parse().map_err(|_| self.corrupt("a date is none"))).transpose()
     }
 
     /// An amount of money that may be absent.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn money_opt(self, column: &str) -> Result<Option<Money>, EntityError> {
         let text: Option<String> = self.get(column)?;
         text.map(|text| text.parse().map_err(|_| self.corrupt("an amount of money is none"))).transpose()
     }
 
     /// A value of a closed list, stored as the word that JSON writes for it.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn word<T: DeserializeOwned>(self, column: &str) -> Result<T, EntityError> {
         self.word_opt(column)?.ok_or_else(|| self.corrupt("a word is missing"))
     }
 
     /// As [`Reader::word`], for what may be absent.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn word_opt<T: DeserializeOwned>(self, column: &str) -> Result<Option<T>, EntityError> {
         let word: Option<String> = self.get(column)?;
         let read = |word| serde_json::from_value(serde_json::Value::String(word));
@@ -107,18 +83,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of texts.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn texts(self, column: &str) -> Result<Vec<String>, EntityError> {
         let json: String = self.get(column)?;
         serde_json::from_str(&json).map_err(|_| self.corrupt("a list of texts is none"))
     }
 
     /// What every entity has, as the service describes it.
-    ///
-    /// # Errors
-    /// [`EntityError::Corrupt`].
     pub fn record<T: From<Versioned>>(self) -> Result<T, EntityError> {
         let record = Versioned {
             is_active: self.get("is_active")?,
