@@ -2,7 +2,7 @@
 //!
 //! A handler says in a line each what is locked, who may do it and what is done:
 //!
-//! ```ignore
+//! ```text
 //! let before: Company = edit.locked().await?;
 //! edit.principal.require_at(UPDATE, before.place())?;
 //! let fields = edit.apply(&before, patch)?;
