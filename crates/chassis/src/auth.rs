@@ -14,6 +14,7 @@ use contracts::audit::Actor;
 
 use crate::config::Settings;
 use crate::data_dir::DataDir;
+use crate::entity::EntityError;
 use crate::error::BoxError;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -62,6 +63,17 @@ impl Principal {
             return Ok(());
         }
         Err(forbidden(permission))
+    }
+
+    /// As [`Principal::require_at`], for a service's own rules.
+    ///
+    /// # Errors
+    /// [`EntityError::Forbidden`] when the permission is not held there.
+    pub fn allow_at(&self, permission: Permission, place: Place) -> Result<(), EntityError> {
+        match self.may_at(permission, place) {
+            true => Ok(()),
+            false => Err(EntityError::Forbidden(format!("this needs the permission {permission} there"))),
+        }
     }
 
     /// How far the permission reaches; empty when it is not held.

@@ -3,6 +3,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
+use contracts::audit::digest;
 use garde::Validate;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,6 +110,39 @@ impl From<EntityError> for Problem {
             error @ EntityError::Corrupt { .. } => Self::internal(error),
             EntityError::Backbone(error) => error.into(),
         }
+    }
+}
+
+/// Something of ours that has a number, versions, and fields that a client may write.
+pub trait Entity: Sized + Send + Sync {
+    /// What a client may write.
+    type Fields: PartialEq + Serialize + DeserializeOwned + Validate<Context = ()> + Send + Sync;
+    /// What kind it is, in words: `job posting`.
+    const NAME: &'static str;
+    /// What the key of its events and of its lock begins with: `job`.
+    const KEY: &'static str;
+
+    /// Its number.
+    fn id(&self) -> i64;
+    /// How often it was changed, from 1; also the `ETag`.
+    fn version(&self) -> i64;
+    /// What a client may write of it.
+    fn fields(&self) -> &Self::Fields;
+
+    /// As audit records tell of it: what clients can write, where what else it has follows from other rows.
+    fn digest(&self) -> String {
+        digest(self.fields())
+    }
+
+    /// The key of the entity of this number.
+    #[must_use]
+    fn key_of(id: i64) -> String {
+        format!("{}-{id}", Self::KEY)
+    }
+
+    /// The key of its events and of its lock.
+    fn key(&self) -> String {
+        Self::key_of(self.id())
     }
 }
 

@@ -23,8 +23,10 @@
 //! - [`net`]: ports; [`http`]: the server; [`auth`], [`session_client`]: who asks.
 //! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`.
 //! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
-//! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common.
+//! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common; [`store`]: their tables;
+//!   [`resource`]: requests about one of them, and the answers.
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
+//! - `testing` (a feature): a service in process for its tests.
 //!
 //! Invariants:
 //! - Only [`config::Environment::from_process`] reads the environment; the time comes from [`eventkit::Clock`].
@@ -52,17 +54,21 @@ pub mod path_id;
 pub mod problem;
 pub mod profile;
 pub mod request_id;
+pub mod resource;
 pub mod secret;
 pub mod security_log;
 pub mod session_client;
+pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use api::Api;
 pub use auth::{Authenticator, Principal, RequireOperator};
 pub use config::{Environment, Settings, Sources};
 pub use data_dir::DataDir;
 pub use database::Databases;
-pub use entity::{Checked, EntityError, IfMatch, Patch};
+pub use entity::{Checked, Entity, EntityError, IfMatch, Patch};
 pub use error::{BoxError, ConfigError, Error, Mistake};
 pub use error_code::ErrorCode;
 pub use extract::{ValidJson, ValidPath, ValidQuery};
@@ -73,6 +79,7 @@ pub use path_id::PathId;
 pub use problem::{FieldError, Problem};
 pub use profile::Profile;
 pub use request_id::RequestId;
+pub use resource::{Create, Edit};
 pub use secret::Secret;
 pub use security_log::SecurityLog;
 pub use session_client::SessionClient;

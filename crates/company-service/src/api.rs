@@ -7,15 +7,10 @@ mod headquarters;
 mod position_types;
 mod positions;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use axum::Router;
 use chassis::Api;
-use chassis::entity::etag;
 use db::Db;
-use serde::Serialize;
-
-use crate::domain::Entity;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 /// The routes, over the service's database; they need [`chassis::part::with_layers`] around them.
 pub fn router(db: Db) -> Router {
@@ -29,15 +24,26 @@ pub fn router(db: Db) -> Router {
         .into_router(db)
 }
 
-/// An entity that a request has made, and where it is: under its number in `list_path`.
-fn created<T: Entity + Serialize>(list_path: &str, entity: &T) -> Response {
-    let location = HeaderValue::try_from(format!("{list_path}/{}", entity.id()));
-    let location = location.expect("a path and digits are a header value");
-    let head = (StatusCode::CREATED, [(header::LOCATION, location)], etag(entity.record().version));
-    (head.0, head.1, head.2, Json(entity)).into_response()
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+struct IdempotencyKey {
+    /// The same key: done once, answered the same
+    #[param(rename = "Idempotency-Key")]
+    _key: Option<String>,
 }
 
-/// An entity as it is now.
-fn shown<T: Entity + Serialize>(entity: &T) -> Response {
-    (etag(entity.record().version), Json(entity)).into_response()
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+struct IfMatchHeader {
+    /// The ETag that was read; 412 if it changed since
+    #[param(rename = "If-Match")]
+    _tag: Option<String>,
 }
+
+#[derive(IntoResponses)]
+#[response(
+    status = 201,
+    headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
+)]
+#[allow(dead_code, reason = "describes an answer and is none")]
+struct Created<T: ToSchema>(T);

@@ -7,10 +7,7 @@ mod headquarters;
 mod position;
 mod types;
 
-use std::fmt::Debug;
-
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -33,24 +30,6 @@ pub(crate) const ADDRESS_CHARS_MAX: usize = 500;
 pub(crate) const EMAIL_CHARS_MAX: usize = 254;
 /// The longest free text, in characters.
 pub(crate) const TEXT_CHARS_MAX: usize = 4_000;
-
-/// Something of ours that has a number, and fields that a client may write.
-pub(crate) trait Entity: Sized + Send + Sync {
-    /// What a client may write.
-    type Fields: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Send + Sync;
-    /// What kind it is, in words.
-    const NAME: &'static str;
-
-    /// The key of its events and of its lock.
-    fn key_of(id: i64) -> String;
-    fn id(&self) -> i64;
-    fn fields(&self) -> &Self::Fields;
-    fn record(&self) -> &Record;
-
-    fn key(&self) -> String {
-        Self::key_of(self.id())
-    }
-}
 
 /// What every entity has besides its own fields.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -5,14 +5,9 @@ mod candidates;
 mod interviews;
 mod postings;
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use chassis::Api;
-use chassis::entity::etag;
 use chassis::listing::{LIMIT_DEFAULT, LIMIT_MAX};
 use contracts::access::{Action, Permission, Resource};
-use serde::Serialize;
 use utoipa_axum::routes;
 
 use crate::service::Recruitment;
@@ -43,18 +38,6 @@ pub(crate) fn api() -> Api<Recruitment> {
         .permitted(may(Resource::Interviews, Action::Read), routes!(interviews::list_interviews))
         .permitted(may(Resource::Interviews, Action::Read), routes!(interviews::get_interview))
         .permitted(may(Resource::Interviews, Action::Update), routes!(interviews::update_interview))
-}
-
-/// The answer to a POST that made something.
-fn created(collection: &str, id: i64, version: i64, body: impl Serialize) -> Response {
-    let location = HeaderValue::try_from(format!("/api/v1/{collection}/{id}"));
-    let location = location.expect("lower case letters, digits and slashes are a header value");
-    (StatusCode::CREATED, [(header::LOCATION, location)], etag(version), Json(body)).into_response()
-}
-
-/// The answer with one entity.
-fn shown(version: i64, body: impl Serialize) -> Response {
-    (etag(version), Json(body)).into_response()
 }
 
 const _: () = assert!(LIMIT_MAX == 200 && LIMIT_DEFAULT == 50, "the descriptions of lists say so");

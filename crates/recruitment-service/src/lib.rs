@@ -3,7 +3,7 @@
 //!
 //! # Map
 //! - `domain`: what the entities are, their rules and state machines; `store`: the tables.
-//! - `service`: what can be done, with its events, audit records and mails; `api`: HTTP.
+//! - `service`: what can be done beyond reading, with its events, audit records and mails; `api`: HTTP.
 //! - `events`: what is learned from the other services; `error`: what is refused and how that is answered.
 //!
 //! # Invariants

@@ -9,20 +9,13 @@ mod interviews;
 mod notices;
 mod postings;
 
-pub(crate) use applications::ApplicationFilter;
-pub(crate) use candidates::CandidateFilter;
-pub(crate) use interviews::InterviewFilter;
-pub(crate) use postings::JobPostingFilter;
+pub(crate) use candidates::allow_anywhere;
 
-use chassis::{EntityError, Principal};
-use contracts::access::{Permission, Place};
-use contracts::audit::{Action, AuditData, digest};
+use chassis::EntityError;
 use db::Db;
 use eventkit::{Clock, EventPublisher, UnitOfWork};
 use jiff::Timestamp;
-use serde::Serialize;
 
-use crate::error::Error;
 use crate::store::projections;
 
 /// Hiring, over the service's database; a cheap handle to clone.
@@ -37,35 +30,13 @@ impl Recruitment {
         Self { db: publisher.db().clone(), clock: publisher.clock().clone() }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
-}
-
-/// Refuses what the principal may not do at a place.
-fn allow(principal: &Principal, permission: Permission, place: Place) -> Result<(), EntityError> {
-    match principal.may_at(permission, place) {
-        true => Ok(()),
-        false => Err(EntityError::Forbidden(format!("this needs the permission {permission} there"))),
-    }
-}
-
-/// Records who did what to the entity of this key.
-async fn audit<T: Serialize>(
-    work: &mut UnitOfWork,
-    principal: &Principal,
-    entity: String,
-    before: Option<&T>,
-    after: Option<&T>,
-) -> Result<(), Error> {
-    let action = match (before, after) {
-        (None, _) => Action::Create,
-        (Some(_), Some(_)) => Action::Update,
-        (Some(_), None) => Action::Delete,
-    };
-    let (before, after) = (before.map(digest), after.map(digest));
-    work.publish(&AuditData { actor: principal.actor(), action, entity, before, after }).await?;
-    Ok(())
 }
 
 /// Checks that an employee works here; answers the name.

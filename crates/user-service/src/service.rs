@@ -11,9 +11,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chassis::{EntityError, Principal};
-use contracts::access::{Action, Permission, Place, Resource};
-use contracts::audit::{self, Actor, AuditData, AuditSecurity, Incident};
+use contracts::access::{Action, Permission, Resource};
+use contracts::audit::{Actor, AuditSecurity, Incident};
 use db::Db;
 use eventkit::{Clock, UnitOfWork};
 
@@ -111,25 +110,4 @@ impl Service {
 /// What is done in the service's own name.
 fn own_actor() -> Actor {
     Actor::Service { name: NAME.to_owned() }
-}
-
-/// Stores the audit record of a change.
-async fn record(
-    work: &mut UnitOfWork,
-    actor: Actor,
-    action: audit::Action,
-    entity: String,
-    before: Option<String>,
-    after: Option<String>,
-) -> Result<(), Error> {
-    work.publish(&AuditData { actor, action, entity, before, after }).await?;
-    Ok(())
-}
-
-/// Refuses what is not permitted at `place`.
-fn require(principal: &Principal, permission: Permission, place: Place) -> Result<(), EntityError> {
-    match principal.may_at(permission, place) {
-        true => Ok(()),
-        false => Err(EntityError::Forbidden(format!("this needs the permission {permission} there"))),
-    }
 }

@@ -4,21 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::listing::SortKey;
+use chassis::resource::{created, shown};
+use chassis::store::{change, find, list};
+use chassis::{Api, Create, Edit, Filter, Listing, Page, Patch, PathId, Problem, ValidQuery};
 use contracts::access::{Action, Permission, Place, Resource};
 use db::Db;
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{created, shown};
-use crate::domain::{Company, CompanyFields, Entity};
-use crate::service::{companies, locked};
-use crate::store;
+use super::{Created, IdempotencyKey, IfMatchHeader};
+use crate::domain::{Company, CompanyFields};
+use crate::service::companies;
 
 const PATH: &str = "/api/v1/companies";
-const SORT_KEYS: &[chassis::listing::SortKey] =
+const SORT_KEYS: &[SortKey] =
     &[("companyId", "company_id"), ("name", "name_folded"), ("createdAt", "created_at"), ("updatedAt", "updated_at")];
 
 pub(super) fn api() -> Api<Db> {
@@ -53,21 +54,10 @@ struct Query {
 
 /// Makes a company.
 #[utoipa::path(
-    post,
-    path = "/api/v1/companies",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
-    request_body = CompanyFields,
-    responses((
-        status = 201,
-        body = Company,
-        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
-    ))
+    post, path = "/api/v1/companies", params(IdempotencyKey),
+    request_body = CompanyFields, responses(Created<Company>)
 )]
-async fn create_company(
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<CompanyFields>,
-) -> Result<Response, Problem> {
+async fn create_company(Create { principal, mut work, fields }: Create<CompanyFields>) -> Result<Response, Problem> {
     principal.require_at(permission(Action::Create), Place::default())?;
     let company = companies::create(&mut work, principal.actor(), fields).await?;
     Ok(created(PATH, &company))
@@ -82,66 +72,43 @@ async fn list_companies(
     let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
     let filter =
         Filter::default().contains("q", &["name_folded", "tax_code_folded", "industry_folded"], query.q.as_deref())?;
-    Ok(Json(store::list(&db, &listing, filter).await?))
+    Ok(Json(list(&db, &listing, filter).await?))
 }
 
 /// Shows a company.
 #[utoipa::path(
-    get,
-    path = "/api/v1/companies/{company_id}",
-    params(("company_id" = i64, Path, minimum = 1)),
+    get, path = "/api/v1/companies/{company_id}", params(("company_id" = i64, Path, minimum = 1)),
     responses((status = 200, body = Company, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn get_company(State(db): State<Db>, PathId(id): PathId) -> Result<Response, Problem> {
-    let company: Company = store::find(&db, id).await?;
+    let company: Company = find(&db, id).await?;
     Ok(shown(&company))
 }
 
 /// Changes a company: a JSON merge patch, in which a field that is absent stays and null removes one.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/companies/{company_id}",
-    params(
-        ("company_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
+    patch, path = "/api/v1/companies/{company_id}",
+    params(("company_id" = i64, Path, minimum = 1), IfMatchHeader),
     request_body(content = CompanyFields, description = "The fields to change; every one may be left out"),
     responses((status = 200, body = Company, headers(("ETag" = String, description = "Its version"))))
 )]
-async fn update_company(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-    patch: Patch,
-) -> Result<Response, Problem> {
-    principal.require_at(permission(Action::Update), Place::default())?;
-    let before: Company = locked(&mut work, id).await?;
-    if_match.check(Company::NAME, id, before.record.version)?;
-    let fields = patch.apply(&before.fields)?;
-    let company = companies::update(&mut work, principal.actor(), before, &fields).await?;
+async fn update_company(mut edit: Edit, patch: Patch) -> Result<Response, Problem> {
+    edit.principal.require_at(permission(Action::Update), Place::default())?;
+    let before: Company = edit.locked().await?;
+    let fields = edit.apply(&before, patch)?;
+    let company = change(&mut edit.work, edit.principal.actor(), before, &fields).await?;
     Ok(shown(&company))
 }
 
 /// Removes a company that has no headquarters.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/companies/{company_id}",
-    params(
-        ("company_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
-    responses((status = 204))
+    delete, path = "/api/v1/companies/{company_id}",
+    params(("company_id" = i64, Path, minimum = 1), IfMatchHeader), responses((status = 204))
 )]
-async fn delete_company(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Problem> {
-    principal.require_at(permission(Action::Delete), Place::default())?;
-    let company: Company = locked(&mut work, id).await?;
-    if_match.check(Company::NAME, id, company.record.version)?;
-    companies::delete(&mut work, principal.actor(), company).await?;
+async fn delete_company(mut edit: Edit) -> Result<StatusCode, Problem> {
+    edit.principal.require_at(permission(Action::Delete), Place::default())?;
+    let company: Company = edit.locked().await?;
+    edit.check(&company)?;
+    companies::delete(&mut edit.work, edit.principal.actor(), company).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,21 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::listing::SortKey;
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Api, Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
 use contracts::access::{Action, Permission, Place, Resource};
 use db::Db;
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{created, shown};
-use crate::domain::{Department, DepartmentFields, Entity};
-use crate::service::{departments, locked};
-use crate::store;
+use super::{Created, IdempotencyKey, IfMatchHeader};
+use crate::domain::{Department, DepartmentFields};
+use crate::service::departments;
 
 const PATH: &str = "/api/v1/departments";
-const SORT_KEYS: &[chassis::listing::SortKey] = &[
+const SORT_KEYS: &[SortKey] = &[
     ("departmentId", "department_id"),
     ("name", "name_folded"),
     ("createdAt", "created_at"),
@@ -65,20 +66,11 @@ struct Query {
 
 /// Makes a department.
 #[utoipa::path(
-    post,
-    path = "/api/v1/departments",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
-    request_body = DepartmentFields,
-    responses((
-        status = 201,
-        body = Department,
-        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
-    ))
+    post, path = "/api/v1/departments", params(IdempotencyKey),
+    request_body = DepartmentFields, responses(Created<Department>)
 )]
 async fn create_department(
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<DepartmentFields>,
+    Create { principal, mut work, fields }: Create<DepartmentFields>,
 ) -> Result<Response, Problem> {
     let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: None };
     principal.require_at(permission(Action::Create), place)?;
@@ -97,75 +89,53 @@ async fn list_departments(
     let filter = Filter::default()
         .covered_by(&principal.scopes(permission(Action::Read)), Some("headquarter_id"), Some("department_id"))
         .equals("headquarter_id", query.headquarter_id)
-        .equals(store::COMPANY_OF_DEPARTMENT, query.company_id)
+        .equals("company_id", query.company_id)
         .equals("leader_id", query.leader_id)
         .equals("department_type_id", query.department_type_id)
         .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
-    Ok(Json(store::list(&db, &listing, filter).await?))
+    Ok(Json(list(&db, &listing, filter).await?))
 }
 
 /// Shows a department.
 #[utoipa::path(
-    get,
-    path = "/api/v1/departments/{department_id}",
-    params(("department_id" = i64, Path, minimum = 1)),
+    get, path = "/api/v1/departments/{department_id}", params(("department_id" = i64, Path, minimum = 1)),
     responses((status = 200, body = Department, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn get_department(State(db): State<Db>, principal: Principal, PathId(id): PathId) -> Result<Response, Problem> {
-    let department: Department = store::find(&db, id).await?;
+    let department: Department = find(&db, id).await?;
     principal.require_at(permission(Action::Read), department.place())?;
     Ok(shown(&department))
 }
 
 /// Changes a department: a JSON merge patch, in which a field that is absent stays and null removes one.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/departments/{department_id}",
-    params(
-        ("department_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
+    patch, path = "/api/v1/departments/{department_id}",
+    params(("department_id" = i64, Path, minimum = 1), IfMatchHeader),
     request_body(content = DepartmentFields, description = "The fields to change; every one may be left out"),
     responses((status = 200, body = Department, headers(("ETag" = String, description = "Its version"))))
 )]
-async fn update_department(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-    patch: Patch,
-) -> Result<Response, Problem> {
+async fn update_department(mut edit: Edit, patch: Patch) -> Result<Response, Problem> {
     let leader_id = patch.get("leaderId").and_then(serde_json::Value::as_i64);
-    let before = departments::locked_for(&mut work, id, leader_id).await?;
-    principal.require_at(permission(Action::Update), before.place())?;
-    if_match.check(Department::NAME, id, before.record.version)?;
-    let fields: DepartmentFields = patch.apply(&before.fields)?;
+    departments::lock_leader(&mut edit.work, leader_id).await?;
+    let before: Department = edit.locked().await?;
+    edit.principal.require_at(permission(Action::Update), before.place())?;
+    let fields = edit.apply(&before, patch)?;
     // Moving a department takes leave at both ends.
-    let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: Some(id) };
-    principal.require_at(permission(Action::Update), place)?;
-    let department = departments::update(&mut work, principal.actor(), before, fields).await?;
+    let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: Some(edit.id) };
+    edit.principal.require_at(permission(Action::Update), place)?;
+    let department = departments::update(&mut edit.work, edit.principal.actor(), before, fields).await?;
     Ok(shown(&department))
 }
 
 /// Removes a department where nobody works.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/departments/{department_id}",
-    params(
-        ("department_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
-    responses((status = 204))
+    delete, path = "/api/v1/departments/{department_id}",
+    params(("department_id" = i64, Path, minimum = 1), IfMatchHeader), responses((status = 204))
 )]
-async fn delete_department(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Problem> {
-    let department: Department = locked(&mut work, id).await?;
-    principal.require_at(permission(Action::Delete), department.place())?;
-    if_match.check(Department::NAME, id, department.record.version)?;
-    departments::delete(&mut work, principal.actor(), department).await?;
+async fn delete_department(mut edit: Edit) -> Result<StatusCode, Problem> {
+    let department: Department = edit.locked().await?;
+    edit.principal.require_at(permission(Action::Delete), department.place())?;
+    edit.check(&department)?;
+    departments::delete(&mut edit.work, edit.principal.actor(), department).await?;
     Ok(StatusCode::NO_CONTENT)
 }

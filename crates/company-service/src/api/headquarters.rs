@@ -4,21 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::listing::SortKey;
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Api, Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
 use contracts::access::{Action, Permission, Place, Resource};
 use db::Db;
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{created, shown};
-use crate::domain::{Entity, Headquarters, HeadquartersFields};
+use super::{Created, IdempotencyKey, IfMatchHeader};
+use crate::domain::{Headquarters, HeadquartersFields};
 use crate::service::headquarters;
-use crate::store;
 
 const PATH: &str = "/api/v1/headquarters";
-const SORT_KEYS: &[chassis::listing::SortKey] = &[
+const SORT_KEYS: &[SortKey] = &[
     ("headquarterId", "headquarter_id"),
     ("name", "name_folded"),
     ("city", "city_folded"),
@@ -62,20 +63,11 @@ struct Query {
 
 /// Makes a headquarters. The first of a company is its main one.
 #[utoipa::path(
-    post,
-    path = "/api/v1/headquarters",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
-    request_body = HeadquartersFields,
-    responses((
-        status = 201,
-        body = Headquarters,
-        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
-    ))
+    post, path = "/api/v1/headquarters", params(IdempotencyKey),
+    request_body = HeadquartersFields, responses(Created<Headquarters>)
 )]
 async fn create_headquarters(
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<HeadquartersFields>,
+    Create { principal, mut work, fields }: Create<HeadquartersFields>,
 ) -> Result<Response, Problem> {
     principal.require_at(permission(Action::Create), Place::default())?;
     let found = headquarters::create(&mut work, &principal, fields).await?;
@@ -95,69 +87,46 @@ async fn list_all_headquarters(
         .equals("company_id", query.company_id)
         .equals("is_main", query.is_main)
         .contains("q", &["name_folded", "city_folded"], query.q.as_deref())?;
-    Ok(Json(store::list(&db, &listing, filter).await?))
+    Ok(Json(list(&db, &listing, filter).await?))
 }
 
 /// Shows a headquarters.
 #[utoipa::path(
-    get,
-    path = "/api/v1/headquarters/{headquarter_id}",
-    params(("headquarter_id" = i64, Path, minimum = 1)),
+    get, path = "/api/v1/headquarters/{headquarter_id}", params(("headquarter_id" = i64, Path, minimum = 1)),
     responses((status = 200, body = Headquarters, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn get_headquarters(State(db): State<Db>, principal: Principal, PathId(id): PathId) -> Result<Response, Problem> {
-    let found: Headquarters = store::find(&db, id).await?;
+    let found: Headquarters = find(&db, id).await?;
     principal.require_at(permission(Action::Read), found.place())?;
     Ok(shown(&found))
 }
 
 /// Changes a headquarters: a JSON merge patch, in which a field that is absent stays and null removes one.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/headquarters/{headquarter_id}",
-    params(
-        ("headquarter_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
+    patch, path = "/api/v1/headquarters/{headquarter_id}",
+    params(("headquarter_id" = i64, Path, minimum = 1), IfMatchHeader),
     request_body(content = HeadquartersFields, description = "The fields to change; every one may be left out"),
     responses((status = 200, body = Headquarters, headers(("ETag" = String, description = "Its version"))))
 )]
-async fn update_headquarters(
-    State(db): State<Db>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-    patch: Patch,
-) -> Result<Response, Problem> {
-    let before = headquarters::locked_with_company(&db, &mut work, id).await?;
-    principal.require_at(permission(Action::Update), before.place())?;
-    if_match.check(Headquarters::NAME, id, before.record.version)?;
-    let fields = patch.apply(&before.fields)?;
-    let found = headquarters::update(&mut work, &principal, before, &fields).await?;
+async fn update_headquarters(State(db): State<Db>, mut edit: Edit, patch: Patch) -> Result<Response, Problem> {
+    headquarters::lock_company(&db, &mut edit.work, edit.id).await?;
+    let before: Headquarters = edit.locked().await?;
+    edit.principal.require_at(permission(Action::Update), before.place())?;
+    let fields = edit.apply(&before, patch)?;
+    let found = headquarters::update(&mut edit.work, &edit.principal, before, &fields).await?;
     Ok(shown(&found))
 }
 
 /// Removes a headquarters that has no departments; the main one of a company goes last.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/headquarters/{headquarter_id}",
-    params(
-        ("headquarter_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
-    responses((status = 204))
+    delete, path = "/api/v1/headquarters/{headquarter_id}",
+    params(("headquarter_id" = i64, Path, minimum = 1), IfMatchHeader), responses((status = 204))
 )]
-async fn delete_headquarters(
-    State(db): State<Db>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Problem> {
-    let found = headquarters::locked_with_company(&db, &mut work, id).await?;
-    principal.require_at(permission(Action::Delete), found.place())?;
-    if_match.check(Headquarters::NAME, id, found.record.version)?;
-    headquarters::delete(&mut work, principal.actor(), found).await?;
+async fn delete_headquarters(State(db): State<Db>, mut edit: Edit) -> Result<StatusCode, Problem> {
+    headquarters::lock_company(&db, &mut edit.work, edit.id).await?;
+    let found: Headquarters = edit.locked().await?;
+    edit.principal.require_at(permission(Action::Delete), found.place())?;
+    edit.check(&found)?;
+    headquarters::delete(&mut edit.work, edit.principal.actor(), found).await?;
     Ok(StatusCode::NO_CONTENT)
 }

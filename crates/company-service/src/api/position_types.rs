@@ -4,21 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::listing::SortKey;
+use chassis::resource::{created, shown};
+use chassis::store::{Table, change, create, find, list};
+use chassis::{Api, Create, Edit, Filter, Listing, Page, Patch, PathId, Problem, ValidQuery};
 use contracts::access::{Action, Permission, Place, Resource};
 use db::Db;
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{created, shown};
-use crate::domain::{Entity, PositionType, TypeFields};
-use crate::service::{locked, types};
-use crate::store;
+use super::{Created, IdempotencyKey, IfMatchHeader};
+use crate::domain::{PositionType, TypeFields};
+use crate::service::types;
 
 const PATH: &str = "/api/v1/position-types";
-const SORT_KEYS: &[chassis::listing::SortKey] = &[
+const SORT_KEYS: &[SortKey] = &[
     ("sortOrder", "sort_order"),
     ("name", "name_folded"),
     ("positionTypeId", "position_type_id"),
@@ -60,23 +61,12 @@ struct Query {
 
 /// Makes a type of positions.
 #[utoipa::path(
-    post,
-    path = "/api/v1/position-types",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
-    request_body = TypeFields,
-    responses((
-        status = 201,
-        body = PositionType,
-        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
-    ))
+    post, path = "/api/v1/position-types", params(IdempotencyKey),
+    request_body = TypeFields, responses(Created<PositionType>)
 )]
-async fn create_position_type(
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<TypeFields>,
-) -> Result<Response, Problem> {
+async fn create_position_type(Create { principal, mut work, fields }: Create<TypeFields>) -> Result<Response, Problem> {
     principal.require_at(permission(Action::Create), Place::default())?;
-    let position_type: PositionType = types::create(&mut work, principal.actor(), &fields).await?;
+    let position_type: PositionType = create(&mut work, principal.actor(), PositionType::columns(&fields)).await?;
     Ok(created(PATH, &position_type))
 }
 
@@ -90,66 +80,43 @@ async fn list_position_types(
     let filter = Filter::default()
         .equals("category_folded", query.category.map(|category| category.trim().to_lowercase()))
         .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
-    Ok(Json(store::list(&db, &listing, filter).await?))
+    Ok(Json(list(&db, &listing, filter).await?))
 }
 
 /// Shows a type of positions.
 #[utoipa::path(
-    get,
-    path = "/api/v1/position-types/{position_type_id}",
-    params(("position_type_id" = i64, Path, minimum = 1)),
+    get, path = "/api/v1/position-types/{position_type_id}", params(("position_type_id" = i64, Path, minimum = 1)),
     responses((status = 200, body = PositionType, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn get_position_type(State(db): State<Db>, PathId(id): PathId) -> Result<Response, Problem> {
-    let position_type: PositionType = store::find(&db, id).await?;
+    let position_type: PositionType = find(&db, id).await?;
     Ok(shown(&position_type))
 }
 
 /// Changes a type of positions: a JSON merge patch, in which a field that is absent stays and null removes one.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/position-types/{position_type_id}",
-    params(
-        ("position_type_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
+    patch, path = "/api/v1/position-types/{position_type_id}",
+    params(("position_type_id" = i64, Path, minimum = 1), IfMatchHeader),
     request_body(content = TypeFields, description = "The fields to change; every one may be left out"),
     responses((status = 200, body = PositionType, headers(("ETag" = String, description = "Its version"))))
 )]
-async fn update_position_type(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-    patch: Patch,
-) -> Result<Response, Problem> {
-    principal.require_at(permission(Action::Update), Place::default())?;
-    let before: PositionType = locked(&mut work, id).await?;
-    if_match.check(PositionType::NAME, id, before.record.version)?;
-    let fields = patch.apply(&before.fields)?;
-    let position_type = types::update(&mut work, principal.actor(), before, &fields).await?;
+async fn update_position_type(mut edit: Edit, patch: Patch) -> Result<Response, Problem> {
+    edit.principal.require_at(permission(Action::Update), Place::default())?;
+    let before: PositionType = edit.locked().await?;
+    let fields = edit.apply(&before, patch)?;
+    let position_type = change(&mut edit.work, edit.principal.actor(), before, &fields).await?;
     Ok(shown(&position_type))
 }
 
 /// Removes a type of positions that none is of.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/position-types/{position_type_id}",
-    params(
-        ("position_type_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
-    responses((status = 204))
+    delete, path = "/api/v1/position-types/{position_type_id}",
+    params(("position_type_id" = i64, Path, minimum = 1), IfMatchHeader), responses((status = 204))
 )]
-async fn delete_position_type(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Problem> {
-    principal.require_at(permission(Action::Delete), Place::default())?;
-    let position_type: PositionType = locked(&mut work, id).await?;
-    if_match.check(PositionType::NAME, id, position_type.record.version)?;
-    types::delete_position_type(&mut work, principal.actor(), position_type).await?;
+async fn delete_position_type(mut edit: Edit) -> Result<StatusCode, Problem> {
+    edit.principal.require_at(permission(Action::Delete), Place::default())?;
+    let position_type: PositionType = edit.locked().await?;
+    edit.check(&position_type)?;
+    types::delete_position_type(&mut edit.work, edit.principal.actor(), position_type).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,21 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use chassis::{Api, Checked, Filter, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::listing::SortKey;
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Api, Create, Edit, Filter, Listing, Page, Patch, PathId, Problem, ValidQuery};
 use contracts::access::{Action, Permission, Place, Resource};
 use db::Db;
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
-use super::{created, shown};
-use crate::domain::{Entity, Position, PositionFields};
-use crate::service::{locked, positions};
-use crate::store;
+use super::{Created, IdempotencyKey, IfMatchHeader};
+use crate::domain::{Position, PositionFields};
+use crate::service::positions;
 
 const PATH: &str = "/api/v1/positions";
-const SORT_KEYS: &[chassis::listing::SortKey] = &[
+const SORT_KEYS: &[SortKey] = &[
     ("positionId", "position_id"),
     ("name", "name_folded"),
     ("level", "level"),
@@ -62,21 +63,10 @@ struct Query {
 
 /// Makes a position.
 #[utoipa::path(
-    post,
-    path = "/api/v1/positions",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key: done once, answered the same")),
-    request_body = PositionFields,
-    responses((
-        status = 201,
-        body = Position,
-        headers(("Location" = String, description = "Where it is"), ("ETag" = String, description = "Its version"))
-    ))
+    post, path = "/api/v1/positions", params(IdempotencyKey),
+    request_body = PositionFields, responses(Created<Position>)
 )]
-async fn create_position(
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<PositionFields>,
-) -> Result<Response, Problem> {
+async fn create_position(Create { principal, mut work, fields }: Create<PositionFields>) -> Result<Response, Problem> {
     principal.require_at(permission(Action::Create), Place::default())?;
     let position = positions::create(&mut work, principal.actor(), &fields).await?;
     Ok(created(PATH, &position))
@@ -93,66 +83,43 @@ async fn list_positions(
         .equals("position_type_id", query.position_type_id)
         .equals("level", query.level)
         .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
-    Ok(Json(store::list(&db, &listing, filter).await?))
+    Ok(Json(list(&db, &listing, filter).await?))
 }
 
 /// Shows a position.
 #[utoipa::path(
-    get,
-    path = "/api/v1/positions/{position_id}",
-    params(("position_id" = i64, Path, minimum = 1)),
+    get, path = "/api/v1/positions/{position_id}", params(("position_id" = i64, Path, minimum = 1)),
     responses((status = 200, body = Position, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn get_position(State(db): State<Db>, PathId(id): PathId) -> Result<Response, Problem> {
-    let position: Position = store::find(&db, id).await?;
+    let position: Position = find(&db, id).await?;
     Ok(shown(&position))
 }
 
 /// Changes a position: a JSON merge patch, in which a field that is absent stays and null removes one.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/positions/{position_id}",
-    params(
-        ("position_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
+    patch, path = "/api/v1/positions/{position_id}",
+    params(("position_id" = i64, Path, minimum = 1), IfMatchHeader),
     request_body(content = PositionFields, description = "The fields to change; every one may be left out"),
     responses((status = 200, body = Position, headers(("ETag" = String, description = "Its version"))))
 )]
-async fn update_position(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-    patch: Patch,
-) -> Result<Response, Problem> {
-    principal.require_at(permission(Action::Update), Place::default())?;
-    let before: Position = locked(&mut work, id).await?;
-    if_match.check(Position::NAME, id, before.record.version)?;
-    let fields = patch.apply(&before.fields)?;
-    let position = positions::update(&mut work, principal.actor(), before, &fields).await?;
+async fn update_position(mut edit: Edit, patch: Patch) -> Result<Response, Problem> {
+    edit.principal.require_at(permission(Action::Update), Place::default())?;
+    let before: Position = edit.locked().await?;
+    let fields = edit.apply(&before, patch)?;
+    let position = positions::update(&mut edit.work, edit.principal.actor(), before, &fields).await?;
     Ok(shown(&position))
 }
 
 /// Removes a position that nobody holds.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/positions/{position_id}",
-    params(
-        ("position_id" = i64, Path, minimum = 1),
-        ("If-Match" = Option<String>, Header, description = "The ETag that was read; 412 if it changed since")
-    ),
-    responses((status = 204))
+    delete, path = "/api/v1/positions/{position_id}",
+    params(("position_id" = i64, Path, minimum = 1), IfMatchHeader), responses((status = 204))
 )]
-async fn delete_position(
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Problem> {
-    principal.require_at(permission(Action::Delete), Place::default())?;
-    let position: Position = locked(&mut work, id).await?;
-    if_match.check(Position::NAME, id, position.record.version)?;
-    positions::delete(&mut work, principal.actor(), position).await?;
+async fn delete_position(mut edit: Edit) -> Result<StatusCode, Problem> {
+    edit.principal.require_at(permission(Action::Delete), Place::default())?;
+    let position: Position = edit.locked().await?;
+    edit.check(&position)?;
+    positions::delete(&mut edit.work, edit.principal.actor(), position).await?;
     Ok(StatusCode::NO_CONTENT)
 }

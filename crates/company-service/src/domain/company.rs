@@ -1,13 +1,13 @@
 //! Companies.
 
+use chassis::Entity;
 use contracts::company::CompanyCreated;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ADDRESS_CHARS_MAX, CODE_CHARS_MAX, Entity, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed,
-    trimmed_option,
+    ADDRESS_CHARS_MAX, CODE_CHARS_MAX, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option,
 };
 
 /// What a client may write of a company.
@@ -56,10 +56,7 @@ pub(crate) struct Company {
 impl Entity for Company {
     type Fields = CompanyFields;
     const NAME: &'static str = "company";
-
-    fn key_of(id: i64) -> String {
-        format!("company-{id}")
-    }
+    const KEY: &'static str = "company";
 
     fn id(&self) -> i64 {
         self.company_id
@@ -69,8 +66,8 @@ impl Entity for Company {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }
 

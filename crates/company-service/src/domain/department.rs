@@ -1,5 +1,6 @@
 //! Departments, and what is told of them.
 
+use chassis::Entity;
 use chassis::entity::changed;
 use contracts::Money;
 use contracts::access::Place;
@@ -8,7 +9,7 @@ use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CODE_CHARS_MAX, Change, Entity, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
+use super::{CODE_CHARS_MAX, Change, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
 
 /// What a client may write of a department.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
@@ -84,10 +85,7 @@ impl Department {
 impl Entity for Department {
     type Fields = DepartmentFields;
     const NAME: &'static str = "department";
-
-    fn key_of(id: i64) -> String {
-        format!("department-{id}")
-    }
+    const KEY: &'static str = "department";
 
     fn id(&self) -> i64 {
         self.department_id
@@ -97,8 +95,8 @@ impl Entity for Department {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }
 

@@ -1,12 +1,13 @@
 //! Headquarters: where a company is; one of them is the main one.
 
+use chassis::Entity;
 use contracts::access::Place;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ADDRESS_CHARS_MAX, CODE_CHARS_MAX, EMAIL_CHARS_MAX, Entity, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX,
+    ADDRESS_CHARS_MAX, CODE_CHARS_MAX, EMAIL_CHARS_MAX, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX,
     trimmed, trimmed_option,
 };
 
@@ -87,10 +88,7 @@ impl Headquarters {
 impl Entity for Headquarters {
     type Fields = HeadquartersFields;
     const NAME: &'static str = "headquarters";
-
-    fn key_of(id: i64) -> String {
-        format!("headquarter-{id}")
-    }
+    const KEY: &'static str = "headquarter";
 
     fn id(&self) -> i64 {
         self.headquarter_id
@@ -100,7 +98,7 @@ impl Entity for Headquarters {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }

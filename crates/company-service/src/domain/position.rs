@@ -1,11 +1,12 @@
 //! Positions: what people are taken on as.
 
+use chassis::Entity;
 use contracts::Money;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CODE_CHARS_MAX, Entity, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
+use super::{CODE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
 
 /// What a client may write of a position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
@@ -67,10 +68,7 @@ pub(crate) struct Position {
 impl Entity for Position {
     type Fields = PositionFields;
     const NAME: &'static str = "position";
-
-    fn key_of(id: i64) -> String {
-        format!("position-{id}")
-    }
+    const KEY: &'static str = "position";
 
     fn id(&self) -> i64 {
         self.position_id
@@ -80,8 +78,8 @@ impl Entity for Position {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }
 

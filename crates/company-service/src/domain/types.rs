@@ -1,10 +1,11 @@
 //! Types of departments and of positions: names to sort and group them by.
 
+use chassis::Entity;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CODE_CHARS_MAX, Entity, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
+use super::{CODE_CHARS_MAX, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_MAX, trimmed, trimmed_option};
 
 /// What a client may write of a type of departments or positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate, ToSchema)]
@@ -52,10 +53,7 @@ pub(crate) struct DepartmentType {
 impl Entity for DepartmentType {
     type Fields = TypeFields;
     const NAME: &'static str = "department type";
-
-    fn key_of(id: i64) -> String {
-        format!("department-type-{id}")
-    }
+    const KEY: &'static str = "department-type";
 
     fn id(&self) -> i64 {
         self.department_type_id
@@ -65,8 +63,8 @@ impl Entity for DepartmentType {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }
 
@@ -85,10 +83,7 @@ pub(crate) struct PositionType {
 impl Entity for PositionType {
     type Fields = TypeFields;
     const NAME: &'static str = "position type";
-
-    fn key_of(id: i64) -> String {
-        format!("position-type-{id}")
-    }
+    const KEY: &'static str = "position-type";
 
     fn id(&self) -> i64 {
         self.position_type_id
@@ -98,7 +93,7 @@ impl Entity for PositionType {
         &self.fields
     }
 
-    fn record(&self) -> &Record {
-        &self.record
+    fn version(&self) -> i64 {
+        self.record.version
     }
 }

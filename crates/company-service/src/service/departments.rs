@@ -1,12 +1,14 @@
 //! Departments, and who leads them.
 
+use chassis::Entity;
+use chassis::store::{Table, change, create as store_new, find, referred, remove};
 use contracts::audit::Actor;
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::topics::COMPANY_EVENTS;
 use eventkit::{UnitOfWork, publish_event};
 
-use super::{change, insert, locked, referred, refuse_while_needed, remove};
-use crate::domain::{Change, Department, DepartmentFields, DepartmentType, Entity, Headquarters, employee_key};
+use super::refuse_while_needed;
+use crate::domain::{Change, Department, DepartmentFields, DepartmentType, Headquarters, Record, employee_key};
 use crate::error::Error;
 use crate::store::{self, Standing};
 
@@ -15,17 +17,7 @@ use crate::store::{self, Standing};
 pub(crate) async fn create(work: &mut UnitOfWork, actor: Actor, fields: DepartmentFields) -> Result<Department, Error> {
     lock_leader(work, fields.leader_id).await?;
     check_references(work, None, &fields).await?;
-    insert(work, actor, &fields).await
-}
-
-/// The department of this number, locked, for a change that may name `leader_id`.
-pub(crate) async fn locked_for(
-    work: &mut UnitOfWork,
-    department_id: i64,
-    leader_id: Option<i64>,
-) -> Result<Department, Error> {
-    lock_leader(work, leader_id).await?;
-    locked(work, department_id).await
+    store_new(work, actor, Department::columns(&fields)).await
 }
 
 /// Changes a department that is locked together with the leader that the change names.
@@ -52,11 +44,13 @@ pub(crate) async fn update(
 pub(crate) async fn delete(
     work: &mut UnitOfWork,
     actor: Actor,
-    department: Department,
+    before: Department,
 ) -> Result<Change<Department>, Error> {
-    let found = store::employees_in(work, department.department_id).await?;
-    refuse_while_needed(&department, found, "employees")?;
-    remove(work, actor, department).await
+    let found = store::employees_in(work, before.department_id).await?;
+    refuse_while_needed(&before, found, "employees")?;
+    remove(work, actor, &before).await?;
+    let after = Department { record: Record { is_active: false, ..before.record.clone() }, ..before.clone() };
+    Ok(Change { before, after })
 }
 
 /// Takes the lead from an employee who works here no more; the caller holds the employee's lock.
@@ -64,10 +58,13 @@ pub(crate) async fn release_leader(work: &mut UnitOfWork, employee_id: i64) -> R
     for department_id in store::departments_led_by(work, employee_id).await? {
         work.lock_entity(&Department::key_of(department_id)).await?;
         // It may have been changed or removed before the lock was had.
-        let found: Option<Department> = store::find_in(work, department_id).await?;
-        let Some(before) = found.filter(|department| department.fields.leader_id == Some(employee_id)) else {
-            continue;
+        let before: Department = match find(&mut *work, department_id).await {
+            Err(Error::NotFound { .. }) => continue,
+            found => found?,
         };
+        if before.fields.leader_id != Some(employee_id) {
+            continue;
+        }
         let fields = DepartmentFields { leader_id: None, ..before.fields.clone() };
         let actor = Actor::Service { name: crate::NAME.to_owned() };
         store_change(work, actor, before, fields).await?;
@@ -82,11 +79,12 @@ async fn store_change(
     before: Department,
     fields: DepartmentFields,
 ) -> Result<Change<Department>, Error> {
-    change(work, actor, before, &fields).await
+    let after = change(work, actor, before.clone(), &fields).await?;
+    Ok(Change { before, after })
 }
 
 /// With the lock, a leader who leaves meanwhile is seen here, or this department is seen by whoever handles that.
-async fn lock_leader(work: &mut UnitOfWork, leader_id: Option<i64>) -> Result<(), Error> {
+pub(crate) async fn lock_leader(work: &mut UnitOfWork, leader_id: Option<i64>) -> Result<(), Error> {
     if let Some(leader_id) = leader_id {
         work.lock_entity(&employee_key(leader_id)).await?;
     }

@@ -2,12 +2,13 @@
 //! as long as it has any.
 
 use chassis::Principal;
+use chassis::store::{Table, change, create as store_new, find, locked, referred, remove};
 use contracts::access::{Action, Permission, Resource};
 use contracts::audit::Actor;
 use db::Db;
 use eventkit::UnitOfWork;
 
-use super::{change, insert, locked, referred, refuse_while_needed, remove};
+use super::refuse_while_needed;
 use crate::domain::{Company, Headquarters, HeadquartersFields};
 use crate::error::Error;
 use crate::store;
@@ -27,19 +28,15 @@ pub(crate) async fn create(
         Some(main_id) if fields.is_main => demote(work, principal, main_id).await?,
         Some(_) => {}
     }
-    insert(work, principal.actor(), &fields).await
+    store_new(work, principal.actor(), Headquarters::columns(&fields)).await
 }
 
-/// The headquarters of this number and its company, locked.
-pub(crate) async fn locked_with_company(
-    db: &Db,
-    work: &mut UnitOfWork,
-    headquarter_id: i64,
-) -> Result<Headquarters, Error> {
+/// Locks the company of a headquarters, which is locked before the headquarters itself.
+pub(crate) async fn lock_company(db: &Db, work: &mut UnitOfWork, headquarter_id: i64) -> Result<(), Error> {
     // The company of a headquarters never changes, so it can be asked for before anything is locked.
-    let seen: Headquarters = store::find(db, headquarter_id).await?;
+    let seen: Headquarters = find(db, headquarter_id).await?;
     locked::<Company>(work, seen.fields.company_id).await?;
-    locked(work, headquarter_id).await
+    Ok(())
 }
 
 /// Changes a headquarters that is locked with its company.
@@ -49,9 +46,6 @@ pub(crate) async fn update(
     before: Headquarters,
     fields: &HeadquartersFields,
 ) -> Result<Headquarters, Error> {
-    if before.fields == *fields {
-        return Ok(before);
-    }
     if before.fields.company_id != fields.company_id {
         return Err(Error::field("companyId", "cannot be changed"));
     }
@@ -64,7 +58,7 @@ pub(crate) async fn update(
     {
         demote(work, principal, main_id).await?;
     }
-    Ok(change(work, principal.actor(), before, fields).await?.after)
+    change(work, principal.actor(), before, fields).await
 }
 
 /// Removes a headquarters that is locked with its company. The main one goes last.
@@ -79,8 +73,7 @@ pub(crate) async fn delete(work: &mut UnitOfWork, actor: Actor, headquarters: He
         );
         return Err(Error::Conflict(detail));
     }
-    remove(work, actor, headquarters).await?;
-    Ok(())
+    remove(work, actor, &headquarters).await
 }
 
 /// Takes being the main one from a headquarters, which needs leave to change that one too.

@@ -1,34 +1,13 @@
 //! Types of departments and of positions.
 
+use chassis::store::remove;
 use contracts::audit::Actor;
 use eventkit::UnitOfWork;
 
-use super::{change, insert, refuse_while_needed, remove};
-use crate::domain::{DepartmentType, PositionType, TypeFields};
+use super::refuse_while_needed;
+use crate::domain::{DepartmentType, PositionType};
 use crate::error::Error;
-use crate::store::{self, Table};
-
-/// Makes a type.
-pub(crate) async fn create<T: Table<Fields = TypeFields>>(
-    work: &mut UnitOfWork,
-    actor: Actor,
-    fields: &TypeFields,
-) -> Result<T, Error> {
-    insert(work, actor, fields).await
-}
-
-/// Changes a type that is locked.
-pub(crate) async fn update<T: Table<Fields = TypeFields>>(
-    work: &mut UnitOfWork,
-    actor: Actor,
-    before: T,
-    fields: &TypeFields,
-) -> Result<T, Error> {
-    if before.fields() == fields {
-        return Ok(before);
-    }
-    Ok(change(work, actor, before, fields).await?.after)
-}
+use crate::store;
 
 /// Removes a type of departments that is locked and that none is of.
 pub(crate) async fn delete_department_type(
@@ -38,8 +17,7 @@ pub(crate) async fn delete_department_type(
 ) -> Result<(), Error> {
     let found = store::departments_of_type(work, department_type.department_type_id).await?;
     refuse_while_needed(&department_type, found, "departments")?;
-    remove(work, actor, department_type).await?;
-    Ok(())
+    remove(work, actor, &department_type).await
 }
 
 /// Removes a type of positions that is locked and that none is of.
@@ -50,6 +28,5 @@ pub(crate) async fn delete_position_type(
 ) -> Result<(), Error> {
     let found = store::positions_of_type(work, position_type.position_type_id).await?;
     refuse_while_needed(&position_type, found, "positions")?;
-    remove(work, actor, position_type).await?;
-    Ok(())
+    remove(work, actor, &position_type).await
 }

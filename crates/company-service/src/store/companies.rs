@@ -1,43 +1,41 @@
 //! The table of companies.
 
-use db::{Row, Value, params};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table};
 
-use super::{Table, fold, fold_option, read_record};
+use super::{fold, fold_option};
 use crate::domain::{Company, CompanyFields};
-use crate::error::Error;
 
 impl Table for Company {
     const TABLE: &'static str = "companies";
     const ID: &'static str = "company_id";
-    const COLUMNS: &'static [&'static str] =
-        &["name", "name_folded", "tax_code", "tax_code_folded", "industry", "industry_folded", "website", "notes"];
+    const SELECT: &'static str = "select * from (select * from companies where deleted_at is null) as companies";
 
-    fn values(fields: &CompanyFields) -> Vec<Value> {
+    fn columns(fields: &CompanyFields) -> Columns {
         let CompanyFields { name, tax_code, industry, website, notes } = fields;
-        params![
-            name,
-            fold(name),
-            tax_code.clone(),
-            fold_option(tax_code),
-            industry.clone(),
-            fold_option(industry),
-            website.clone(),
-            notes.clone(),
+        vec![
+            ("name", name.into()),
+            ("name_folded", fold(name).into()),
+            ("tax_code", tax_code.clone().into()),
+            ("tax_code_folded", fold_option(tax_code).into()),
+            ("industry", industry.clone().into()),
+            ("industry_folded", fold_option(industry).into()),
+            ("website", website.clone().into()),
+            ("notes", notes.clone().into()),
         ]
-        .to_vec()
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
         Ok(Self {
-            company_id: row.get(Self::ID)?,
+            company_id: reader.id,
             fields: CompanyFields {
-                name: row.get("name")?,
-                tax_code: row.get("tax_code")?,
-                industry: row.get("industry")?,
-                website: row.get("website")?,
-                notes: row.get("notes")?,
+                name: reader.get("name")?,
+                tax_code: reader.get("tax_code")?,
+                industry: reader.get("industry")?,
+                website: reader.get("website")?,
+                notes: reader.get("notes")?,
             },
-            record: read_record::<Self>(row)?,
+            record: reader.record()?,
         })
     }
 }

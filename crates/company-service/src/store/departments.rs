@@ -1,73 +1,59 @@
 //! The table of departments; head count, leader's name and company are read from the rows that they follow from.
 
-use db::{Row, Value, params};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table, text};
+use db::params;
 use eventkit::UnitOfWork;
 
-use super::{Table, count, fold, fold_option, money, read_money, read_record};
+use super::{count, fold, fold_option};
 use crate::domain::{Department, DepartmentFields};
 use crate::error::Error;
-
-/// The company that a row of the table belongs to.
-pub(crate) const COMPANY_OF_DEPARTMENT: &str = "(select headquarters.company_id from headquarters
-    where headquarters.headquarter_id = departments.headquarter_id)";
 
 impl Table for Department {
     const TABLE: &'static str = "departments";
     const ID: &'static str = "department_id";
-    const COLUMNS: &'static [&'static str] = &[
-        "headquarter_id",
-        "department_type_id",
-        "name",
-        "name_folded",
-        "code",
-        "code_folded",
-        "description",
-        "budget",
-        "leader_id",
-        "notes",
-    ];
-    const DERIVED: &'static str = ",
+    const SELECT: &'static str = "select * from (select departments.*,
         (select headquarters.company_id from headquarters
             where headquarters.headquarter_id = departments.headquarter_id) as company_id,
         (select count(*) from employees
             where employees.department_id = departments.department_id and employees.works_here) as head_count,
         (select employees.first_name || ' ' || employees.last_name from employees
-            where employees.employee_id = departments.leader_id) as leader_name";
+            where employees.employee_id = departments.leader_id) as leader_name
+        from departments where deleted_at is null) as departments";
 
-    fn values(fields: &DepartmentFields) -> Vec<Value> {
-        params![
-            fields.headquarter_id,
-            fields.department_type_id,
-            &fields.name,
-            fold(&fields.name),
-            fields.code.clone(),
-            fold_option(&fields.code),
-            fields.description.clone(),
-            money(fields.budget),
-            fields.leader_id,
-            fields.notes.clone(),
+    fn columns(fields: &DepartmentFields) -> Columns {
+        vec![
+            ("headquarter_id", fields.headquarter_id.into()),
+            ("department_type_id", fields.department_type_id.into()),
+            ("name", (&fields.name).into()),
+            ("name_folded", fold(&fields.name).into()),
+            ("code", fields.code.clone().into()),
+            ("code_folded", fold_option(&fields.code).into()),
+            ("description", fields.description.clone().into()),
+            ("budget", text(fields.budget)),
+            ("leader_id", fields.leader_id.into()),
+            ("notes", fields.notes.clone().into()),
         ]
-        .to_vec()
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
-        let leader_name: Option<String> = row.get("leader_name")?;
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        let leader_name: Option<String> = reader.get("leader_name")?;
         Ok(Self {
-            department_id: row.get(Self::ID)?,
-            company_id: row.get("company_id")?,
-            head_count: row.get("head_count")?,
+            department_id: reader.id,
+            company_id: reader.get("company_id")?,
+            head_count: reader.get("head_count")?,
             leader_name: leader_name.map(|name| name.trim().to_owned()),
             fields: DepartmentFields {
-                headquarter_id: row.get("headquarter_id")?,
-                department_type_id: row.get("department_type_id")?,
-                name: row.get("name")?,
-                code: row.get("code")?,
-                description: row.get("description")?,
-                budget: read_money::<Self>(row, "budget")?,
-                leader_id: row.get("leader_id")?,
-                notes: row.get("notes")?,
+                headquarter_id: reader.get("headquarter_id")?,
+                department_type_id: reader.get("department_type_id")?,
+                name: reader.get("name")?,
+                code: reader.get("code")?,
+                description: reader.get("description")?,
+                budget: reader.money_opt("budget")?,
+                leader_id: reader.get("leader_id")?,
+                notes: reader.get("notes")?,
             },
-            record: read_record::<Self>(row)?,
+            record: reader.record()?,
         })
     }
 }

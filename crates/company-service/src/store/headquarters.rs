@@ -1,65 +1,53 @@
 //! The table of headquarters.
 
-use db::{Row, Value, params};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table};
+use db::params;
 use eventkit::UnitOfWork;
 
-use super::{Table, count, fold, read_record};
+use super::{count, fold};
 use crate::domain::{Headquarters, HeadquartersFields};
 use crate::error::Error;
 
 impl Table for Headquarters {
     const TABLE: &'static str = "headquarters";
     const ID: &'static str = "headquarter_id";
-    const COLUMNS: &'static [&'static str] = &[
-        "company_id",
-        "name",
-        "name_folded",
-        "address",
-        "phone",
-        "email",
-        "city",
-        "city_folded",
-        "postal_code",
-        "description",
-        "is_main",
-        "notes",
-    ];
+    const SELECT: &'static str = "select * from (select * from headquarters where deleted_at is null) as headquarters";
     const UNIQUE: &'static [(&'static str, &'static str)] = &[("name_folded", "name")];
 
-    fn values(fields: &HeadquartersFields) -> Vec<Value> {
-        params![
-            fields.company_id,
-            &fields.name,
-            fold(&fields.name),
-            &fields.address,
-            &fields.phone,
-            &fields.email,
-            &fields.city,
-            fold(&fields.city),
-            fields.postal_code.clone(),
-            fields.description.clone(),
-            fields.is_main,
-            fields.notes.clone(),
+    fn columns(fields: &HeadquartersFields) -> Columns {
+        vec![
+            ("company_id", fields.company_id.into()),
+            ("name", (&fields.name).into()),
+            ("name_folded", fold(&fields.name).into()),
+            ("address", (&fields.address).into()),
+            ("phone", (&fields.phone).into()),
+            ("email", (&fields.email).into()),
+            ("city", (&fields.city).into()),
+            ("city_folded", fold(&fields.city).into()),
+            ("postal_code", fields.postal_code.clone().into()),
+            ("description", fields.description.clone().into()),
+            ("is_main", fields.is_main.into()),
+            ("notes", fields.notes.clone().into()),
         ]
-        .to_vec()
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
         Ok(Self {
-            headquarter_id: row.get(Self::ID)?,
+            headquarter_id: reader.id,
             fields: HeadquartersFields {
-                company_id: row.get("company_id")?,
-                name: row.get("name")?,
-                address: row.get("address")?,
-                phone: row.get("phone")?,
-                email: row.get("email")?,
-                city: row.get("city")?,
-                postal_code: row.get("postal_code")?,
-                description: row.get("description")?,
-                is_main: row.get("is_main")?,
-                notes: row.get("notes")?,
+                company_id: reader.get("company_id")?,
+                name: reader.get("name")?,
+                address: reader.get("address")?,
+                phone: reader.get("phone")?,
+                email: reader.get("email")?,
+                city: reader.get("city")?,
+                postal_code: reader.get("postal_code")?,
+                description: reader.get("description")?,
+                is_main: reader.get("is_main")?,
+                notes: reader.get("notes")?,
             },
-            record: read_record::<Self>(row)?,
+            record: reader.record()?,
         })
     }
 }

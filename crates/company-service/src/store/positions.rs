@@ -1,58 +1,47 @@
 //! The table of positions.
 
-use db::{Row, Value, params};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table, text};
 use eventkit::UnitOfWork;
 
-use super::{Table, count, fold, fold_option, money, read_money, read_record};
+use super::{count, fold, fold_option};
 use crate::domain::{Position, PositionFields};
 use crate::error::Error;
 
 impl Table for Position {
     const TABLE: &'static str = "positions";
     const ID: &'static str = "position_id";
-    const COLUMNS: &'static [&'static str] = &[
-        "position_type_id",
-        "name",
-        "name_folded",
-        "code",
-        "code_folded",
-        "level",
-        "min_salary",
-        "max_salary",
-        "requirements",
-        "notes",
-    ];
+    const SELECT: &'static str = "select * from (select * from positions where deleted_at is null) as positions";
 
-    fn values(fields: &PositionFields) -> Vec<Value> {
-        params![
-            fields.position_type_id,
-            &fields.name,
-            fold(&fields.name),
-            fields.code.clone(),
-            fold_option(&fields.code),
-            fields.level,
-            money(fields.min_salary),
-            money(fields.max_salary),
-            fields.requirements.clone(),
-            fields.notes.clone(),
+    fn columns(fields: &PositionFields) -> Columns {
+        vec![
+            ("position_type_id", fields.position_type_id.into()),
+            ("name", (&fields.name).into()),
+            ("name_folded", fold(&fields.name).into()),
+            ("code", fields.code.clone().into()),
+            ("code_folded", fold_option(&fields.code).into()),
+            ("level", fields.level.into()),
+            ("min_salary", text(fields.min_salary)),
+            ("max_salary", text(fields.max_salary)),
+            ("requirements", fields.requirements.clone().into()),
+            ("notes", fields.notes.clone().into()),
         ]
-        .to_vec()
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
         Ok(Self {
-            position_id: row.get(Self::ID)?,
+            position_id: reader.id,
             fields: PositionFields {
-                position_type_id: row.get("position_type_id")?,
-                name: row.get("name")?,
-                code: row.get("code")?,
-                level: row.get("level")?,
-                min_salary: read_money::<Self>(row, "min_salary")?,
-                max_salary: read_money::<Self>(row, "max_salary")?,
-                requirements: row.get("requirements")?,
-                notes: row.get("notes")?,
+                position_type_id: reader.get("position_type_id")?,
+                name: reader.get("name")?,
+                code: reader.get("code")?,
+                level: reader.get("level")?,
+                min_salary: reader.money_opt("min_salary")?,
+                max_salary: reader.money_opt("max_salary")?,
+                requirements: reader.get("requirements")?,
+                notes: reader.get("notes")?,
             },
-            record: read_record::<Self>(row)?,
+            record: reader.record()?,
         })
     }
 }

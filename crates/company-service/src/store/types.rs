@@ -1,68 +1,63 @@
 //! The tables of types, which have the same columns.
 
-use db::{Row, Value, params};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table};
 
-use super::{Table, fold, fold_option, read_record};
+use super::{fold, fold_option};
 use crate::domain::{DepartmentType, PositionType, TypeFields};
-use crate::error::Error;
 
-const COLUMNS: &[&str] =
-    &["name", "name_folded", "code", "code_folded", "category", "category_folded", "sort_order", "notes"];
 const UNIQUE: &[(&str, &str)] = &[("name_folded", "name")];
 
 impl Table for DepartmentType {
     const TABLE: &'static str = "department_types";
     const ID: &'static str = "department_type_id";
-    const COLUMNS: &'static [&'static str] = COLUMNS;
+    const SELECT: &'static str = "select * from (select * from department_types where deleted_at is null) as types";
     const UNIQUE: &'static [(&'static str, &'static str)] = UNIQUE;
 
-    fn values(fields: &TypeFields) -> Vec<Value> {
-        values(fields)
+    fn columns(fields: &TypeFields) -> Columns {
+        columns(fields)
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
-        let (fields, record) = (read_fields(row)?, read_record::<Self>(row)?);
-        Ok(Self { department_type_id: row.get(Self::ID)?, fields, record })
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        Ok(Self { department_type_id: reader.id, fields: read_fields(reader)?, record: reader.record()? })
     }
 }
 
 impl Table for PositionType {
     const TABLE: &'static str = "position_types";
     const ID: &'static str = "position_type_id";
-    const COLUMNS: &'static [&'static str] = COLUMNS;
+    const SELECT: &'static str = "select * from (select * from position_types where deleted_at is null) as types";
     const UNIQUE: &'static [(&'static str, &'static str)] = UNIQUE;
 
-    fn values(fields: &TypeFields) -> Vec<Value> {
-        values(fields)
+    fn columns(fields: &TypeFields) -> Columns {
+        columns(fields)
     }
 
-    fn read(row: &Row) -> Result<Self, Error> {
-        let (fields, record) = (read_fields(row)?, read_record::<Self>(row)?);
-        Ok(Self { position_type_id: row.get(Self::ID)?, fields, record })
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        Ok(Self { position_type_id: reader.id, fields: read_fields(reader)?, record: reader.record()? })
     }
 }
 
-fn values(fields: &TypeFields) -> Vec<Value> {
+fn columns(fields: &TypeFields) -> Columns {
     let TypeFields { name, code, category, sort_order, notes } = fields;
-    params![
-        name,
-        fold(name),
-        code.clone(),
-        fold_option(code),
-        category.clone(),
-        fold_option(category),
-        *sort_order,
-        notes.clone(),
+    vec![
+        ("name", name.into()),
+        ("name_folded", fold(name).into()),
+        ("code", code.clone().into()),
+        ("code_folded", fold_option(code).into()),
+        ("category", category.clone().into()),
+        ("category_folded", fold_option(category).into()),
+        ("sort_order", (*sort_order).into()),
+        ("notes", notes.clone().into()),
     ]
-    .to_vec()
 }
 
-fn read_fields(row: &Row) -> Result<TypeFields, Error> {
+fn read_fields(reader: Reader<'_>) -> Result<TypeFields, EntityError> {
     Ok(TypeFields {
-        name: row.get("name")?,
-        code: row.get("code")?,
-        category: row.get("category")?,
-        sort_order: row.get("sort_order")?,
-        notes: row.get("notes")?,
+        name: reader.get("name")?,
+        code: reader.get("code")?,
+        category: reader.get("category")?,
+        sort_order: reader.get("sort_order")?,
+        notes: reader.get("notes")?,
     })
 }

@@ -1,14 +1,16 @@
 //! Departments: who leads them, what refers to what, and what is told.
 
+use chassis::both;
 use contracts::user::EmployeeStatus;
 use contracts::user::UserDeleted;
 use eventkit::testing::eventually;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, both};
+use crate::fixture::Fixture;
 use crate::head_count::{created, updated};
 
 both!(
+    Fixture:
     an_unknown_leader_is_asked_for_later_and_then_accepted,
     who_leaves_or_is_deleted_leads_no_more_and_that_is_told,
     a_leader_who_leaves_while_being_appointed_does_not_stay,

@@ -1,10 +1,13 @@
 //! Making, reading, changing, listing and removing: what all kinds of things have in common, and their own rules.
 
+use chassis::both;
+use chassis::testing::OPERATOR;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, OPERATOR, both};
+use crate::fixture::Fixture;
 
 both!(
+    Fixture:
     a_company_lives_and_is_told_of,
     a_patch_changes_what_it_names_and_only_the_version_that_was_meant,
     what_is_still_needed_stays,

@@ -1,12 +1,15 @@
 //! Head counts follow from where each employee is now, in whatever way the events of different employees come, and
 //! however often.
 
+use chassis::both;
+use chassis::testing::record;
 use contracts::user::{EmployeeStatus, UserCreated, UserDeleted, UserUpdated};
 use eventkit::transport::Record;
 
-use crate::fixture::{Fixture, both, record};
+use crate::fixture::Fixture;
 
 both!(
+    Fixture:
     counts_follow_creation_move_leave_and_deletion,
     any_interleaving_of_redeliveries_gives_the_same_counts,
     a_creation_that_comes_late_changes_nothing_newer,

@@ -1,10 +1,12 @@
 //! A company has exactly one main headquarters as long as it has any.
 
+use chassis::both;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, both, headquarters};
+use crate::fixture::{Fixture, headquarters};
 
 both!(
+    Fixture:
     the_first_is_the_main_one_and_making_another_main_takes_it_from_the_old,
     the_main_one_cannot_be_taken_away_or_removed_before_others,
     concurrent_changes_leave_exactly_one_main,

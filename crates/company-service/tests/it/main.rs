@@ -10,4 +10,3 @@ mod head_count;
 mod headquarters;
 mod scopes;
 mod start;
-mod support;

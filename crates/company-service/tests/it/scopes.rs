@@ -1,11 +1,13 @@
 //! Grants for a headquarters or a department limit what is seen and what is changed.
 
+use chassis::both;
+use chassis::testing::token;
 use contracts::access::{Action, Grant, Permission, Resource, Scope};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, both, headquarters};
+use crate::fixture::{Fixture, headquarters};
 
-both!(grants_for_a_headquarters_end_at_it, grants_for_a_department_end_at_it);
+both!(Fixture: grants_for_a_headquarters_end_at_it, grants_for_a_department_end_at_it);
 
 fn grants(resources: &[Resource], actions: &[Action], scope: Scope) -> Vec<Grant> {
     let permissions = resources.iter().flat_map(|resource| actions.iter().map(|action| (*resource, *action)));
@@ -24,7 +26,7 @@ async fn grants_for_a_headquarters_end_at_it(fixture: &Fixture) {
     let (theirs, ours) = (fixture.department(main, "Theirs").await, fixture.department(mine, "Ours").await);
     let scope = Scope::Headquarters { headquarter_id: mine };
     let resources = [Resource::Headquarters, Resource::Departments, Resource::Companies];
-    let me = fixture.person(5, grants(&resources, &Action::ALL, scope));
+    let me = token(5, grants(&resources, &Action::ALL, scope));
     let status = async |method: &str, path: &str, body: Value| fixture.send(&me, method, path, &[], &body).await.status;
     assert_eq!(ids(fixture, &me, "/api/v1/headquarters", "headquarterId").await, [mine]);
     assert_eq!(ids(fixture, &me, "/api/v1/departments", "departmentId").await, [ours]);
@@ -54,7 +56,7 @@ async fn grants_for_a_department_end_at_it(fixture: &Fixture) {
     let (mine, other) = (fixture.department(headquarter_id, "A").await, fixture.department(headquarter_id, "B").await);
     let scope = Scope::Department { department_id: mine };
     let resources = [Resource::Departments, Resource::Headquarters];
-    let me = fixture.person(6, grants(&resources, &[Action::Read, Action::Update], scope));
+    let me = token(6, grants(&resources, &[Action::Read, Action::Update], scope));
     assert_eq!(ids(fixture, &me, "/api/v1/departments", "departmentId").await, [mine]);
     assert!(ids(fixture, &me, "/api/v1/headquarters", "headquarterId").await.is_empty());
     for (id, expected) in [(mine, 200), (other, 403)] {

@@ -6,19 +6,24 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::api::PatchOf;
 use chassis::listing::SortKey;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
-use eventkit::Work;
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use contracts::access::{Action, Permission, Resource};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{created, shown};
 use crate::domain::candidate::{Candidate, CandidateFields, CandidateStatus};
-use crate::service::{CandidateFilter, Recruitment};
+use crate::domain::words::word;
+use crate::service::{Recruitment, allow_anywhere};
+use crate::store;
 
-const COLLECTION: &str = "candidates";
+const PATH: &str = "/api/v1/candidates";
 
 /// What a client sends to change one.
 type CandidatePatch = PatchOf<CandidateFields>;
+
+const READ: Permission = Permission::new(Resource::Candidates, Action::Read);
 
 const SORT_KEYS: &[SortKey] = &[
     ("candidateId", "candidate_id"),
@@ -30,21 +35,17 @@ const SORT_KEYS: &[SortKey] = &[
 
 /// Add a candidate.
 #[utoipa::path(
-    post,
-    path = "/api/v1/candidates",
-    tag = "candidates",
+    post, path = "/api/v1/candidates", tag = "candidates",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe")),
     request_body = CandidateFields,
     responses((status = 201, body = Candidate, headers(("Location" = String), ("ETag" = String))))
 )]
 pub(super) async fn create_candidate(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<CandidateFields>,
+    Create { principal, mut work, fields }: Create<CandidateFields>,
 ) -> Result<Response, Problem> {
-    let candidate = recruitment.create_candidate(&mut work, &principal, fields).await?;
-    Ok(created(COLLECTION, candidate.candidate_id, candidate.record.version, candidate))
+    let candidate = recruitment.create_candidate(&mut work, principal.actor(), &fields).await?;
+    Ok(created(PATH, &candidate))
 }
 
 /// What a list of candidates is asked for.
@@ -70,10 +71,7 @@ pub(super) struct CandidateQuery {
 
 /// List candidates.
 #[utoipa::path(
-    get,
-    path = "/api/v1/candidates",
-    tag = "candidates",
-    params(CandidateQuery),
+    get, path = "/api/v1/candidates", tag = "candidates", params(CandidateQuery),
     responses((status = 200, body = Page<Candidate>))
 )]
 pub(super) async fn list_candidates(
@@ -82,16 +80,16 @@ pub(super) async fn list_candidates(
     ValidQuery(query): ValidQuery<CandidateQuery>,
 ) -> Result<Json<Page<Candidate>>, Problem> {
     let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
-    let wanted = CandidateFilter { status: query.status, q: query.q, skill: query.skill };
-    Ok(Json(recruitment.candidates(&principal, &listing, wanted).await?))
+    let filter = store::candidates::covered_by(Filter::default(), &principal.scopes(READ))
+        .equals("status", query.status.as_ref().map(word))
+        .contains("q", &["name_folded", "email_folded"], query.q.as_deref())?;
+    let filter = store::candidates::with_skill(filter, query.skill.as_deref())?;
+    Ok(Json(list(recruitment.db(), &listing, filter).await?))
 }
 
 /// Show a candidate.
 #[utoipa::path(
-    get,
-    path = "/api/v1/candidates/{candidate_id}",
-    tag = "candidates",
-    params(("candidate_id" = i64, Path)),
+    get, path = "/api/v1/candidates/{candidate_id}", tag = "candidates", params(("candidate_id" = i64, Path)),
     responses((status = 200, body = Candidate, headers(("ETag" = String))))
 )]
 pub(super) async fn get_candidate(
@@ -99,46 +97,37 @@ pub(super) async fn get_candidate(
     principal: Principal,
     PathId(id): PathId,
 ) -> Result<Response, Problem> {
-    let candidate = recruitment.candidate(&principal, id).await?;
-    Ok(shown(candidate.record.version, candidate))
+    let candidate: Candidate = find(recruitment.db(), id).await?;
+    let places = store::candidates::places(recruitment.db(), id).await?;
+    allow_anywhere(&principal, READ, &places)?;
+    Ok(shown(&candidate))
 }
 
 /// Change what is known of a candidate.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/candidates/{candidate_id}",
-    tag = "candidates",
+    patch, path = "/api/v1/candidates/{candidate_id}", tag = "candidates",
     params(("candidate_id" = i64, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` to change")),
     request_body(content = CandidatePatch, description = "A JSON merge patch"),
     responses((status = 200, body = Candidate, headers(("ETag" = String))))
 )]
 pub(super) async fn update_candidate(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
     patch: Patch,
 ) -> Result<Response, Problem> {
-    let candidate = recruitment.update_candidate(&mut work, &principal, id, if_match, patch).await?;
-    Ok(shown(candidate.record.version, candidate))
+    Ok(shown(&recruitment.update_candidate(&mut edit, patch).await?))
 }
 
 /// Remove a candidate who has no open application.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/candidates/{candidate_id}",
-    tag = "candidates",
+    delete, path = "/api/v1/candidates/{candidate_id}", tag = "candidates",
     params(("candidate_id" = i64, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` to remove")),
     responses((status = 204))
 )]
 pub(super) async fn delete_candidate(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
 ) -> Result<StatusCode, Problem> {
-    recruitment.delete_candidate(&mut work, &principal, id, if_match).await?;
+    recruitment.delete_candidate(&mut edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,40 +5,41 @@ use axum::extract::State;
 use axum::response::Response;
 use chassis::api::PatchOf;
 use chassis::listing::SortKey;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
-use eventkit::Work;
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use contracts::access::{Action, Permission, Resource};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{created, shown};
 use crate::domain::interview::{Interview, InterviewFields, InterviewStatus};
-use crate::service::{InterviewFilter, Recruitment};
+use crate::domain::words::word;
+use crate::service::Recruitment;
+use crate::store;
 
-const COLLECTION: &str = "interviews";
+const PATH: &str = "/api/v1/interviews";
 
 /// What a client sends to change one.
 type InterviewPatch = PatchOf<InterviewFields>;
+
+const READ: Permission = Permission::new(Resource::Interviews, Action::Read);
 
 const SORT_KEYS: &[SortKey] =
     &[("interviewId", "interview_id"), ("scheduledDate", "scheduled_date"), ("updatedAt", "updated_at")];
 
 /// Set an interview up for an open application; everybody who takes part is told.
 #[utoipa::path(
-    post,
-    path = "/api/v1/interviews",
-    tag = "interviews",
+    post, path = "/api/v1/interviews", tag = "interviews",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe")),
     request_body = InterviewFields,
     responses((status = 201, body = Interview, headers(("Location" = String), ("ETag" = String))))
 )]
 pub(super) async fn schedule_interview(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<InterviewFields>,
+    Create { principal, mut work, fields }: Create<InterviewFields>,
 ) -> Result<Response, Problem> {
     let interview = recruitment.create_interview(&mut work, &principal, fields).await?;
-    Ok(created(COLLECTION, interview.id(), interview.state.record.version, interview))
+    Ok(created(PATH, &interview))
 }
 
 /// What a list of interviews is asked for.
@@ -66,10 +67,7 @@ pub(super) struct InterviewQuery {
 
 /// List interviews.
 #[utoipa::path(
-    get,
-    path = "/api/v1/interviews",
-    tag = "interviews",
-    params(InterviewQuery),
+    get, path = "/api/v1/interviews", tag = "interviews", params(InterviewQuery),
     responses((status = 200, body = Page<Interview>))
 )]
 pub(super) async fn list_interviews(
@@ -78,21 +76,18 @@ pub(super) async fn list_interviews(
     ValidQuery(query): ValidQuery<InterviewQuery>,
 ) -> Result<Json<Page<Interview>>, Problem> {
     let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
-    let wanted = InterviewFilter {
-        application_id: query.application_id,
-        candidate_id: query.candidate_id,
-        interviewer_id: query.interviewer_id,
-        status: query.status,
-    };
-    Ok(Json(recruitment.interviews(&principal, &listing, wanted).await?))
+    let filter = Filter::default()
+        .covered_by(&principal.scopes(READ), Some("headquarter_id"), Some("department_id"))
+        .equals("application_id", query.application_id)
+        .equals("candidate_id", query.candidate_id)
+        .equals("status", query.status.as_ref().map(word));
+    let filter = store::interviews::with_interviewer(filter, query.interviewer_id)?;
+    Ok(Json(list(recruitment.db(), &listing, filter).await?))
 }
 
 /// Show an interview.
 #[utoipa::path(
-    get,
-    path = "/api/v1/interviews/{interview_id}",
-    tag = "interviews",
-    params(("interview_id" = i64, Path)),
+    get, path = "/api/v1/interviews/{interview_id}", tag = "interviews", params(("interview_id" = i64, Path)),
     responses((status = 200, body = Interview, headers(("ETag" = String))))
 )]
 pub(super) async fn get_interview(
@@ -100,27 +95,22 @@ pub(super) async fn get_interview(
     principal: Principal,
     PathId(id): PathId,
 ) -> Result<Response, Problem> {
-    let interview = recruitment.interview(&principal, id).await?;
-    Ok(shown(interview.state.record.version, interview))
+    let interview: Interview = find(recruitment.db(), id).await?;
+    principal.allow_at(READ, interview.place())?;
+    Ok(shown(&interview))
 }
 
 /// Move, confirm, hold, cancel or judge an interview; whoever it concerns is told of a new time or place.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/interviews/{interview_id}",
-    tag = "interviews",
+    patch, path = "/api/v1/interviews/{interview_id}", tag = "interviews",
     params(("interview_id" = i64, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` to change")),
     request_body(content = InterviewPatch, description = "A JSON merge patch"),
     responses((status = 200, body = Interview, headers(("ETag" = String))))
 )]
 pub(super) async fn update_interview(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
     patch: Patch,
 ) -> Result<Response, Problem> {
-    let interview = recruitment.update_interview(&mut work, &principal, id, if_match, patch).await?;
-    Ok(shown(interview.state.record.version, interview))
+    Ok(shown(&recruitment.update_interview(&mut edit, patch).await?))
 }

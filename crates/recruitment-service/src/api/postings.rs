@@ -6,22 +6,26 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use chassis::api::PatchOf;
 use chassis::listing::SortKey;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use chassis::resource::{created, shown};
+use chassis::store::{find, list};
+use chassis::{Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
+use contracts::access::{Action, Permission, Resource};
 use contracts::recruitment::{EmploymentType, ExperienceLevel, JobStatus};
-use eventkit::Work;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{created, shown};
 use crate::domain::posting::{
     JobPosting, JobPostingFields, employment_type_schema, experience_level_schema, status_schema,
 };
-use crate::service::{JobPostingFilter, Recruitment};
+use crate::domain::words::word;
+use crate::service::Recruitment;
 
-const COLLECTION: &str = "job-postings";
+const PATH: &str = "/api/v1/job-postings";
 
 /// What a client sends to change one.
 type JobPostingPatch = PatchOf<JobPostingFields>;
+
+const READ: Permission = Permission::new(Resource::JobPostings, Action::Read);
 
 const SORT_KEYS: &[SortKey] = &[
     ("jobPostingId", "job_posting_id"),
@@ -33,21 +37,17 @@ const SORT_KEYS: &[SortKey] = &[
 
 /// Write a draft.
 #[utoipa::path(
-    post,
-    path = "/api/v1/job-postings",
-    tag = "job postings",
+    post, path = "/api/v1/job-postings", tag = "job postings",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe")),
     request_body = JobPostingFields,
     responses((status = 201, body = JobPosting, headers(("Location" = String), ("ETag" = String))))
 )]
 pub(super) async fn create_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<JobPostingFields>,
+    Create { principal, mut work, fields }: Create<JobPostingFields>,
 ) -> Result<Response, Problem> {
     let posting = recruitment.create_posting(&mut work, &principal, fields).await?;
-    Ok(created(COLLECTION, posting.id(), posting.state.record.version, posting))
+    Ok(created(PATH, &posting))
 }
 
 /// What a list of job postings is asked for.
@@ -83,10 +83,7 @@ pub(super) struct JobPostingQuery {
 
 /// List job postings.
 #[utoipa::path(
-    get,
-    path = "/api/v1/job-postings",
-    tag = "job postings",
-    params(JobPostingQuery),
+    get, path = "/api/v1/job-postings", tag = "job postings", params(JobPostingQuery),
     responses((status = 200, body = Page<JobPosting>))
 )]
 pub(super) async fn list_job_postings(
@@ -95,24 +92,21 @@ pub(super) async fn list_job_postings(
     ValidQuery(query): ValidQuery<JobPostingQuery>,
 ) -> Result<Json<Page<JobPosting>>, Problem> {
     let listing = Listing::read(query.limit, query.cursor.as_deref(), query.sort.as_deref(), SORT_KEYS)?;
-    let wanted = JobPostingFilter {
-        status: query.status,
-        department_id: query.department_id,
-        position_id: query.position_id,
-        hiring_manager_id: query.hiring_manager_id,
-        employment_type: query.employment_type,
-        experience_level: query.experience_level,
-        q: query.q,
-    };
-    Ok(Json(recruitment.postings(&principal, &listing, wanted).await?))
+    let filter = Filter::default()
+        .covered_by(&principal.scopes(READ), Some("headquarter_id"), Some("department_id"))
+        .equals("status", query.status.as_ref().map(word))
+        .equals("department_id", query.department_id)
+        .equals("position_id", query.position_id)
+        .equals("hiring_manager_id", query.hiring_manager_id)
+        .equals("employment_type", query.employment_type.as_ref().map(word))
+        .equals("experience_level", query.experience_level.as_ref().map(word))
+        .contains("q", &["title_folded"], query.q.as_deref())?;
+    Ok(Json(list(recruitment.db(), &listing, filter).await?))
 }
 
 /// Show a job posting.
 #[utoipa::path(
-    get,
-    path = "/api/v1/job-postings/{job_posting_id}",
-    tag = "job postings",
-    params(("job_posting_id" = i64, Path)),
+    get, path = "/api/v1/job-postings/{job_posting_id}", tag = "job postings", params(("job_posting_id" = i64, Path)),
     responses((status = 200, body = JobPosting, headers(("ETag" = String))))
 )]
 pub(super) async fn get_job_posting(
@@ -120,55 +114,43 @@ pub(super) async fn get_job_posting(
     principal: Principal,
     PathId(id): PathId,
 ) -> Result<Response, Problem> {
-    let posting = recruitment.posting(&principal, id).await?;
-    Ok(shown(posting.state.record.version, posting))
+    let posting: JobPosting = find(recruitment.db(), id).await?;
+    principal.allow_at(READ, posting.place())?;
+    Ok(shown(&posting))
 }
 
 /// Change a job posting that is a draft or published.
 #[utoipa::path(
-    patch,
-    path = "/api/v1/job-postings/{job_posting_id}",
-    tag = "job postings",
+    patch, path = "/api/v1/job-postings/{job_posting_id}", tag = "job postings",
     params(("job_posting_id" = i64, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` to change")),
     request_body(content = JobPostingPatch, description = "A JSON merge patch"),
     responses((status = 200, body = JobPosting, headers(("ETag" = String))))
 )]
 pub(super) async fn update_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
     patch: Patch,
 ) -> Result<Response, Problem> {
-    let posting = recruitment.update_posting(&mut work, &principal, id, if_match, patch).await?;
-    Ok(shown(posting.state.record.version, posting))
+    Ok(shown(&recruitment.update_posting(&mut edit, patch).await?))
 }
 
 /// Remove a draft.
 #[utoipa::path(
-    delete,
-    path = "/api/v1/job-postings/{job_posting_id}",
-    tag = "job postings",
+    delete, path = "/api/v1/job-postings/{job_posting_id}", tag = "job postings",
     params(("job_posting_id" = i64, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` to remove")),
     responses((status = 204))
 )]
 pub(super) async fn delete_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
 ) -> Result<StatusCode, Problem> {
-    recruitment.delete_posting(&mut work, &principal, id, if_match).await?;
+    recruitment.delete_posting(&mut edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Publish a draft whose deadline lies in the future.
 #[utoipa::path(
-    post,
-    path = "/api/v1/job-postings/{job_posting_id}/publish",
-    tag = "job postings",
+    post, path = "/api/v1/job-postings/{job_posting_id}/publish", tag = "job postings",
     params(
         ("job_posting_id" = i64, Path),
         ("If-Match" = Option<String>, Header, description = "The `ETag` to publish"),
@@ -178,20 +160,14 @@ pub(super) async fn delete_job_posting(
 )]
 pub(super) async fn publish_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
 ) -> Result<Response, Problem> {
-    let posting = recruitment.publish_posting(&mut work, &principal, id, if_match).await?;
-    Ok(shown(posting.state.record.version, posting))
+    Ok(shown(&recruitment.publish_posting(&mut edit).await?))
 }
 
 /// Close a published posting: no more candidates are wanted.
 #[utoipa::path(
-    post,
-    path = "/api/v1/job-postings/{job_posting_id}/close",
-    tag = "job postings",
+    post, path = "/api/v1/job-postings/{job_posting_id}/close", tag = "job postings",
     params(
         ("job_posting_id" = i64, Path),
         ("If-Match" = Option<String>, Header, description = "The `ETag` to close"),
@@ -201,20 +177,14 @@ pub(super) async fn publish_job_posting(
 )]
 pub(super) async fn close_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
 ) -> Result<Response, Problem> {
-    let posting = recruitment.end_posting(&mut work, &principal, id, if_match, JobStatus::Closed).await?;
-    Ok(shown(posting.state.record.version, posting))
+    Ok(shown(&recruitment.end_posting(&mut edit, JobStatus::Closed).await?))
 }
 
 /// Cancel a draft or a published posting: nobody will be hired through it.
 #[utoipa::path(
-    post,
-    path = "/api/v1/job-postings/{job_posting_id}/cancel",
-    tag = "job postings",
+    post, path = "/api/v1/job-postings/{job_posting_id}/cancel", tag = "job postings",
     params(
         ("job_posting_id" = i64, Path),
         ("If-Match" = Option<String>, Header, description = "The `ETag` to cancel"),
@@ -224,11 +194,7 @@ pub(super) async fn close_job_posting(
 )]
 pub(super) async fn cancel_job_posting(
     State(recruitment): State<Recruitment>,
-    principal: Principal,
-    PathId(id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
 ) -> Result<Response, Problem> {
-    let posting = recruitment.end_posting(&mut work, &principal, id, if_match, JobStatus::Cancelled).await?;
-    Ok(shown(posting.state.record.version, posting))
+    Ok(shown(&recruitment.end_posting(&mut edit, JobStatus::Cancelled).await?))
 }

@@ -1,8 +1,9 @@
 //! Applications: what is kept of them, and the checked way from submitted to hired, rejected or withdrawn.
 
-use chassis::EntityError;
+use chassis::{Entity, EntityError};
 use contracts::Money;
 use contracts::access::Place;
+use contracts::audit::digest;
 use contracts::recruitment::{Applicant, ApplicationReviewed, ApplicationStatus, ApplicationSubmitted, JobStatus};
 use garde::Validate;
 use jiff::Timestamp;
@@ -233,11 +234,6 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// The number.
-    pub(crate) fn id(&self) -> i64 {
-        self.state.application_id
-    }
-
     /// Where it is, for permissions.
     pub(crate) fn place(&self) -> Place {
         Place { headquarter_id: self.headquarter_id, department_id: Some(self.department_id) }
@@ -362,9 +358,26 @@ impl Review {
     }
 }
 
-/// The key of everything about an application.
-pub(crate) fn key(application_id: i64) -> String {
-    format!("application-{application_id}")
+impl Entity for Application {
+    type Fields = ApplicationFields;
+    const NAME: &'static str = "application";
+    const KEY: &'static str = "application";
+
+    fn id(&self) -> i64 {
+        self.state.application_id
+    }
+
+    fn version(&self) -> i64 {
+        self.state.record.version
+    }
+
+    fn fields(&self) -> &ApplicationFields {
+        &self.state.fields
+    }
+
+    fn digest(&self) -> String {
+        digest(&self.state)
+    }
 }
 
 impl From<&Application> for ApplicationSubmitted {

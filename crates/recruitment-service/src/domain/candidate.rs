@@ -1,5 +1,7 @@
 //! Candidates: who they are, and where their applications leave them.
 
+use chassis::Entity;
+use contracts::audit::digest;
 use contracts::recruitment::ApplicationStatus;
 use garde::Validate;
 use jiff::civil::Date;
@@ -139,9 +141,26 @@ pub(crate) struct Candidate {
     pub(crate) record: Record,
 }
 
-/// The key of everything about a candidate.
-pub(crate) fn key(candidate_id: i64) -> String {
-    format!("candidate-{candidate_id}")
+impl Entity for Candidate {
+    type Fields = CandidateFields;
+    const NAME: &'static str = "candidate";
+    const KEY: &'static str = "candidate";
+
+    fn id(&self) -> i64 {
+        self.candidate_id
+    }
+
+    fn version(&self) -> i64 {
+        self.record.version
+    }
+
+    fn fields(&self) -> &CandidateFields {
+        &self.fields
+    }
+
+    fn digest(&self) -> String {
+        digest(self)
+    }
 }
 
 /// A mail address as it is compared.

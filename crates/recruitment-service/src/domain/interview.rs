@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use chassis::EntityError;
+use chassis::{Entity, EntityError};
 use contracts::access::Place;
+use contracts::audit::digest;
 use contracts::recruitment::{Applicant, ApplicationStatus};
 use garde::Validate;
 use jiff::Timestamp;
@@ -221,20 +222,32 @@ pub(crate) struct Interview {
 }
 
 impl Interview {
-    /// The number.
-    pub(crate) fn id(&self) -> i64 {
-        self.state.interview_id
-    }
-
     /// Where it is, for permissions.
     pub(crate) fn place(&self) -> Place {
         Place { headquarter_id: self.headquarter_id, department_id: Some(self.department_id) }
     }
 }
 
-/// The key of everything about an interview.
-pub(crate) fn key(interview_id: i64) -> String {
-    format!("interview-{interview_id}")
+impl Entity for Interview {
+    type Fields = InterviewFields;
+    const NAME: &'static str = "interview";
+    const KEY: &'static str = "interview";
+
+    fn id(&self) -> i64 {
+        self.state.interview_id
+    }
+
+    fn version(&self) -> i64 {
+        self.state.record.version
+    }
+
+    fn fields(&self) -> &InterviewFields {
+        &self.state.fields
+    }
+
+    fn digest(&self) -> String {
+        digest(&self.state)
+    }
 }
 
 impl InterviewFields {

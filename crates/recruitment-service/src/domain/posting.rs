@@ -1,8 +1,10 @@
 //! Job postings: what they say, and the way from draft to closed or cancelled.
 
+use chassis::Entity;
 use chassis::entity::{changed, not_blank};
 use contracts::Money;
 use contracts::access::Place;
+use contracts::audit::digest;
 use contracts::recruitment::{EmploymentType, ExperienceLevel, JobPosted, JobStatus, JobUpdated};
 use garde::Validate;
 use jiff::Timestamp;
@@ -161,11 +163,6 @@ pub(crate) struct JobPosting {
 }
 
 impl JobPosting {
-    /// The number.
-    pub(crate) fn id(&self) -> i64 {
-        self.state.job_posting_id
-    }
-
     /// Where it is, for permissions.
     pub(crate) fn place(&self) -> Place {
         Place { headquarter_id: self.headquarter_id, department_id: Some(self.state.fields.department_id) }
@@ -177,9 +174,26 @@ impl JobPosting {
     }
 }
 
-/// The key of everything about a job posting.
-pub(crate) fn key(job_posting_id: i64) -> String {
-    format!("job-{job_posting_id}")
+impl Entity for JobPosting {
+    type Fields = JobPostingFields;
+    const NAME: &'static str = "job posting";
+    const KEY: &'static str = "job";
+
+    fn id(&self) -> i64 {
+        self.state.job_posting_id
+    }
+
+    fn version(&self) -> i64 {
+        self.state.record.version
+    }
+
+    fn fields(&self) -> &JobPostingFields {
+        &self.state.fields
+    }
+
+    fn digest(&self) -> String {
+        digest(&self.state)
+    }
 }
 
 /// Whether nothing about such a posting changes any more, but that its vacancies are filled.

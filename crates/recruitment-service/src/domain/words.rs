@@ -1,7 +1,6 @@
 //! Closed lists of words (states, kinds): how they are stored, read and described.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -15,11 +14,6 @@ pub(crate) fn word(value: &impl Serialize) -> String {
         Ok(Value::String(word)) => word,
         _ => panic!("a value of a closed list is written as one word"),
     }
-}
-
-/// The value that a word stands for.
-pub(crate) fn parse<T: DeserializeOwned>(word: &str) -> Option<T> {
-    serde_json::from_value(Value::String(word.to_owned())).ok()
 }
 
 /// The description of one of these values, for the lists that `contracts` declares without knowing of OpenAPI.

@@ -1,30 +1,21 @@
 //! What can be done with interviews, and who is told of them.
 
-use chassis::{EntityError, Filter, IfMatch, Listing, Page, Patch, Principal};
+use chassis::store::{Table, create, find, locked, referred, write};
+use chassis::{Edit, Entity, EntityError, Patch, Principal};
 use contracts::access::{Action, Permission, Resource};
+use contracts::audit::Actor;
 use eventkit::UnitOfWork;
 
 use super::notices::Notices;
-use super::{Recruitment, allow, audit, employee_name};
-use crate::domain::application;
-use crate::domain::interview::{self, Interview, InterviewFields, InterviewStatus};
+use super::{Recruitment, employee_name};
+use crate::domain::application::{self, Application};
+use crate::domain::interview::{Interview, InterviewFields, InterviewStatus};
 use crate::domain::words::word;
 use crate::error::Error;
-use crate::store::applications;
-use crate::store::interviews::{self, ENTITY};
+use crate::store::interviews;
 
 const CREATE: Permission = Permission::new(Resource::Interviews, Action::Create);
-const READ: Permission = Permission::new(Resource::Interviews, Action::Read);
 const UPDATE: Permission = Permission::new(Resource::Interviews, Action::Update);
-
-/// Which interviews a list shows.
-#[derive(Debug, Default)]
-pub(crate) struct InterviewFilter {
-    pub(crate) application_id: Option<i64>,
-    pub(crate) candidate_id: Option<i64>,
-    pub(crate) interviewer_id: Option<i64>,
-    pub(crate) status: Option<InterviewStatus>,
-}
 
 impl Recruitment {
     /// Sets an interview up and tells everybody who takes part.
@@ -34,70 +25,29 @@ impl Recruitment {
         principal: &Principal,
         fields: InterviewFields,
     ) -> Result<Interview, Error> {
-        let application_id = fields.application_id;
-        work.lock_entity(&application::key(application_id)).await?;
-        let application = applications::find(&mut *work, application_id).await.map_err(|error| match error {
-            EntityError::NotFound { id, .. } => {
-                EntityError::field("applicationId", format!("there is no application {id}"))
-            }
-            error => error,
-        })?;
-        allow(principal, CREATE, application.place())?;
+        let application: Application = referred(work, "applicationId", fields.application_id).await?;
+        principal.allow_at(CREATE, application.place())?;
         if application::is_final(application.state.status) {
             return Err(Error::conflict(format!("the application is {}", word(&application.state.status))));
         }
         fields.check_new(self.now())?;
         check_interviewers(work, &fields.interviewers).await?;
-        let id = interviews::add(work, &fields).await?;
-        let interview = interviews::find(&mut *work, id).await?;
-        audit(work, principal, interview::key(id), None, Some(&interview.state)).await?;
+        let interview = create(work, principal.actor(), interviews::new(&fields)).await?;
         let mut notices = Notices::default();
         notices.scheduled(&interview, false);
         notices.send(work).await?;
         Ok(interview)
     }
 
-    /// One interview.
-    pub(crate) async fn interview(&self, principal: &Principal, id: i64) -> Result<Interview, Error> {
-        let interview = interviews::find(&self.db, id).await?;
-        allow(principal, READ, interview.place())?;
-        Ok(interview)
-    }
-
-    /// A page of the interviews that the principal may see.
-    pub(crate) async fn interviews(
-        &self,
-        principal: &Principal,
-        listing: &Listing,
-        wanted: InterviewFilter,
-    ) -> Result<Page<Interview>, Error> {
-        let filter = Filter::default()
-            .covered_by(&principal.scopes(READ), Some("headquarter_id"), Some("department_id"))
-            .equals("application_id", wanted.application_id)
-            .equals("candidate_id", wanted.candidate_id)
-            .equals("status", wanted.status.as_ref().map(word));
-        let filter = interviews::with_interviewer(filter, wanted.interviewer_id)?;
-        Ok(interviews::list(&self.db, listing, filter).await?)
-    }
-
     /// Moves an interview, takes it further on its way, or writes down what came of it.
-    pub(crate) async fn update_interview(
-        &self,
-        work: &mut UnitOfWork,
-        principal: &Principal,
-        id: i64,
-        if_match: IfMatch,
-        patch: Patch,
-    ) -> Result<Interview, Error> {
+    pub(crate) async fn update_interview(&self, edit: &mut Edit, patch: Patch) -> Result<Interview, Error> {
         // Which application it is about never changes, so it can be read before the locks are taken.
-        let application_id = interviews::find(&mut *work, id).await?.state.fields.application_id;
-        work.lock_entity(&application::key(application_id)).await?;
-        work.lock_entity(&interview::key(id)).await?;
-        let before = interviews::find(&mut *work, id).await?;
-        allow(principal, UPDATE, before.place())?;
-        if_match.check(ENTITY, id, before.state.record.version)?;
+        let seen: Interview = find(&mut *edit.work, edit.id).await?;
+        edit.work.lock_entity(&Application::key_of(seen.state.fields.application_id)).await?;
+        let before: Interview = edit.locked().await?;
+        edit.principal.allow_at(UPDATE, before.place())?;
+        let fields = edit.apply(&before, patch)?;
         let old = &before.state.fields;
-        let fields = patch.apply(old)?;
         if fields == *old {
             return Ok(before);
         }
@@ -108,13 +58,11 @@ impl Recruitment {
         }
         let newcomers: Vec<i64> =
             fields.interviewers.iter().filter(|id| !old.interviewers.contains(id)).copied().collect();
-        check_interviewers(work, &newcomers).await?;
-        interviews::write(work, id, &fields).await?;
-        let after = interviews::find(&mut *work, id).await?;
-        audit(work, principal, interview::key(id), Some(&before.state), Some(&after.state)).await?;
+        check_interviewers(&mut edit.work, &newcomers).await?;
+        let after = write(&mut edit.work, edit.principal.actor(), &before, Interview::columns(&fields)).await?;
         let mut notices = Notices::default();
         notices.changed(&before, &after);
-        notices.send(work).await?;
+        notices.send(&mut edit.work).await?;
         Ok(after)
     }
 
@@ -122,20 +70,17 @@ impl Recruitment {
     pub(super) async fn cancel_interviews(
         &self,
         work: &mut UnitOfWork,
-        principal: &Principal,
+        actor: Actor,
         application_id: i64,
     ) -> Result<(), Error> {
         let mut notices = Notices::default();
         for id in interviews::of_application(work, application_id).await? {
-            work.lock_entity(&interview::key(id)).await?;
-            let before = interviews::find(&mut *work, id).await?;
+            let before: Interview = locked(work, id).await?;
             if !before.state.fields.status.is_ahead() {
                 continue;
             }
             let fields = InterviewFields { status: InterviewStatus::Cancelled, ..before.state.fields.clone() };
-            interviews::write(work, id, &fields).await?;
-            let after = interviews::find(&mut *work, id).await?;
-            audit(work, principal, interview::key(id), Some(&before.state), Some(&after.state)).await?;
+            let after = write(work, actor.clone(), &before, Interview::columns(&fields)).await?;
             notices.cancelled(&after);
         }
         notices.send(work).await

@@ -140,7 +140,7 @@ impl Notice {
             ("candidateName", json!(interview.candidate_name)),
             ("interviewerNames", json!(interviewers.join(", "))),
             ("jobTitle", json!(interview.job_title)),
-            ("interviewId", json!(interview.id())),
+            ("interviewId", json!(interview.state.interview_id)),
             ("interviewType", json!(word(&fields.interview_type))),
             ("scheduledDate", json!(readable(fields.scheduled_date))),
             ("durationMinutes", json!(fields.duration_minutes)),

@@ -1,22 +1,20 @@
 //! Applications in the database.
 
-use chassis::{EntityError, Filter, Listing, Page};
+use chassis::EntityError;
+use chassis::store::{Columns, Reader, Table, milliseconds, text};
 use contracts::recruitment::{Applicant, ApplicationStatus};
-use db::{Db, Row, params};
+use db::params;
 use eventkit::UnitOfWork;
 use jiff::Timestamp;
 
-use super::{Columns, Reader, Source, insert, milliseconds, text, update};
 use crate::domain::application::{Application, ApplicationFields, ApplicationState, NewApplication};
 use crate::domain::candidate::full_name;
 use crate::domain::words::word;
 
-pub(crate) const ENTITY: &str = "application";
-const TABLE: &str = "applications";
-const ID: &str = "application_id";
-
-/// Every application, with what its posting and its candidate tell.
-pub(crate) const DETAILS: &str = "select * from (
+impl Table for Application {
+    const TABLE: &'static str = "applications";
+    const ID: &'static str = "application_id";
+    const SELECT: &'static str = "select * from (
     select a.*, p.title as job_title, p.status as job_status, p.department_id, p.position_id, p.hiring_manager_id,
         d.headquarter_id, c.first_name, c.last_name, c.email, c.phone_number
     from applications a
@@ -24,13 +22,38 @@ pub(crate) const DETAILS: &str = "select * from (
     join candidates c on c.candidate_id = a.candidate_id
     left join departments d on d.department_id = p.department_id) as details";
 
-/// Adds an application; answers its number, or nothing when the candidate has applied for the posting before.
-pub(crate) async fn add(
-    work: &mut UnitOfWork,
-    new: &NewApplication,
-    now: Timestamp,
-) -> Result<Option<i64>, EntityError> {
-    let columns = vec![
+    fn columns(fields: &ApplicationFields) -> Columns {
+        vec![
+            ("review_notes", fields.review_notes.clone().into()),
+            ("score", fields.score.into()),
+            ("feedback", fields.feedback.clone().into()),
+            ("offered_salary", text(fields.offered_salary)),
+            ("offer_expiry_date", text(fields.offer_expiry_date)),
+            ("offer_status", fields.offer_status.as_ref().map(word).into()),
+            ("expected_start_date", text(fields.expected_start_date)),
+            ("notes", fields.notes.clone().into()),
+        ]
+    }
+
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        let applicant = applicant(reader)?;
+        Ok(Application {
+            state: state(reader)?,
+            job_title: reader.get("job_title")?,
+            department_id: reader.get("department_id")?,
+            candidate_name: full_name(&applicant.first_name, &applicant.last_name),
+            job_status: reader.word("job_status")?,
+            position_id: reader.get("position_id")?,
+            hiring_manager_id: reader.get("hiring_manager_id")?,
+            headquarter_id: reader.get("headquarter_id")?,
+            applicant,
+        })
+    }
+}
+
+/// A new application.
+pub(crate) fn new(new: &NewApplication, now: Timestamp) -> Columns {
+    vec![
         ("job_posting_id", new.job_posting_id.into()),
         ("candidate_id", new.candidate_id.into()),
         ("cover_letter", new.cover_letter.clone().into()),
@@ -38,17 +61,18 @@ pub(crate) async fn add(
         ("notes", new.notes.clone().into()),
         ("status", word(&ApplicationStatus::Submitted).into()),
         ("applied_date", milliseconds(now).into()),
-    ];
-    match insert(work, TABLE, ID, columns).await {
-        Ok(id) => Ok(Some(id)),
-        Err(eventkit::Error::Database(error)) if error.violates(TABLE, "candidate_id") => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    ]
 }
 
-/// Writes an application's state.
-pub(crate) async fn write(work: &mut UnitOfWork, state: &ApplicationState) -> Result<(), EntityError> {
-    let mut columns = field_columns(&state.fields);
+/// Whether an application was not added because the candidate has applied for the posting before.
+pub(crate) fn is_second(error: &EntityError) -> bool {
+    let EntityError::Backbone(eventkit::Error::Database(error)) = error else { return false };
+    error.violates(Application::TABLE, "candidate_id")
+}
+
+/// All that a review changes.
+pub(crate) fn reviewed(state: &ApplicationState) -> Columns {
+    let mut columns = Application::columns(&state.fields);
     columns.extend([
         ("status", word(&state.status).into()),
         ("reviewed_date", state.reviewed_date.map(milliseconds).into()),
@@ -57,37 +81,13 @@ pub(crate) async fn write(work: &mut UnitOfWork, state: &ApplicationState) -> Re
         ("withdrawal_reason", state.withdrawal_reason.clone().into()),
         ("offer_date", state.offer_date.map(milliseconds).into()),
     ]);
-    Ok(update(work, TABLE, ID, state.application_id, columns).await?)
-}
-
-/// The application of this number.
-pub(crate) async fn find(source: impl Into<Source<'_>>, id: i64) -> Result<Application, EntityError> {
-    let row = source.into().query_opt(&format!("{DETAILS} where {ID} = $1"), &params![id]).await?;
-    row.map_or(Err(EntityError::NotFound { entity: ENTITY, id }), |row| from_row(&row))
+    columns
 }
 
 /// Whether the candidate has applied for the posting.
 pub(crate) async fn exists(work: &mut UnitOfWork, job_posting_id: i64, candidate_id: i64) -> Result<bool, EntityError> {
     let sql = "select application_id from applications where job_posting_id = $1 and candidate_id = $2";
     Ok(work.query_opt(sql, &params![job_posting_id, candidate_id]).await?.is_some())
-}
-
-/// One page of applications.
-pub(crate) async fn list(db: &Db, listing: &Listing, filter: Filter) -> Result<Page<Application>, EntityError> {
-    listing.page(db, DETAILS, ID, filter, from_row).await
-}
-
-fn field_columns(fields: &ApplicationFields) -> Columns {
-    vec![
-        ("review_notes", fields.review_notes.clone().into()),
-        ("score", fields.score.into()),
-        ("feedback", fields.feedback.clone().into()),
-        ("offered_salary", text(fields.offered_salary)),
-        ("offer_expiry_date", text(fields.offer_expiry_date)),
-        ("offer_status", fields.offer_status.as_ref().map(word).into()),
-        ("expected_start_date", text(fields.expected_start_date)),
-        ("notes", fields.notes.clone().into()),
-    ]
 }
 
 /// Who applied, from the columns that every list of details has.
@@ -98,22 +98,6 @@ pub(super) fn applicant(reader: Reader<'_>) -> Result<Applicant, EntityError> {
         last_name: reader.get("last_name")?,
         email: reader.get("email")?,
         phone_number: reader.get("phone_number")?,
-    })
-}
-
-fn from_row(row: &Row) -> Result<Application, EntityError> {
-    let reader = Reader::new(row, ENTITY, ID)?;
-    let applicant = applicant(reader)?;
-    Ok(Application {
-        state: state(reader)?,
-        job_title: reader.get("job_title")?,
-        department_id: reader.get("department_id")?,
-        candidate_name: full_name(&applicant.first_name, &applicant.last_name),
-        job_status: reader.word("job_status")?,
-        position_id: reader.get("position_id")?,
-        hiring_manager_id: reader.get("hiring_manager_id")?,
-        headquarter_id: reader.get("headquarter_id")?,
-        applicant,
     })
 }
 

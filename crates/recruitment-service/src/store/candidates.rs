@@ -1,56 +1,82 @@
 //! Candidates in the database.
 
-use chassis::{EntityError, Filter, Listing, Page};
+use chassis::store::{Columns, Reader, Source, Table, text, texts};
+use chassis::{EntityError, Filter};
 use contracts::access::{Place, Scope};
 use contracts::recruitment::ApplicationStatus;
-use db::{Db, Row, params};
+use db::{Row, params};
 use eventkit::UnitOfWork;
-use jiff::Timestamp;
 
-use super::{Columns, Reader, SEPARATOR, Source, folded_entries, insert, milliseconds, text, texts, update};
+use super::{SEPARATOR, folded_entries};
 use crate::domain::application;
 use crate::domain::candidate::{Candidate, CandidateFields, CandidateStatus, fold_email, full_name};
 use crate::domain::words::word;
 
-pub(crate) const ENTITY: &str = "candidate";
-const TABLE: &str = "candidates";
-const ID: &str = "candidate_id";
+impl Table for Candidate {
+    const TABLE: &'static str = "candidates";
+    const ID: &'static str = "candidate_id";
+    const SELECT: &'static str = "select * from (select * from candidates where deleted_at is null) as details";
+    const UNIQUE: &'static [(&'static str, &'static str)] = &[("email_folded", "email")];
 
-/// Every candidate who was not removed.
-const DETAILS: &str = "select * from (select * from candidates where deleted_at is null) as details";
+    fn columns(fields: &CandidateFields) -> Columns {
+        vec![
+            ("first_name", (&fields.first_name).into()),
+            ("last_name", (&fields.last_name).into()),
+            ("name_folded", full_name(&fields.first_name, &fields.last_name).to_lowercase().into()),
+            ("email", (&fields.email).into()),
+            ("email_folded", fold_email(&fields.email).into()),
+            ("phone_number", (&fields.phone_number).into()),
+            ("birth_date", text(fields.birth_date)),
+            ("address", fields.address.clone().into()),
+            ("resume_url", fields.resume_url.clone().into()),
+            ("linkedin_url", fields.linkedin_url.clone().into()),
+            ("github_url", fields.github_url.clone().into()),
+            ("portfolio_url", fields.portfolio_url.clone().into()),
+            ("summary", fields.summary.clone().into()),
+            ("skills", texts(&fields.skills)),
+            ("skills_folded", folded_entries(&fields.skills).into()),
+            ("years_of_experience", fields.years_of_experience.into()),
+            ("source", fields.source.clone().into()),
+            ("notes", fields.notes.clone().into()),
+        ]
+    }
 
-/// Adds a candidate; answers the number.
-pub(crate) async fn add(work: &mut UnitOfWork, fields: &CandidateFields) -> Result<i64, EntityError> {
-    let mut columns = field_columns(fields);
-    columns.push(("status", word(&CandidateStatus::New).into()));
-    insert(work, TABLE, ID, columns).await.map_err(taken)
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        Ok(Candidate {
+            candidate_id: reader.id,
+            fields: CandidateFields {
+                first_name: reader.get("first_name")?,
+                last_name: reader.get("last_name")?,
+                email: reader.get("email")?,
+                phone_number: reader.get("phone_number")?,
+                birth_date: reader.date_opt("birth_date")?,
+                address: reader.get("address")?,
+                resume_url: reader.get("resume_url")?,
+                linkedin_url: reader.get("linkedin_url")?,
+                github_url: reader.get("github_url")?,
+                portfolio_url: reader.get("portfolio_url")?,
+                summary: reader.get("summary")?,
+                skills: reader.texts("skills")?,
+                years_of_experience: reader.get("years_of_experience")?,
+                source: reader.get("source")?,
+                notes: reader.get("notes")?,
+            },
+            status: reader.word("status")?,
+            record: reader.record()?,
+        })
+    }
 }
 
-/// Writes what a client may write.
-pub(crate) async fn write(work: &mut UnitOfWork, id: i64, fields: &CandidateFields) -> Result<(), EntityError> {
-    update(work, TABLE, ID, id, field_columns(fields)).await.map_err(taken)
+/// Somebody new.
+pub(crate) fn new(fields: &CandidateFields) -> Columns {
+    let mut columns = Candidate::columns(fields);
+    columns.extend(status(CandidateStatus::New));
+    columns
 }
 
-/// Writes where the candidate stands.
-pub(crate) async fn set_status(work: &mut UnitOfWork, id: i64, status: CandidateStatus) -> Result<(), EntityError> {
-    Ok(update(work, TABLE, ID, id, vec![("status", word(&status).into())]).await?)
-}
-
-/// Removes the candidate: the row stays and is shown no more.
-pub(crate) async fn remove(work: &mut UnitOfWork, id: i64, now: Timestamp) -> Result<(), EntityError> {
-    let columns = vec![("is_active", false.into()), ("deleted_at", milliseconds(now).into())];
-    Ok(update(work, TABLE, ID, id, columns).await?)
-}
-
-/// The candidate of this number.
-pub(crate) async fn find(source: impl Into<Source<'_>>, id: i64) -> Result<Candidate, EntityError> {
-    let row = source.into().query_opt(&format!("{DETAILS} where {ID} = $1"), &params![id]).await?;
-    row.map_or(Err(EntityError::NotFound { entity: ENTITY, id }), |row| from_row(&row))
-}
-
-/// One page of candidates.
-pub(crate) async fn list(db: &Db, listing: &Listing, filter: Filter) -> Result<Page<Candidate>, EntityError> {
-    listing.page(db, DETAILS, ID, filter, from_row).await
+/// Where the candidate stands.
+pub(crate) fn status(status: CandidateStatus) -> Columns {
+    vec![("status", word(&status).into())]
 }
 
 /// Where the postings are that the candidate has applied for.
@@ -116,62 +142,4 @@ pub(crate) async fn application_statuses(
 pub(crate) async fn has_open_application(work: &mut UnitOfWork, candidate_id: i64) -> Result<bool, EntityError> {
     let statuses = application_statuses(work, candidate_id).await?;
     Ok(statuses.into_iter().any(|status| !application::is_final(status)))
-}
-
-fn taken(error: eventkit::Error) -> EntityError {
-    match error {
-        eventkit::Error::Database(error) if error.violates(TABLE, "email_folded") => {
-            EntityError::Taken { entity: ENTITY, field: "email" }
-        }
-        error => error.into(),
-    }
-}
-
-fn field_columns(fields: &CandidateFields) -> Columns {
-    vec![
-        ("first_name", (&fields.first_name).into()),
-        ("last_name", (&fields.last_name).into()),
-        ("name_folded", full_name(&fields.first_name, &fields.last_name).to_lowercase().into()),
-        ("email", (&fields.email).into()),
-        ("email_folded", fold_email(&fields.email).into()),
-        ("phone_number", (&fields.phone_number).into()),
-        ("birth_date", text(fields.birth_date)),
-        ("address", fields.address.clone().into()),
-        ("resume_url", fields.resume_url.clone().into()),
-        ("linkedin_url", fields.linkedin_url.clone().into()),
-        ("github_url", fields.github_url.clone().into()),
-        ("portfolio_url", fields.portfolio_url.clone().into()),
-        ("summary", fields.summary.clone().into()),
-        ("skills", texts(&fields.skills)),
-        ("skills_folded", folded_entries(&fields.skills).into()),
-        ("years_of_experience", fields.years_of_experience.into()),
-        ("source", fields.source.clone().into()),
-        ("notes", fields.notes.clone().into()),
-    ]
-}
-
-fn from_row(row: &Row) -> Result<Candidate, EntityError> {
-    let reader = Reader::new(row, ENTITY, ID)?;
-    Ok(Candidate {
-        candidate_id: reader.id,
-        fields: CandidateFields {
-            first_name: reader.get("first_name")?,
-            last_name: reader.get("last_name")?,
-            email: reader.get("email")?,
-            phone_number: reader.get("phone_number")?,
-            birth_date: reader.date_opt("birth_date")?,
-            address: reader.get("address")?,
-            resume_url: reader.get("resume_url")?,
-            linkedin_url: reader.get("linkedin_url")?,
-            github_url: reader.get("github_url")?,
-            portfolio_url: reader.get("portfolio_url")?,
-            summary: reader.get("summary")?,
-            skills: reader.texts("skills")?,
-            years_of_experience: reader.get("years_of_experience")?,
-            source: reader.get("source")?,
-            notes: reader.get("notes")?,
-        },
-        status: reader.word("status")?,
-        record: reader.record()?,
-    })
 }

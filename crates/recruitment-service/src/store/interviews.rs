@@ -1,21 +1,19 @@
 //! Interviews in the database.
 
-use chassis::{EntityError, Filter, Listing, Page};
-use db::{Db, Row, params};
+use chassis::store::{Columns, Reader, Table, milliseconds};
+use chassis::{EntityError, Filter};
+use db::params;
 use eventkit::UnitOfWork;
 
 use super::applications::applicant;
-use super::{Columns, Reader, Source, insert, milliseconds, update};
 use crate::domain::candidate::full_name;
 use crate::domain::interview::{Interview, InterviewFields, InterviewState};
 use crate::domain::words::word;
 
-pub(crate) const ENTITY: &str = "interview";
-const TABLE: &str = "interviews";
-const ID: &str = "interview_id";
-
-/// Every interview, with what its application tells.
-const DETAILS: &str = "select * from (
+impl Table for Interview {
+    const TABLE: &'static str = "interviews";
+    const ID: &'static str = "interview_id";
+    const SELECT: &'static str = "select * from (
     select i.*, a.job_posting_id, a.candidate_id, a.status as application_status, p.title as job_title,
         p.department_id, d.headquarter_id, c.first_name, c.last_name, c.email, c.phone_number
     from interviews i
@@ -24,34 +22,75 @@ const DETAILS: &str = "select * from (
     join candidates c on c.candidate_id = a.candidate_id
     left join departments d on d.department_id = p.department_id) as details";
 
-/// Adds an interview; answers its number.
-pub(crate) async fn add(work: &mut UnitOfWork, fields: &InterviewFields) -> Result<i64, EntityError> {
-    let mut columns = field_columns(fields);
+    fn columns(fields: &InterviewFields) -> Columns {
+        vec![
+            ("interview_type", word(&fields.interview_type).into()),
+            ("scheduled_date", milliseconds(fields.scheduled_date).into()),
+            ("duration_minutes", fields.duration_minutes.into()),
+            ("location", fields.location.clone().into()),
+            ("meeting_link", fields.meeting_link.clone().into()),
+            ("interviewers", numbers(&fields.interviewers).into()),
+            ("agenda", fields.agenda.clone().into()),
+            ("status", word(&fields.status).into()),
+            ("score", fields.score.into()),
+            ("result", fields.result.as_ref().map(word).into()),
+            ("strengths", fields.strengths.clone().into()),
+            ("improvements", fields.improvements.clone().into()),
+            ("notes", fields.notes.clone().into()),
+        ]
+    }
+
+    fn read(reader: Reader<'_>) -> Result<Self, EntityError> {
+        let interviewers: String = reader.get("interviewers")?;
+        let interviewers = interviewers.split(',').filter(|number| !number.is_empty());
+        let interviewers =
+            interviewers.map(|number| number.parse().map_err(|_| reader.corrupt("an interviewer is no number")));
+        let applicant = applicant(reader)?;
+        Ok(Interview {
+            state: InterviewState {
+                interview_id: reader.id,
+                fields: InterviewFields {
+                    application_id: reader.get("application_id")?,
+                    interview_type: reader.word("interview_type")?,
+                    scheduled_date: reader.time("scheduled_date")?,
+                    duration_minutes: reader.get("duration_minutes")?,
+                    location: reader.get("location")?,
+                    meeting_link: reader.get("meeting_link")?,
+                    interviewers: interviewers.collect::<Result<_, _>>()?,
+                    agenda: reader.get("agenda")?,
+                    status: reader.word("status")?,
+                    score: reader.get("score")?,
+                    result: reader.word_opt("result")?,
+                    strengths: reader.get("strengths")?,
+                    improvements: reader.get("improvements")?,
+                    notes: reader.get("notes")?,
+                },
+                record: reader.record()?,
+            },
+            job_posting_id: reader.get("job_posting_id")?,
+            job_title: reader.get("job_title")?,
+            department_id: reader.get("department_id")?,
+            candidate_id: applicant.candidate_id,
+            candidate_name: full_name(&applicant.first_name, &applicant.last_name),
+            application_status: reader.word("application_status")?,
+            headquarter_id: reader.get("headquarter_id")?,
+            applicant,
+        })
+    }
+}
+
+/// A new interview; which application it is about never changes.
+pub(crate) fn new(fields: &InterviewFields) -> Columns {
+    let mut columns = Interview::columns(fields);
     columns.push(("application_id", fields.application_id.into()));
-    Ok(insert(work, TABLE, ID, columns).await?)
-}
-
-/// Writes what a client may write.
-pub(crate) async fn write(work: &mut UnitOfWork, id: i64, fields: &InterviewFields) -> Result<(), EntityError> {
-    Ok(update(work, TABLE, ID, id, field_columns(fields)).await?)
-}
-
-/// The interview of this number.
-pub(crate) async fn find(source: impl Into<Source<'_>>, id: i64) -> Result<Interview, EntityError> {
-    let row = source.into().query_opt(&format!("{DETAILS} where {ID} = $1"), &params![id]).await?;
-    row.map_or(Err(EntityError::NotFound { entity: ENTITY, id }), |row| from_row(&row))
+    columns
 }
 
 /// The numbers of an application's interviews, growing.
 pub(crate) async fn of_application(work: &mut UnitOfWork, application_id: i64) -> Result<Vec<i64>, EntityError> {
     let sql = "select interview_id from interviews where application_id = $1 order by interview_id";
     let rows = work.query(sql, &params![application_id]).await?;
-    rows.iter().map(|row| Ok(row.get(ID)?)).collect()
-}
-
-/// One page of interviews.
-pub(crate) async fn list(db: &Db, listing: &Listing, filter: Filter) -> Result<Page<Interview>, EntityError> {
-    listing.page(db, DETAILS, ID, filter, from_row).await
+    rows.iter().map(|row| Ok(row.get(Interview::ID)?)).collect()
 }
 
 /// The employee is among the interviewers.
@@ -60,64 +99,7 @@ pub(crate) fn with_interviewer(filter: Filter, employee_id: Option<i64>) -> Resu
     filter.contains("interviewerId", &["interviewers"], entry.as_deref())
 }
 
-fn field_columns(fields: &InterviewFields) -> Columns {
-    vec![
-        ("interview_type", word(&fields.interview_type).into()),
-        ("scheduled_date", milliseconds(fields.scheduled_date).into()),
-        ("duration_minutes", fields.duration_minutes.into()),
-        ("location", fields.location.clone().into()),
-        ("meeting_link", fields.meeting_link.clone().into()),
-        ("interviewers", numbers(&fields.interviewers).into()),
-        ("agenda", fields.agenda.clone().into()),
-        ("status", word(&fields.status).into()),
-        ("score", fields.score.into()),
-        ("result", fields.result.as_ref().map(word).into()),
-        ("strengths", fields.strengths.clone().into()),
-        ("improvements", fields.improvements.clone().into()),
-        ("notes", fields.notes.clone().into()),
-    ]
-}
-
 /// Numbers with a comma around each, so that one is found as a whole.
 fn numbers(list: &[i64]) -> String {
     list.iter().fold(",".to_owned(), |text, number| format!("{text}{number},"))
-}
-
-fn from_row(row: &Row) -> Result<Interview, EntityError> {
-    let reader = Reader::new(row, ENTITY, ID)?;
-    let interviewers: String = reader.get("interviewers")?;
-    let interviewers = interviewers.split(',').filter(|number| !number.is_empty());
-    let interviewers =
-        interviewers.map(|number| number.parse().map_err(|_| reader.corrupt("an interviewer is no number")));
-    let applicant = applicant(reader)?;
-    Ok(Interview {
-        state: InterviewState {
-            interview_id: reader.id,
-            fields: InterviewFields {
-                application_id: reader.get("application_id")?,
-                interview_type: reader.word("interview_type")?,
-                scheduled_date: reader.time("scheduled_date")?,
-                duration_minutes: reader.get("duration_minutes")?,
-                location: reader.get("location")?,
-                meeting_link: reader.get("meeting_link")?,
-                interviewers: interviewers.collect::<Result<_, _>>()?,
-                agenda: reader.get("agenda")?,
-                status: reader.word("status")?,
-                score: reader.get("score")?,
-                result: reader.word_opt("result")?,
-                strengths: reader.get("strengths")?,
-                improvements: reader.get("improvements")?,
-                notes: reader.get("notes")?,
-            },
-            record: reader.record()?,
-        },
-        job_posting_id: reader.get("job_posting_id")?,
-        job_title: reader.get("job_title")?,
-        department_id: reader.get("department_id")?,
-        candidate_id: applicant.candidate_id,
-        candidate_name: full_name(&applicant.first_name, &applicant.last_name),
-        application_status: reader.word("application_status")?,
-        headquarter_id: reader.get("headquarter_id")?,
-        applicant,
-    })
 }

@@ -1,13 +1,15 @@
 //! Applications: who may apply when, the way from submitted to the end, offers, and races.
 
+use chassis::both;
 use contracts::access::Scope;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::fixture::{Service, envelope, on_both_databases, token};
+use crate::fixture::{Service, envelope, token};
 use crate::hiring::{ENGINEERING, MANAGER, SALES};
 
-on_both_databases! {
+both!(
+    Service:
     an_application_is_kept_and_told_under_its_own_key,
     only_a_published_posting_can_be_applied_for_and_only_in_time,
     a_second_application_for_a_posting_is_refused,
@@ -23,12 +25,12 @@ on_both_databases! {
     a_repeated_review_is_done_once,
     a_scope_limits_what_is_seen_and_reviewed,
     lists_filter_and_page,
-}
+);
 
 const STATUSES: [&str; 7] = ["submitted", "screening", "interviewing", "offer", "hired", "rejected", "withdrawn"];
 
-async fn an_application_is_kept_and_told_under_its_own_key(service: Service) {
-    let service = service.with_company().await;
+async fn an_application_is_kept_and_told_under_its_own_key(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let candidate = service.candidate(1).await;
     let made = service.apply(posting, candidate).await.expect(201);
@@ -44,7 +46,7 @@ async fn an_application_is_kept_and_told_under_its_own_key(service: Service) {
         assert_eq!(made.body[field], value, "{field}");
     }
     assert_eq!(service.get(format!("/api/v1/applications/{id}")).send().await.expect(200).body, made.body);
-    let told = service.told().await;
+    let told = service.events().await;
     let submitted = told.iter().find(|event| event.event_type == "application.submitted").unwrap();
     assert_eq!(
         (submitted.key.as_str(), submitted.topic.as_str()),
@@ -55,8 +57,8 @@ async fn an_application_is_kept_and_told_under_its_own_key(service: Service) {
     assert_eq!(data["candidate"]["email"], "binh1@example.com");
 }
 
-async fn only_a_published_posting_can_be_applied_for_and_only_in_time(service: Service) {
-    let service = service.with_company().await;
+async fn only_a_published_posting_can_be_applied_for_and_only_in_time(service: &Service) {
+    service.with_company().await;
     let candidate = service.candidate(1).await;
     let draft = service.draft(&json!({})).await;
     service.apply(draft, candidate).await.expect(409);
@@ -80,8 +82,8 @@ async fn only_a_published_posting_can_be_applied_for_and_only_in_time(service: S
     service.apply(posting, after).await.expect(409);
 }
 
-async fn a_second_application_for_a_posting_is_refused(service: Service) {
-    let service = service.with_company().await;
+async fn a_second_application_for_a_posting_is_refused(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let candidate = service.candidate(1).await;
     let first = service.apply(posting, candidate).await.expect(201).id("applicationId");
@@ -93,23 +95,22 @@ async fn a_second_application_for_a_posting_is_refused(service: Service) {
     service.apply(other, candidate).await.expect(201);
 }
 
-async fn of_many_equal_applications_at_once_one_is_taken(service: Service) {
-    let service = service.with_company().await;
+async fn of_many_equal_applications_at_once_one_is_taken(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let candidate = service.candidate(1).await;
     let tasks = (0..8).map(|_| {
         let service = service.clone();
         tokio::spawn(async move { service.apply(posting, candidate).await })
     });
-    let mut statuses: Vec<u16> =
-        join_all(tasks).await.into_iter().map(|answer| answer.unwrap().status.as_u16()).collect();
+    let mut statuses: Vec<u16> = join_all(tasks).await.into_iter().map(|answer| answer.unwrap().status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
-    assert_eq!(service.told_of("application.submitted").await.len(), 1);
+    assert_eq!(service.told("application.submitted").await.len(), 1);
 }
 
-async fn every_step_from_every_status_is_taken_or_refused(service: Service) {
-    let service = service.with_company().await;
+async fn every_step_from_every_status_is_taken_or_refused(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({"vacancies": 1000})).await;
     let ways: [(&str, &[&str]); 4] = [
         ("submitted", &["screening", "rejected", "withdrawn"]),
@@ -121,20 +122,20 @@ async fn every_step_from_every_status_is_taken_or_refused(service: Service) {
         for (column, to) in STATUSES.into_iter().enumerate() {
             let application = service.application(posting, row * 10 + column).await;
             service.bring(application, from).await;
-            let told = service.told_of("application.reviewed").await.len();
+            let told = service.told("application.reviewed").await.len();
             let is_way = ways.iter().any(|(state, onward)| *state == from && onward.contains(&to));
             let answer = service.review(application, to).await;
             assert_eq!(answer.status, if is_way { 200 } else { 409 }, "{from} -> {to}: {}", answer.body);
             let kept = service.get(format!("/api/v1/applications/{application}")).send().await.expect(200);
             assert_eq!(kept.body["status"], if is_way { to } else { from });
-            let told_now = service.told_of("application.reviewed").await.len();
+            let told_now = service.told("application.reviewed").await.len();
             assert_eq!(told_now, told + usize::from(is_way), "{from} -> {to}");
         }
     }
 }
 
-async fn each_step_is_told_with_from_to_and_whom_by(service: Service) {
-    let service = service.with_company().await;
+async fn each_step_is_told_with_from_to_and_whom_by(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     let path = format!("/api/v1/applications/{application}/review");
@@ -149,7 +150,7 @@ async fn each_step_is_told_with_from_to_and_whom_by(service: Service) {
     let hired = service.review(application, "hired").await.expect(200);
     assert_eq!(hired.body["offerStatus"], "accepted");
     assert_eq!(hired.body["offeredSalary"], "33000000");
-    let told = service.told_of("application.reviewed").await;
+    let told = service.told("application.reviewed").await;
     let steps: Vec<_> =
         told.iter().map(|data| (data["from"].clone(), data["to"].clone(), data["reviewedBy"].clone())).collect();
     assert_eq!(
@@ -164,15 +165,15 @@ async fn each_step_is_told_with_from_to_and_whom_by(service: Service) {
     assert_eq!(told[3]["expectedStartDate"], "2027-01-04");
     assert_eq!(told[3]["positionId"], 5);
     assert_eq!(told[3]["candidate"]["lastName"], "Nguyen1");
-    for event in service.told().await {
+    for event in service.events().await {
         for private in ["SECRET", "33000000", "Secret Street", "1991"] {
             assert!(!event.envelope.contains(private), "{private} in {}", event.envelope);
         }
     }
 }
 
-async fn a_hire_takes_a_vacancy_and_the_last_one_closes_the_posting(service: Service) {
-    let service = service.with_company().await;
+async fn a_hire_takes_a_vacancy_and_the_last_one_closes_the_posting(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({"vacancies": 2})).await;
     let mut applications = Vec::new();
     for number in 0..3 {
@@ -189,13 +190,13 @@ async fn a_hire_takes_a_vacancy_and_the_last_one_closes_the_posting(service: Ser
     assert_eq!((&full["openVacancies"], &full["status"]), (&json!(0), &json!("closed")));
     service.review(applications[2], "hired").await.expect(409);
     service.review(applications[2], "rejected").await.expect(200);
-    let told = service.told_of("job.updated").await;
+    let told = service.told("job.updated").await;
     let changes: Vec<_> = told.iter().map(|data| (data["changed"].clone(), data["openVacancies"].clone())).collect();
     assert_eq!(changes, [(json!(["openVacancies"]), json!(1)), (json!(["openVacancies", "status"]), json!(0))]);
 }
 
-async fn hires_that_race_for_the_last_vacancies_never_take_more_than_there_are(service: Service) {
-    let service = service.with_company().await;
+async fn hires_that_race_for_the_last_vacancies_never_take_more_than_there_are(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({"vacancies": 2})).await;
     let mut applications = Vec::new();
     for number in 0..6 {
@@ -207,20 +208,19 @@ async fn hires_that_race_for_the_last_vacancies_never_take_more_than_there_are(s
         let service = service.clone();
         tokio::spawn(async move { service.review(application, "hired").await })
     });
-    let mut statuses: Vec<u16> =
-        join_all(tasks).await.into_iter().map(|answer| answer.unwrap().status.as_u16()).collect();
+    let mut statuses: Vec<u16> = join_all(tasks).await.into_iter().map(|answer| answer.unwrap().status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 409, 409, 409, 409]);
     let body = service.posting(posting).await.body;
     assert_eq!((&body["openVacancies"], &body["status"]), (&json!(0), &json!("closed")));
-    let hired = service.told_of("application.reviewed").await.into_iter().filter(|data| data["to"] == "hired").count();
+    let hired = service.told("application.reviewed").await.into_iter().filter(|data| data["to"] == "hired").count();
     assert_eq!(hired, 2);
-    let open: Vec<_> = service.told_of("job.updated").await.iter().map(|data| data["openVacancies"].clone()).collect();
+    let open: Vec<_> = service.told("job.updated").await.iter().map(|data| data["openVacancies"].clone()).collect();
     assert_eq!(open, [1, 0]);
 }
 
-async fn nobody_is_hired_through_a_cancelled_posting(service: Service) {
-    let service = service.with_company().await;
+async fn nobody_is_hired_through_a_cancelled_posting(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let (first, second) = (service.application(posting, 1).await, service.application(posting, 2).await);
     service.bring(first, "offer").await;
@@ -232,8 +232,8 @@ async fn nobody_is_hired_through_a_cancelled_posting(service: Service) {
     assert_eq!(service.posting(posting).await.body["openVacancies"], 2);
 }
 
-async fn an_offer_is_made_extended_and_lapses(service: Service) {
-    let service = service.with_company().await;
+async fn an_offer_is_made_extended_and_lapses(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     service.bring(application, "interviewing").await;
@@ -258,12 +258,12 @@ async fn an_offer_is_made_extended_and_lapses(service: Service) {
     service.patch(&path, &json!({"offeredSalary": "1"})).send().await.expect(409);
 }
 
-async fn what_reviewers_write_is_kept_until_the_end_and_told_to_nobody(service: Service) {
-    let service = service.with_company().await;
+async fn what_reviewers_write_is_kept_until_the_end_and_told_to_nobody(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     let path = format!("/api/v1/applications/{application}");
-    let public = async || service.told().await.into_iter().filter(|event| event.topic != "audit-events").count();
+    let public = async || service.events().await.into_iter().filter(|event| event.topic != "audit-events").count();
     let before = public().await;
     for wrong in [json!({"score": 0}), json!({"score": 11}), json!({"score": "good"})] {
         service.patch(&path, &wrong).send().await.expect_field(422, "score");
@@ -272,9 +272,9 @@ async fn what_reviewers_write_is_kept_until_the_end_and_told_to_nobody(service: 
     let written = json!({"score": 8, "feedback": "Solid", "notes": "call again"});
     let kept = service.patch(&path, &written).send().await.expect(200);
     assert_eq!((&kept.body["score"], &kept.body["feedback"]), (&json!(8), &json!("Solid")));
-    let count = service.told().await.len();
+    let count = service.events().await.len();
     service.patch(&path, &written).send().await.expect(200);
-    assert_eq!(service.told().await.len(), count);
+    assert_eq!(service.events().await.len(), count);
     assert_eq!(public().await, before);
     let reason = json!({"to": "rejected", "reason": "not enough Rust"});
     let rejected = service.post(format!("{path}/review")).json(&reason).send().await.expect(200);
@@ -282,8 +282,8 @@ async fn what_reviewers_write_is_kept_until_the_end_and_told_to_nobody(service: 
     service.patch(&path, &json!({"score": 1})).send().await.expect(409);
 }
 
-async fn only_the_version_that_was_read_is_reviewed(service: Service) {
-    let service = service.with_company().await;
+async fn only_the_version_that_was_read_is_reviewed(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     let path = format!("/api/v1/applications/{application}");
@@ -295,8 +295,8 @@ async fn only_the_version_that_was_read_is_reviewed(service: Service) {
     service.patch(&path, &json!({"score": 9})).header("if-match", "\"2\"").send().await.expect(412);
 }
 
-async fn a_repeated_review_is_done_once(service: Service) {
-    let service = service.with_company().await;
+async fn a_repeated_review_is_done_once(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     let review = |to: &str| {
@@ -306,11 +306,11 @@ async fn a_repeated_review_is_done_once(service: Service) {
     let first = review("screening").send().await.expect(200);
     assert_eq!(review("screening").send().await.expect(200).body, first.body);
     review("interviewing").send().await.expect(409);
-    assert_eq!(service.told_of("application.reviewed").await.len(), 1);
+    assert_eq!(service.told("application.reviewed").await.len(), 1);
 }
 
-async fn a_scope_limits_what_is_seen_and_reviewed(service: Service) {
-    let service = service.with_company().await;
+async fn a_scope_limits_what_is_seen_and_reviewed(service: &Service) {
+    service.with_company().await;
     let engineering = service.published(&json!({})).await;
     let sales = service.published(&json!({"departmentId": SALES})).await;
     let mine = service.application(engineering, 1).await;
@@ -333,8 +333,8 @@ async fn a_scope_limits_what_is_seen_and_reviewed(service: Service) {
     apply(engineering).send().await.expect(201);
 }
 
-async fn lists_filter_and_page(service: Service) {
-    let service = service.with_company().await;
+async fn lists_filter_and_page(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let other = service.published(&json!({})).await;
     let candidate = service.candidate(1).await;

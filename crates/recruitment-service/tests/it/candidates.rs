@@ -1,12 +1,14 @@
 //! Candidates: who they are, where they stand, what is private.
 
+use chassis::both;
 use contracts::access::Scope;
 use serde_json::{Value, json};
 
-use crate::fixture::{Service, on_both_databases, token};
+use crate::fixture::{Service, token};
 use crate::hiring::{ENGINEERING, MANAGER, SALES, candidate_fields, with};
 
-on_both_databases! {
+both!(
+    Service:
     a_candidate_is_made_changed_and_removed,
     an_address_is_used_once_whatever_its_case,
     private_fields_are_in_no_event,
@@ -15,9 +17,9 @@ on_both_databases! {
     lists_filter_search_sort_and_page,
     a_scope_limits_candidates_to_those_who_applied_there,
     every_bad_field_is_named,
-}
+);
 
-async fn a_candidate_is_made_changed_and_removed(service: Service) {
+async fn a_candidate_is_made_changed_and_removed(service: &Service) {
     let made = service.post("/api/v1/candidates").json(&candidate_fields(1)).send().await.expect(201);
     let path = format!("/api/v1/candidates/{}", made.id("candidateId"));
     assert_eq!(made.headers["location"], path);
@@ -31,11 +33,11 @@ async fn a_candidate_is_made_changed_and_removed(service: Service) {
     service.delete(&path).send().await.expect(204);
     service.get(&path).send().await.expect(404);
     service.patch(&path, &change).send().await.expect(404);
-    let actions: Vec<_> = service.told_of("audit.data").await.iter().map(|record| record["action"].clone()).collect();
+    let actions: Vec<_> = service.told("audit.data").await.iter().map(|record| record["action"].clone()).collect();
     assert_eq!(actions, ["create", "update", "delete"]);
 }
 
-async fn an_address_is_used_once_whatever_its_case(service: Service) {
+async fn an_address_is_used_once_whatever_its_case(service: &Service) {
     let first = service.candidate(1).await;
     let shouted = with(candidate_fields(2), &json!({"email": "BINH1@Example.COM"}));
     let taken = service.post("/api/v1/candidates").json(&shouted).send().await.expect_field(409, "email");
@@ -48,8 +50,8 @@ async fn an_address_is_used_once_whatever_its_case(service: Service) {
     service.post("/api/v1/candidates").json(&shouted).send().await.expect(201);
 }
 
-async fn private_fields_are_in_no_event(service: Service) {
-    let service = service.with_company().await;
+async fn private_fields_are_in_no_event(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let application = service.application(posting, 1).await;
     let candidate = service.get(format!("/api/v1/applications/{application}")).send().await.id("candidateId");
@@ -58,7 +60,7 @@ async fn private_fields_are_in_no_event(service: Service) {
     service.bring(application, "interviewing").await;
     service.interview(application).await;
     service.bring(application, "rejected").await;
-    let told = service.told().await;
+    let told = service.events().await;
     for event_type in ["application.submitted", "application.reviewed", "notification.email", "audit.data"] {
         assert!(told.iter().any(|event| event.event_type == event_type), "{event_type}");
     }
@@ -67,8 +69,8 @@ async fn private_fields_are_in_no_event(service: Service) {
     }
 }
 
-async fn the_status_follows_the_applications(service: Service) {
-    let service = service.with_company().await;
+async fn the_status_follows_the_applications(service: &Service) {
+    service.with_company().await;
     let candidate = service.candidate(1).await;
     let status = async || service.get(format!("/api/v1/candidates/{candidate}")).send().await.body["status"].clone();
     assert_eq!(status().await, "new");
@@ -93,8 +95,8 @@ async fn the_status_follows_the_applications(service: Service) {
     assert_eq!(status().await, "hired");
 }
 
-async fn a_candidate_with_something_open_is_not_removed(service: Service) {
-    let service = service.with_company().await;
+async fn a_candidate_with_something_open_is_not_removed(service: &Service) {
+    service.with_company().await;
     let posting = service.published(&json!({})).await;
     let candidate = service.candidate(1).await;
     let application = service.apply(posting, candidate).await.expect(201).id("applicationId");
@@ -105,8 +107,8 @@ async fn a_candidate_with_something_open_is_not_removed(service: Service) {
     service.get(format!("/api/v1/applications/{application}")).send().await.expect(200);
 }
 
-async fn lists_filter_search_sort_and_page(service: Service) {
-    let service = service.with_company().await;
+async fn lists_filter_search_sort_and_page(service: &Service) {
+    service.with_company().await;
     let mut made = Vec::new();
     for (number, changes) in [
         json!({"firstName": "Đỗ", "skills": ["Java", "Rust"]}),
@@ -135,8 +137,8 @@ async fn lists_filter_search_sort_and_page(service: Service) {
     assert_eq!(ids(&format!("limit=2&cursor={cursor}")).await, [made[2]]);
 }
 
-async fn a_scope_limits_candidates_to_those_who_applied_there(service: Service) {
-    let service = service.with_company().await;
+async fn a_scope_limits_candidates_to_those_who_applied_there(service: &Service) {
+    service.with_company().await;
     let engineering = service.published(&json!({})).await;
     let sales = service.published(&json!({"departmentId": SALES})).await;
     let (mine, other) = (service.candidate(1).await, service.candidate(2).await);
@@ -159,7 +161,7 @@ async fn a_scope_limits_candidates_to_those_who_applied_there(service: Service) 
     service.post("/api/v1/candidates").by(&lead).json(&candidate_fields(3)).send().await.expect(201);
 }
 
-async fn every_bad_field_is_named(service: Service) {
+async fn every_bad_field_is_named(service: &Service) {
     for (changes, field) in [
         (json!({"firstName": "a\r\nBcc: x@example.com"}), "firstName"),
         (json!({"lastName": " "}), "lastName"),

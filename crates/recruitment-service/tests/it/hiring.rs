@@ -1,8 +1,9 @@
 //! Steps that most tests begin with: postings, candidates, applications, interviews as plain as they can be.
 
+use chassis::testing::Answer;
 use serde_json::{Value, json};
 
-use crate::fixture::{Answer, Service};
+use crate::fixture::Service;
 
 /// A department, at headquarters 1.
 pub(crate) const ENGINEERING: i64 = 3;
@@ -64,14 +65,13 @@ pub(crate) fn interview_fields(application_id: i64) -> Value {
 
 impl Service {
     /// The departments and employees that postings name.
-    pub(crate) async fn with_company(self) -> Self {
+    pub(crate) async fn with_company(&self) {
         self.hear_of_department(ENGINEERING, 1, "Engineering").await;
         self.hear_of_department(SALES, 2, "Sales").await;
         self.hear_of_employee(MANAGER, "Mai", "Le").await;
         for (id, name) in INTERVIEWERS.into_iter().zip(["Hoa", "Tuan"]) {
             self.hear_of_employee(id, name, "Pham").await;
         }
-        self
     }
 
     pub(crate) async fn draft(&self, changes: &Value) -> i64 {

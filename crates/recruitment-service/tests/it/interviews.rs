@@ -1,14 +1,16 @@
 //! Interviews: when they may be set, how they go, and who gets which mail how often.
 
+use chassis::both;
 use std::collections::BTreeSet;
 
 use contracts::access::Scope;
 use serde_json::{Value, json};
 
-use crate::fixture::{Service, envelope, on_both_databases, token};
+use crate::fixture::{Service, envelope, token};
 use crate::hiring::{ENGINEERING, INTERVIEWERS, MANAGER, SALES, interview_fields, with};
 
-on_both_databases! {
+both!(
+    Service:
     an_interview_is_set_for_an_open_application_and_known_people,
     everybody_who_takes_part_is_told_once,
     a_new_time_is_told_to_everybody_and_nothing_else_is,
@@ -19,11 +21,11 @@ on_both_databases! {
     only_the_version_that_was_read_is_changed,
     a_repeated_post_sets_one_interview_and_sends_no_second_mail,
     lists_filter_and_scopes_limit,
-}
+);
 
 /// The mails told after the first `skip`: key, template, whether moved.
 async fn mails(service: &Service, skip: usize) -> Vec<(String, String, bool)> {
-    let told = service.told().await;
+    let told = service.events().await;
     let mails = told.iter().filter(|event| event.event_type == "notification.email").skip(skip);
     mails
         .map(|event| {
@@ -43,9 +45,9 @@ async fn open_application(service: &Service) -> i64 {
     service.application(posting, 1).await
 }
 
-async fn an_interview_is_set_for_an_open_application_and_known_people(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn an_interview_is_set_for_an_open_application_and_known_people(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let post = async |changes: Value| {
         service.post("/api/v1/interviews").json(&with(interview_fields(application), &changes)).send().await
     };
@@ -78,12 +80,12 @@ async fn an_interview_is_set_for_an_open_application_and_known_people(service: S
     post(json!({})).await.expect(409);
 }
 
-async fn everybody_who_takes_part_is_told_once(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn everybody_who_takes_part_is_told_once(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let candidate = service.get(format!("/api/v1/applications/{application}")).send().await.id("candidateId");
     service.interview(application).await;
-    let told = service.told().await;
+    let told = service.events().await;
     let told: Vec<_> = told.iter().filter(|event| event.topic == "notification-events").map(envelope).collect();
     assert_eq!(told.len(), 3);
     let to: Vec<_> = told
@@ -120,17 +122,17 @@ async fn everybody_who_takes_part_is_told_once(service: Service) {
     }
 }
 
-async fn a_new_time_is_told_to_everybody_and_nothing_else_is(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn a_new_time_is_told_to_everybody_and_nothing_else_is(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let path = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
-    let candidate = &mails(&service, 0).await[0].0;
+    let candidate = &mails(service, 0).await[0].0;
     for quiet in
         [json!({"notes": "bring water"}), json!({"agenda": "Kafka"}), json!({"status": "confirmed"}), json!({})]
     {
         service.patch(&path, &quiet).send().await.expect(200);
     }
-    assert_eq!(mails(&service, 3).await, []);
+    assert_eq!(mails(service, 3).await, []);
     service
         .patch(&path, &json!({"scheduledDate": "2026-11-24T07:00:00Z"}))
         .send()
@@ -140,44 +142,44 @@ async fn a_new_time_is_told_to_everybody_and_nothing_else_is(service: Service) {
     service.patch(&path, &json!({"scheduledDate": "2026-12-02T09:00:00Z"})).send().await.expect(200);
     let moved =
         [candidate.as_str(), "notification-51", "notification-52"].map(|key| mail(key, "interview-scheduled", true));
-    assert_eq!(mails(&service, 3).await, moved);
+    assert_eq!(mails(service, 3).await, moved);
     service.patch(&path, &json!({"location": "Room 1", "meetingLink": null})).send().await.expect(200);
-    assert_eq!(mails(&service, 6).await, moved);
+    assert_eq!(mails(service, 6).await, moved);
 }
 
-async fn whoever_joins_or_leaves_is_told_and_nobody_else(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn whoever_joins_or_leaves_is_told_and_nobody_else(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let path = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
     service.patch(&path, &json!({"interviewers": [52, 99]})).send().await.expect_field(409, "interviewers");
     service.patch(&path, &json!({"interviewers": [52, MANAGER]})).send().await.expect(200);
     assert_eq!(
-        mails(&service, 3).await,
+        mails(service, 3).await,
         [mail("notification-42", "interview-scheduled", false), mail("notification-51", "interview-cancelled", false)]
     );
     service.patch(&path, &json!({"interviewers": [MANAGER, 52]})).send().await.expect(200);
-    assert_eq!(mails(&service, 5).await, []);
+    assert_eq!(mails(service, 5).await, []);
 }
 
-async fn a_cancelled_interview_is_told_to_everybody_once(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn a_cancelled_interview_is_told_to_everybody_once(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let path = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
-    let candidate = &mails(&service, 0).await[0].0;
+    let candidate = &mails(service, 0).await[0].0;
     service.patch(&path, &json!({"status": "cancelled"})).send().await.expect(200);
     let all =
         [candidate.as_str(), "notification-51", "notification-52"].map(|key| mail(key, "interview-cancelled", false));
-    assert_eq!(mails(&service, 3).await, all);
+    assert_eq!(mails(service, 3).await, all);
     service.patch(&path, &json!({"notes": "they moved away"})).send().await.expect(200);
     service.patch(&path, &json!({"status": "scheduled"})).send().await.expect(409);
     service.patch(&path, &json!({"location": "elsewhere"})).send().await.expect(409);
     service.bring(application, "rejected").await;
-    assert_eq!(mails(&service, 6).await, []);
+    assert_eq!(mails(service, 6).await, []);
 }
 
-async fn the_end_of_an_application_cancels_what_lies_ahead(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn the_end_of_an_application_cancels_what_lies_ahead(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let held = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
     for status in ["confirmed", "in-progress", "completed"] {
         service.patch(&held, &json!({"status": status})).send().await.expect(200);
@@ -186,14 +188,14 @@ async fn the_end_of_an_application_cancels_what_lies_ahead(service: Service) {
     service.bring(application, "withdrawn").await;
     assert_eq!(service.get(&held).send().await.body["status"], "completed");
     assert_eq!(service.get(&ahead).send().await.body["status"], "cancelled");
-    let sent = mails(&service, 6).await;
+    let sent = mails(service, 6).await;
     assert_eq!(sent.len(), 3);
     assert!(sent.iter().all(|(_, template, _)| template == "interview-cancelled"), "{sent:?}");
 }
 
-async fn an_interview_goes_its_way_and_is_judged_after(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn an_interview_goes_its_way_and_is_judged_after(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let path = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
     let patch = async |body: Value| service.patch(&path, &body).send().await;
     patch(json!({"status": "completed"})).await.expect(409);
@@ -205,14 +207,14 @@ async fn an_interview_goes_its_way_and_is_judged_after(service: Service) {
     assert_eq!((&done.body["score"], &done.body["result"]), (&json!(7), &json!("strong-pass")));
     patch(json!({"strengths": "Calm", "improvements": "SQL"})).await.expect(200);
     patch(json!({"scheduledDate": "2026-12-05T09:00:00Z"})).await.expect(409);
-    let audits = service.told_of("audit.data").await;
+    let audits = service.told("audit.data").await;
     let of_it = audits.iter().filter(|record| record["entity"].as_str().unwrap().starts_with("interview-")).count();
     assert_eq!(of_it, 5);
 }
 
-async fn only_the_version_that_was_read_is_changed(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn only_the_version_that_was_read_is_changed(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let path = format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId"));
     let patch = |tag: &str, notes: &str| service.patch(&path, &json!({"notes": notes})).header("if-match", tag);
     patch("\"1\"", "a").send().await.expect(200);
@@ -220,19 +222,19 @@ async fn only_the_version_that_was_read_is_changed(service: Service) {
     assert_eq!(patch("\"2\"", "a").send().await.expect(200).etag(), "\"2\"");
 }
 
-async fn a_repeated_post_sets_one_interview_and_sends_no_second_mail(service: Service) {
-    let service = service.with_company().await;
-    let application = open_application(&service).await;
+async fn a_repeated_post_sets_one_interview_and_sends_no_second_mail(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
     let post =
         || service.post("/api/v1/interviews").json(&interview_fields(application)).header("idempotency-key", "k");
     let first = post().send().await.expect(201);
     assert_eq!(post().send().await.expect(201).body, first.body);
-    assert_eq!(mails(&service, 0).await.len(), 3);
+    assert_eq!(mails(service, 0).await.len(), 3);
 }
 
-async fn lists_filter_and_scopes_limit(service: Service) {
-    let service = service.with_company().await;
-    let mine = open_application(&service).await;
+async fn lists_filter_and_scopes_limit(service: &Service) {
+    service.with_company().await;
+    let mine = open_application(service).await;
     let sales = service.published(&json!({"departmentId": SALES})).await;
     let other = service.application(sales, 2).await;
     let first = service.interview(mine).await.id("interviewId");

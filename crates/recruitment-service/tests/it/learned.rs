@@ -1,18 +1,20 @@
 //! What the service learns from the others: departments and employees, whatever order their events come in.
 
+use chassis::both;
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::user::{EmployeeStatus, UserDeleted, UserUpdated};
 use serde_json::json;
 
-use crate::fixture::{Service, on_both_databases};
+use crate::fixture::Service;
 use crate::hiring::{ENGINEERING, MANAGER, posting_fields, with};
 
-on_both_databases! {
+both!(
+    Service:
     names_follow_the_events_of_the_other_services,
     a_department_that_was_removed_takes_no_new_posting,
     a_hiring_manager_who_left_is_shown_as_such_and_decides_on_nothing_new,
     a_removal_of_somebody_unknown_is_remembered,
-}
+);
 
 fn renamed(name: &str, is_active: bool) -> DepartmentUpdated {
     DepartmentUpdated {
@@ -42,8 +44,8 @@ fn employee(status: EmployeeStatus, last_name: &str) -> UserUpdated {
     }
 }
 
-async fn names_follow_the_events_of_the_other_services(service: Service) {
-    let service = service.with_company().await;
+async fn names_follow_the_events_of_the_other_services(service: &Service) {
+    service.with_company().await;
     let id = service.draft(&json!({})).await;
     service.hear(&renamed("Platform", true)).await;
     service.hear(&employee(EmployeeStatus::Active, "Tran")).await;
@@ -51,8 +53,8 @@ async fn names_follow_the_events_of_the_other_services(service: Service) {
     assert_eq!((&shown["departmentName"], &shown["hiringManagerName"]), (&json!("Platform"), &json!("Mai Tran")));
 }
 
-async fn a_department_that_was_removed_takes_no_new_posting(service: Service) {
-    let service = service.with_company().await;
+async fn a_department_that_was_removed_takes_no_new_posting(service: &Service) {
+    service.with_company().await;
     let draft = service.draft(&json!({})).await;
     service.hear(&renamed("Engineering", false)).await;
     service.post("/api/v1/job-postings").json(&posting_fields()).send().await.expect_field(422, "departmentId");
@@ -74,8 +76,8 @@ async fn a_department_that_was_removed_takes_no_new_posting(service: Service) {
     service.post(format!("/api/v1/job-postings/{draft}/publish")).send().await.expect(200);
 }
 
-async fn a_hiring_manager_who_left_is_shown_as_such_and_decides_on_nothing_new(service: Service) {
-    let service = service.with_company().await;
+async fn a_hiring_manager_who_left_is_shown_as_such_and_decides_on_nothing_new(service: &Service) {
+    service.with_company().await;
     let id = service.published(&json!({})).await;
     for gone in ["left", "removed"] {
         match gone {
@@ -97,7 +99,7 @@ async fn a_hiring_manager_who_left_is_shown_as_such_and_decides_on_nothing_new(s
     );
 }
 
-async fn a_removal_of_somebody_unknown_is_remembered(service: Service) {
+async fn a_removal_of_somebody_unknown_is_remembered(service: &Service) {
     service.hear_of_department(ENGINEERING, 1, "Engineering").await;
     service.hear(&UserDeleted { employee_id: 77, department_id: None }).await;
     let body = with(posting_fields(), &json!({"hiringManagerId": 77}));

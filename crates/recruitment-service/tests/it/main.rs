@@ -11,4 +11,3 @@ mod hiring;
 mod interviews;
 mod learned;
 mod postings;
-mod support;

@@ -1,12 +1,14 @@
 //! Job postings: what they need, what they become, and what is told of them.
 
+use chassis::both;
 use contracts::access::Scope;
 use serde_json::{Value, json};
 
-use crate::fixture::{Service, on_both_databases, token};
+use crate::fixture::{Service, token};
 use crate::hiring::{ENGINEERING, MANAGER, SALES, posting_fields, with};
 
-on_both_databases! {
+both!(
+    Service:
     a_draft_is_made_shown_and_told_to_nobody,
     what_a_posting_names_must_be_known_and_there,
     publishing_tells_of_the_posting_and_needs_time_to_apply,
@@ -20,10 +22,10 @@ on_both_databases! {
     lists_filter_search_sort_and_page,
     a_scope_limits_what_is_seen_and_done,
     a_repeated_post_is_done_once,
-}
+);
 
-async fn a_draft_is_made_shown_and_told_to_nobody(service: Service) {
-    let service = service.with_company().await;
+async fn a_draft_is_made_shown_and_told_to_nobody(service: &Service) {
+    service.with_company().await;
     let made = service.post("/api/v1/job-postings").json(&posting_fields()).send().await.expect(201);
     let id = made.id("jobPostingId");
     assert_eq!(made.headers["location"], format!("/api/v1/job-postings/{id}"));
@@ -34,11 +36,11 @@ async fn a_draft_is_made_shown_and_told_to_nobody(service: Service) {
     assert_eq!(made.body["hiringManagerName"], "Mai Le");
     assert_eq!(made.body["hiringManagerHasLeft"], false);
     assert_eq!(service.posting(id).await.expect(200).body, made.body);
-    let told: Vec<_> = service.told().await.into_iter().map(|event| (event.event_type, event.key)).collect();
+    let told: Vec<_> = service.events().await.into_iter().map(|event| (event.event_type, event.key)).collect();
     assert_eq!(told, [("audit.data".to_owned(), format!("job-{id}"))]);
 }
 
-async fn what_a_posting_names_must_be_known_and_there(service: Service) {
+async fn what_a_posting_names_must_be_known_and_there(service: &Service) {
     let post = async |changes: Value| {
         service.post("/api/v1/job-postings").json(&with(posting_fields(), &changes)).send().await
     };
@@ -64,8 +66,8 @@ async fn what_a_posting_names_must_be_known_and_there(service: Service) {
     }
 }
 
-async fn publishing_tells_of_the_posting_and_needs_time_to_apply(service: Service) {
-    let service = service.with_company().await;
+async fn publishing_tells_of_the_posting_and_needs_time_to_apply(service: &Service) {
+    service.with_company().await;
     let late = service.draft(&json!({"applicationDeadline": "2026-11-24T08:00:00Z"})).await;
     service.post(format!("/api/v1/job-postings/{late}/publish")).send().await.expect_field(422, "applicationDeadline");
     let id = service.draft(&json!({"notes": "internal"})).await;
@@ -73,7 +75,7 @@ async fn publishing_tells_of_the_posting_and_needs_time_to_apply(service: Servic
     assert_eq!(published.body["status"], "published");
     assert_eq!(published.body["publishedDate"], "2026-11-24T08:00:00Z");
     assert_eq!(published.etag(), "\"2\"");
-    let told = service.told_of("job.posted").await;
+    let told = service.told("job.posted").await;
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["jobPostingId"], id);
     assert_eq!(told[0]["salaryMax"], "40000000");
@@ -81,8 +83,8 @@ async fn publishing_tells_of_the_posting_and_needs_time_to_apply(service: Servic
     assert!(told[0].get("notes").is_none());
 }
 
-async fn every_step_from_every_status_is_taken_or_refused(service: Service) {
-    let service = service.with_company().await;
+async fn every_step_from_every_status_is_taken_or_refused(service: &Service) {
+    service.with_company().await;
     let ways = [("draft", "publish"), ("draft", "cancel"), ("published", "close"), ("published", "cancel")];
     for from in ["draft", "published", "closed", "cancelled"] {
         for step in ["publish", "close", "cancel"] {
@@ -103,43 +105,43 @@ async fn every_step_from_every_status_is_taken_or_refused(service: Service) {
     }
 }
 
-async fn a_change_of_a_published_posting_is_told_with_what_changed(service: Service) {
-    let service = service.with_company().await;
+async fn a_change_of_a_published_posting_is_told_with_what_changed(service: &Service) {
+    service.with_company().await;
     let id = service.published(&json!({})).await;
     let path = format!("/api/v1/job-postings/{id}");
     let changed = service.patch(&path, &json!({"title": "Lead", "location": null})).send().await.expect(200);
     assert_eq!(changed.etag(), "\"3\"");
     assert!(changed.body.get("location").is_none());
-    let count = service.told().await.len();
+    let count = service.events().await.len();
     let same = service.patch(&path, &json!({"title": "Lead"})).send().await.expect(200);
     assert_eq!(same.etag(), "\"3\"");
-    assert_eq!(service.told().await.len(), count, "a change of nothing is told");
+    assert_eq!(service.events().await.len(), count, "a change of nothing is told");
     service.post(format!("{path}/close")).send().await.expect(200);
-    let told = service.told_of("job.updated").await;
+    let told = service.told("job.updated").await;
     assert_eq!(told.len(), 2);
     assert_eq!(told[0]["changed"], json!(["location", "title"]));
     assert_eq!(told[0]["title"], "Lead");
     assert_eq!(told[1]["changed"], json!(["status"]));
     assert_eq!(told[1]["status"], "closed");
     service.patch(&path, &json!({"title": "Late"})).send().await.expect(409);
-    let keys: Vec<_> = service.told().await.into_iter().filter(|event| event.topic == "recruitment-events").collect();
+    let keys: Vec<_> = service.events().await.into_iter().filter(|event| event.topic == "recruitment-events").collect();
     let places: Vec<_> = keys.windows(2).map(|pair| pair[0].sequence < pair[1].sequence).collect();
     assert!(keys.iter().all(|event| event.key == format!("job-{id}")) && !places.contains(&false), "{keys:?}");
 }
 
-async fn a_draft_that_is_cancelled_was_never_public(service: Service) {
-    let service = service.with_company().await;
+async fn a_draft_that_is_cancelled_was_never_public(service: &Service) {
+    service.with_company().await;
     let id = service.draft(&json!({})).await;
     service.patch(format!("/api/v1/job-postings/{id}"), &json!({"title": "Other"})).send().await.expect(200);
     service.post(format!("/api/v1/job-postings/{id}/cancel")).send().await.expect(200);
-    assert!(service.told().await.iter().all(|event| event.event_type == "audit.data"));
+    assert!(service.events().await.iter().all(|event| event.event_type == "audit.data"));
     let published = service.published(&json!({})).await;
     service.post(format!("/api/v1/job-postings/{published}/cancel")).send().await.expect(200);
-    assert_eq!(service.told_of("job.updated").await[0]["status"], "cancelled");
+    assert_eq!(service.told("job.updated").await[0]["status"], "cancelled");
 }
 
-async fn salaries_are_a_range_after_a_patch_too(service: Service) {
-    let service = service.with_company().await;
+async fn salaries_are_a_range_after_a_patch_too(service: &Service) {
+    service.with_company().await;
     let id = service.draft(&json!({})).await;
     let patch = async |body: Value| service.patch(format!("/api/v1/job-postings/{id}"), &body).send().await;
     patch(json!({"salaryMin": "40000001"})).await.expect_field(422, "salaryMax");
@@ -152,8 +154,8 @@ async fn salaries_are_a_range_after_a_patch_too(service: Service) {
     patch(json!({"salaryMin": 1.5})).await.expect_field(422, "salaryMin");
 }
 
-async fn vacancies_stay_above_who_was_hired(service: Service) {
-    let service = service.with_company().await;
+async fn vacancies_stay_above_who_was_hired(service: &Service) {
+    service.with_company().await;
     let id = service.published(&json!({"vacancies": 3})).await;
     let application = service.application(id, 1).await;
     service.bring(application, "hired").await;
@@ -164,8 +166,8 @@ async fn vacancies_stay_above_who_was_hired(service: Service) {
     patch(json!({"applicationDeadline": "2026-11-24T08:00:00Z"})).await.expect_field(422, "applicationDeadline");
 }
 
-async fn only_the_version_that_was_read_is_changed(service: Service) {
-    let service = service.with_company().await;
+async fn only_the_version_that_was_read_is_changed(service: &Service) {
+    service.with_company().await;
     let id = service.draft(&json!({})).await;
     let path = format!("/api/v1/job-postings/{id}");
     let patch = |tag: &str, title: &str| service.patch(&path, &json!({"title": title})).header("if-match", tag);
@@ -178,8 +180,8 @@ async fn only_the_version_that_was_read_is_changed(service: Service) {
     assert_eq!(service.posting(id).await.body["title"], "C");
 }
 
-async fn only_drafts_are_removed(service: Service) {
-    let service = service.with_company().await;
+async fn only_drafts_are_removed(service: &Service) {
+    service.with_company().await;
     let draft = service.draft(&json!({})).await;
     let published = service.published(&json!({})).await;
     service.delete(format!("/api/v1/job-postings/{draft}")).send().await.expect(204);
@@ -189,13 +191,13 @@ async fn only_drafts_are_removed(service: Service) {
     service.post(format!("/api/v1/job-postings/{draft}/publish")).send().await.expect(404);
     let list = service.get("/api/v1/job-postings").send().await.expect(200);
     assert_eq!(list.body["items"].as_array().unwrap().len(), 1);
-    let removed = service.told_of("audit.data").await.into_iter().find(|record| record["action"] == "delete").unwrap();
+    let removed = service.told("audit.data").await.into_iter().find(|record| record["action"] == "delete").unwrap();
     assert_eq!(removed["entity"], format!("job-{draft}"));
     assert!(removed.get("after").is_none());
 }
 
-async fn lists_filter_search_sort_and_page(service: Service) {
-    let service = service.with_company().await;
+async fn lists_filter_search_sort_and_page(service: &Service) {
+    service.with_company().await;
     let first = service.draft(&json!({"title": "Ärztin 100%"})).await;
     let second = service.published(&json!({"title": "Cook", "departmentId": SALES, "positionId": 9})).await;
     let third =
@@ -215,12 +217,12 @@ async fn lists_filter_search_sort_and_page(service: Service) {
     assert_eq!(ids(&format!("sort=title&limit=2&cursor={cursor}")).await, [first]);
     for query in ["limit=0", "sort=salary", "cursor=x", "departmentId=x", "status=open", "colour=red"] {
         let answer = service.get(format!("/api/v1/job-postings?{query}")).send().await;
-        assert!(answer.status.is_client_error(), "{query}: {}", answer.status);
+        assert!((400..500).contains(&answer.status), "{query}: {}", answer.status);
     }
 }
 
-async fn a_scope_limits_what_is_seen_and_done(service: Service) {
-    let service = service.with_company().await;
+async fn a_scope_limits_what_is_seen_and_done(service: &Service) {
+    service.with_company().await;
     let engineering = service.draft(&json!({})).await;
     let sales = service.draft(&json!({"departmentId": SALES})).await;
     let all = ["job-postings:create", "job-postings:read", "job-postings:update", "job-postings:delete"];
@@ -246,12 +248,12 @@ async fn a_scope_limits_what_is_seen_and_done(service: Service) {
         .send()
         .await
         .expect(200);
-    let last = service.told_of("audit.data").await.pop().unwrap();
+    let last = service.told("audit.data").await.pop().unwrap();
     assert_eq!(last["actor"], json!({"type": "employee", "employeeId": MANAGER}));
 }
 
-async fn a_repeated_post_is_done_once(service: Service) {
-    let service = service.with_company().await;
+async fn a_repeated_post_is_done_once(service: &Service) {
+    service.with_company().await;
     let post = || service.post("/api/v1/job-postings").json(&posting_fields()).header("idempotency-key", "k1");
     let first = post().send().await.expect(201);
     let again = post().send().await.expect(201);
@@ -261,5 +263,5 @@ async fn a_repeated_post_is_done_once(service: Service) {
     let publish = || service.post(format!("/api/v1/job-postings/{id}/publish")).header("idempotency-key", "k2");
     publish().send().await.expect(200);
     publish().send().await.expect(200);
-    assert_eq!(service.told_of("job.posted").await.len(), 1);
+    assert_eq!(service.told("job.posted").await.len(), 1);
 }

@@ -3,14 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use chassis::entity::etag;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, ValidQuery};
+use axum::response::Response;
+use chassis::resource::{created_as, shown_as};
+use chassis::{Create, Edit, Listing, Page, Patch, PathId, Principal, ValidQuery};
 use eventkit::Work;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::location;
 use crate::domain::{Employee, EmployeeFields, Status};
 use crate::error::Error;
 use crate::service::{Service, UPDATE};
@@ -52,14 +51,11 @@ impl EmployeeAnswer {
 )]
 pub(super) async fn create_user(
     State(service): State<Service>,
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<EmployeeFields>,
+    Create { principal, mut work, fields }: Create<EmployeeFields>,
 ) -> Result<Response, Error> {
     let employee = service.create_employee(&mut work, &principal, fields).await?;
-    let location = location(&format!("/api/v1/users/{}", employee.employee_id));
-    let tag = etag(employee.version);
-    Ok((StatusCode::CREATED, location, tag, Json(EmployeeAnswer::for_principal(&principal, employee))).into_response())
+    let (id, version) = (employee.employee_id, employee.version);
+    Ok(created_as("/api/v1/users", id, version, EmployeeAnswer::for_principal(&principal, employee)))
 }
 
 /// What a list of employees is to hold.
@@ -119,7 +115,7 @@ pub(super) async fn get_user(
     PathId(employee_id): PathId,
 ) -> Result<Response, Error> {
     let employee = service.find_employee(&principal, employee_id).await?;
-    Ok((etag(employee.version), Json(EmployeeAnswer::for_principal(&principal, employee))).into_response())
+    Ok(shown_as(employee.version, EmployeeAnswer::for_principal(&principal, employee)))
 }
 
 /// Changes fields of an employee: a JSON merge patch, in which null removes one.
@@ -134,14 +130,11 @@ pub(super) async fn get_user(
 )]
 pub(super) async fn update_user(
     State(service): State<Service>,
-    principal: Principal,
-    PathId(employee_id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
     patch: Patch,
 ) -> Result<Response, Error> {
-    let employee = service.update_employee(&mut work, &principal, employee_id, if_match, patch).await?;
-    Ok((etag(employee.version), Json(EmployeeAnswer::for_principal(&principal, employee))).into_response())
+    let employee = service.update_employee(&mut edit, patch).await?;
+    Ok(shown_as(employee.version, EmployeeAnswer::for_principal(&edit.principal, employee)))
 }
 
 /// Removes an employee, whose sessions end at once.
@@ -155,10 +148,7 @@ pub(super) async fn update_user(
 )]
 pub(super) async fn delete_user(
     State(service): State<Service>,
-    principal: Principal,
-    PathId(employee_id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    Edit { principal, id: employee_id, if_match, mut work }: Edit,
 ) -> Result<StatusCode, Error> {
     service.delete_employee(&mut work, &principal, employee_id, if_match).await?;
     Ok(StatusCode::NO_CONTENT)

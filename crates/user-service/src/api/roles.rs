@@ -3,16 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use chassis::entity::etag;
-use chassis::{Checked, IfMatch, Listing, Page, Patch, PathId, Principal, ValidQuery};
+use axum::response::Response;
+use chassis::resource::{created_as, shown_as};
+use chassis::{Checked, Create, Edit, Listing, Page, Patch, PathId, Principal, ValidQuery};
 use contracts::access::Permission;
-use eventkit::Work;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::location;
 use crate::domain::role::{ASSIGNMENTS_MAX, Assignment, Role, RoleFields};
 use crate::error::Error;
 use crate::service::Service;
@@ -51,13 +49,10 @@ pub(super) async fn list_permissions() -> Json<Page<PermissionAnswer>> {
 )]
 pub(super) async fn create_role(
     State(service): State<Service>,
-    principal: Principal,
-    mut work: Work,
-    Checked(fields): Checked<RoleFields>,
+    Create { principal, mut work, fields }: Create<RoleFields>,
 ) -> Result<Response, Error> {
     let role = service.create_role(&mut work, &principal, &fields).await?;
-    let location = location(&format!("/api/v1/roles/{}", role.role_id));
-    Ok((StatusCode::CREATED, location, etag(role.version), Json(role)).into_response())
+    Ok(created_as("/api/v1/roles", role.role_id, role.version, role))
 }
 
 /// What a list of roles is to hold.
@@ -97,7 +92,7 @@ pub(super) async fn list_roles(
 )]
 pub(super) async fn get_role(State(service): State<Service>, PathId(role_id): PathId) -> Result<Response, Error> {
     let role = service.find_role(role_id).await?;
-    Ok((etag(role.version), Json(role)).into_response())
+    Ok(shown_as(role.version, role))
 }
 
 /// Changes a role; what it lets do holds from the next request on.
@@ -112,14 +107,11 @@ pub(super) async fn get_role(State(service): State<Service>, PathId(role_id): Pa
 )]
 pub(super) async fn update_role(
     State(service): State<Service>,
-    principal: Principal,
-    PathId(role_id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    mut edit: Edit,
     patch: Patch,
 ) -> Result<Response, Error> {
-    let role = service.update_role(&mut work, &principal, role_id, if_match, patch).await?;
-    Ok((etag(role.version), Json(role)).into_response())
+    let role = service.update_role(&mut edit, patch).await?;
+    Ok(shown_as(role.version, role))
 }
 
 /// Removes a role that nobody has; a built-in one stays.
@@ -131,14 +123,8 @@ pub(super) async fn update_role(
     ),
     responses((status = 204)),
 )]
-pub(super) async fn delete_role(
-    State(service): State<Service>,
-    principal: Principal,
-    PathId(role_id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
-) -> Result<StatusCode, Error> {
-    service.delete_role(&mut work, &principal, role_id, if_match).await?;
+pub(super) async fn delete_role(State(service): State<Service>, mut edit: Edit) -> Result<StatusCode, Error> {
+    service.delete_role(&mut edit).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -160,7 +146,7 @@ pub(super) async fn get_user_roles(
     PathId(employee_id): PathId,
 ) -> Result<Response, Error> {
     let (assigned, version) = service.find_assigned(&principal, employee_id).await?;
-    Ok((etag(version), Json(assigned)).into_response())
+    Ok(shown_as(version, assigned))
 }
 
 /// Gives an employee these roles and no others; they count from the next request on.
@@ -175,12 +161,9 @@ pub(super) async fn get_user_roles(
 )]
 pub(super) async fn put_user_roles(
     State(service): State<Service>,
-    principal: Principal,
-    PathId(employee_id): PathId,
-    if_match: IfMatch,
-    mut work: Work,
+    Edit { principal, id: employee_id, if_match, mut work }: Edit,
     Checked(wanted): Checked<Assignments>,
 ) -> Result<Response, Error> {
     let (assigned, version) = service.assign_roles(&mut work, &principal, employee_id, if_match, wanted.0).await?;
-    Ok((etag(version), Json(assigned)).into_response())
+    Ok(shown_as(version, assigned))
 }

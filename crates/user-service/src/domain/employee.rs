@@ -48,8 +48,6 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 4] = [Self::Invited, Self::Active, Self::Suspended, Self::Left];
-
     /// As it is stored.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -58,11 +56,6 @@ impl Status {
             Self::Suspended => "suspended",
             Self::Left => "left",
         }
-    }
-
-    /// From how it is stored.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -97,11 +90,6 @@ impl Gender {
             Self::Male => "male",
             Self::Other => "other",
         }
-    }
-
-    /// From how it is stored.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Female, Self::Male, Self::Other].into_iter().find(|gender| gender.as_str() == text)
     }
 }
 

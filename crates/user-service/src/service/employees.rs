@@ -1,14 +1,15 @@
 //! Employees: taken on, changed, removed.
 
-use chassis::{EntityError, IfMatch, Listing, Page, Patch, Principal, entity};
+use chassis::store::audit;
+use chassis::{Edit, EntityError, IfMatch, Listing, Page, Patch, Principal, entity};
 use contracts::USER_EVENTS;
 use contracts::access::Place;
-use contracts::audit::{Action, Actor, digest};
+use contracts::audit::{Actor, digest};
 use contracts::user::{LogoutReason, UserCreated, UserDeleted, UserUpdated};
 use eventkit::{UnitOfWork, publish_event};
 use jiff::tz::TimeZone;
 
-use super::{ADMIN_GATE, CREATE, DELETE, READ, Service, UPDATE, record, require};
+use super::{ADMIN_GATE, CREATE, DELETE, READ, Service, UPDATE};
 use crate::domain::employee::{Changed, EMPLOYEE, key};
 use crate::domain::role::{BEGINNER, RoleScope};
 use crate::domain::{Employee, EmployeeFields, Status, fold};
@@ -29,7 +30,7 @@ impl Service {
             return Err(EntityError::field("status", "of a new employee is invited").into());
         }
         let place = place_of(work, fields.department_id).await?;
-        require(principal, CREATE, place)?;
+        principal.allow_at(CREATE, place)?;
         let employee = self.add(work, principal.actor(), &fields, Status::Invited, None).await?;
         self.invite(work, &employee).await?;
         Ok(employee)
@@ -49,22 +50,17 @@ impl Service {
         if let Some((role, _)) = store::roles::by_name(work, BEGINNER).await? {
             store::roles::assign(work, employee.employee_id, &[(role.role_id, RoleScope::All)]).await?;
         }
-        record(work, actor, Action::Create, employee.key(), None, Some(digest(&employee))).await?;
+        audit(work, actor, employee.key(), None, Some(digest(&employee))).await?;
         Ok(employee)
     }
 
     /// Changes an employee's record.
-    pub(crate) async fn update_employee(
-        &self,
-        work: &mut UnitOfWork,
-        principal: &Principal,
-        employee_id: i64,
-        if_match: IfMatch,
-        patch: Patch,
-    ) -> Result<Employee, Error> {
+    pub(crate) async fn update_employee(&self, edit: &mut Edit, patch: Patch) -> Result<Employee, Error> {
+        let Edit { principal, id: employee_id, if_match, work } = edit;
+        let employee_id = *employee_id;
         work.lock_entity(&key(employee_id)).await?;
-        let before = store::employees::get(work, employee_id).await?;
-        require(principal, UPDATE, before.place())?;
+        let before = store::employees::find(&mut **work, employee_id).await?;
+        principal.allow_at(UPDATE, before.place())?;
         if_match.check(EMPLOYEE, employee_id, before.version)?;
         let fields: EmployeeFields = patch.apply(&before.fields())?;
         self.check_fields(&fields)?;
@@ -72,7 +68,7 @@ impl Service {
         before.check_status(status)?;
         if fields.department_id != before.department_id {
             let place = place_of(work, fields.department_id).await?;
-            require(principal, UPDATE, place)?;
+            principal.allow_at(UPDATE, place)?;
         }
         if fold(&fields.email) != fold(&before.email) {
             // Whoever gets the mail of an account can take it over.
@@ -108,7 +104,7 @@ impl Service {
     ) -> Result<Changed, Error> {
         let employee = store::employees::update(work, before.employee_id, fields, status).await?;
         let (old, new) = (Some(digest(before)), Some(digest(&employee)));
-        record(work, actor, Action::Update, employee.key(), old, new).await?;
+        audit(work, actor, employee.key(), old, new).await?;
         let fields = entity::changed(&before.fields(), &employee.fields());
         Ok(Changed { employee, fields })
     }
@@ -128,8 +124,8 @@ impl Service {
         if_match: IfMatch,
     ) -> Result<Employee, Error> {
         work.lock_entity(&key(employee_id)).await?;
-        let employee = store::employees::get(work, employee_id).await?;
-        require(principal, DELETE, employee.place())?;
+        let employee = store::employees::find(&mut *work, employee_id).await?;
+        principal.allow_at(DELETE, employee.place())?;
         if_match.check(EMPLOYEE, employee_id, employee.version)?;
         self.require_another_admin(work, employee_id).await?;
         let actor = principal.actor();
@@ -137,7 +133,7 @@ impl Service {
         store::invitations::remove_of(work, employee_id).await?;
         store::roles::assign(work, employee_id, &[]).await?;
         store::employees::remove(work, employee_id).await?;
-        record(work, actor, Action::Delete, employee.key(), Some(digest(&employee)), None).await?;
+        audit(work, actor, employee.key(), Some(digest(&employee)), None).await?;
         Ok(employee)
     }
 
@@ -146,11 +142,11 @@ impl Service {
         let is_own = principal.employee_id() == Some(employee_id);
         if !is_own && !principal.may(READ) {
             // Whether there is such a number is not told to whoever may see none.
-            require(principal, READ, Place::default())?;
+            principal.allow_at(READ, Place::default())?;
         }
         let employee = store::employees::find(&self.db, employee_id).await?;
         if !is_own {
-            require(principal, READ, employee.place())?;
+            principal.allow_at(READ, employee.place())?;
         }
         Ok(employee)
     }

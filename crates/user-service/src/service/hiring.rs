@@ -1,10 +1,11 @@
 //! A hired candidate becomes an employee, once per application.
 
-use contracts::audit::{Action, digest};
+use chassis::store::audit;
+use contracts::audit::digest;
 use contracts::recruitment::ApplicationReviewed;
 use eventkit::UnitOfWork;
 
-use super::{Service, own_actor, record};
+use super::{Service, own_actor};
 use crate::domain::employee::key;
 use crate::domain::{EmployeeFields, Status};
 use crate::error::Error;
@@ -38,13 +39,13 @@ impl Service {
         hired: &ApplicationReviewed,
     ) -> Result<&'static str, Error> {
         work.lock_entity(&key(employee_id)).await?;
-        let before = store::employees::get(work, employee_id).await?;
+        let before = store::employees::find(&mut *work, employee_id).await?;
         let (department, position) = (Some(hired.department_id), Some(hired.position_id));
         let is_there = before.department_id == department && before.position_id == position;
         if before.status == Status::Active || is_there {
             // Nothing changes, and that is told: the trail shows why a hired candidate brought nobody new.
             let state = Some(digest(&before));
-            record(work, own_actor(), Action::Update, before.key(), state.clone(), state).await?;
+            audit(work, own_actor(), before.key(), state.clone(), state).await?;
             return Ok("unchanged");
         }
         let mut fields = before.fields();

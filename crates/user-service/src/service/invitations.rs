@@ -9,7 +9,7 @@ use eventkit::{Envelope, RecipientType, UnitOfWork};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use super::{Client, Service, UPDATE, require};
+use super::{Client, Service, UPDATE};
 use crate::domain::employee::key;
 use crate::domain::{Employee, Status, password};
 use crate::error::Error;
@@ -29,8 +29,8 @@ impl Service {
         employee_id: i64,
     ) -> Result<(), Error> {
         work.lock_entity(&key(employee_id)).await?;
-        let employee = store::employees::get(work, employee_id).await?;
-        require(principal, UPDATE, employee.place())?;
+        let employee = store::employees::find(&mut *work, employee_id).await?;
+        principal.allow_at(UPDATE, employee.place())?;
         self.require_not_above(work, principal, employee_id).await?;
         if !matches!(employee.status, Status::Invited | Status::Active) {
             let detail = "only an invited or an active employee can be invited";
@@ -82,7 +82,7 @@ impl Service {
         let hash = self.hasher.hash(new_password).await?;
         work.lock_entity(&key(employee_id)).await?;
         let is_mine = store::invitations::use_up(work, &token_hash).await?;
-        let before = store::employees::get(work, employee_id).await?;
+        let before = store::employees::find(&mut *work, employee_id).await?;
         if !is_mine || !matches!(before.status, Status::Invited | Status::Active) {
             work.undo().await;
             let entity = Some(before.key());

@@ -1,12 +1,13 @@
 //! Roles, and who has them: nobody gives away what they do not hold, and somebody always runs the installation.
 
-use chassis::{EntityError, IfMatch, Listing, Page, Patch, Principal};
+use chassis::store::audit;
+use chassis::{Edit, EntityError, IfMatch, Listing, Page, Patch, Principal};
 use contracts::access::{Action as Doing, Grant, Permission, Place, ROLES, Resource, Scope};
-use contracts::audit::{Action, digest};
+use contracts::audit::digest;
 use eventkit::{EventPublisher, Origin, UnitOfWork};
 
 use super::employees::place_of;
-use super::{Service, UPDATE_ROLES, own_actor, record, require};
+use super::{Service, UPDATE_ROLES, own_actor};
 use crate::domain::employee::key;
 use crate::domain::role::{self, ROLE, RoleScope};
 use crate::domain::{Assignment, Role, RoleFields};
@@ -28,22 +29,17 @@ impl Service {
         let permissions = fields.permissions()?;
         require_held(principal, &everywhere(&permissions), Place::default())?;
         let role = store::roles::insert(work, &definition(fields, &permissions), false).await?;
-        record(work, principal.actor(), Action::Create, role.key(), None, Some(digest(&role))).await?;
+        audit(work, principal.actor(), role.key(), None, Some(digest(&role))).await?;
         Ok(role)
     }
 
     /// Changes a role; who has it may do more or less from the next request on.
-    pub(crate) async fn update_role(
-        &self,
-        work: &mut UnitOfWork,
-        principal: &Principal,
-        role_id: i64,
-        if_match: IfMatch,
-        patch: Patch,
-    ) -> Result<Role, Error> {
-        require(principal, UPDATE_ROLES, Place::default())?;
+    pub(crate) async fn update_role(&self, edit: &mut Edit, patch: Patch) -> Result<Role, Error> {
+        let Edit { principal, id: role_id, if_match, work } = edit;
+        let role_id = *role_id;
+        principal.allow_at(UPDATE_ROLES, Place::default())?;
         work.lock_entity(&role::key(role_id)).await?;
-        let before = store::roles::get(work, role_id).await?;
+        let before = store::roles::find(&mut **work, role_id).await?;
         if_match.check(ROLE, role_id, before.version)?;
         let fields: RoleFields = patch.apply(&before.fields())?;
         let permissions = fields.permissions()?;
@@ -60,21 +56,17 @@ impl Service {
         require_held(principal, &everywhere(&added), Place::default())?;
         let after = store::roles::update(work, role_id, &definition(&fields, &permissions), true).await?;
         let (old, new) = (Some(digest(&before)), Some(digest(&after)));
-        record(work, principal.actor(), Action::Update, after.key(), old, new).await?;
+        audit(work, principal.actor(), after.key(), old, new).await?;
         Ok(after)
     }
 
     /// Removes a role that nobody has.
-    pub(crate) async fn delete_role(
-        &self,
-        work: &mut UnitOfWork,
-        principal: &Principal,
-        role_id: i64,
-        if_match: IfMatch,
-    ) -> Result<(), Error> {
-        require(principal, Permission::new(Resource::Roles, Doing::Delete), Place::default())?;
+    pub(crate) async fn delete_role(&self, edit: &mut Edit) -> Result<(), Error> {
+        let Edit { principal, id: role_id, if_match, work } = edit;
+        let role_id = *role_id;
+        principal.allow_at(Permission::new(Resource::Roles, Doing::Delete), Place::default())?;
         work.lock_entity(&role::key(role_id)).await?;
-        let role = store::roles::get(work, role_id).await?;
+        let role = store::roles::find(&mut **work, role_id).await?;
         if_match.check(ROLE, role_id, role.version)?;
         if role.is_built_in {
             return Err(EntityError::Conflict("a built-in role cannot be deleted".to_owned()).into());
@@ -84,7 +76,7 @@ impl Service {
             return Err(EntityError::Conflict(format!("{holders} employees have the role")).into());
         }
         store::roles::remove(work, role_id).await?;
-        record(work, principal.actor(), Action::Delete, role.key(), Some(digest(&role)), None).await
+        Ok(audit(work, principal.actor(), role.key(), Some(digest(&role)), None).await?)
     }
 
     pub(crate) async fn find_role(&self, role_id: i64) -> Result<Role, Error> {
@@ -104,10 +96,10 @@ impl Service {
         let read = Permission::new(Resource::Roles, Doing::Read);
         if principal.employee_id() != Some(employee_id) {
             if !principal.may(read) {
-                require(principal, read, Place::default())?;
+                principal.allow_at(read, Place::default())?;
             }
             let employee = store::employees::find(&self.db, employee_id).await?;
-            require(principal, read, employee.place())?;
+            principal.allow_at(read, employee.place())?;
         }
         Ok(store::roles::find_assigned(&self.db, employee_id).await?)
     }
@@ -122,8 +114,8 @@ impl Service {
         wanted: Vec<Assignment>,
     ) -> Result<(Vec<Assignment>, i64), Error> {
         work.lock_entity(&key(employee_id)).await?;
-        let employee = store::employees::get(work, employee_id).await?;
-        require(principal, UPDATE_ROLES, employee.place())?;
+        let employee = store::employees::find(&mut *work, employee_id).await?;
+        principal.allow_at(UPDATE_ROLES, employee.place())?;
         let version = store::roles::assigned_version(work, employee_id).await?;
         if_match.check(ROLES_OF, employee_id, version)?;
         let before = store::roles::assigned_to(work, employee_id).await?;
@@ -145,7 +137,7 @@ impl Service {
         let version = store::roles::assign(work, employee_id, &rows).await?;
         let after = store::roles::assigned_to(work, employee_id).await?;
         let (old, new) = (Some(digest(&before)), Some(digest(&after)));
-        record(work, principal.actor(), Action::Update, employee.key(), old, new).await?;
+        audit(work, principal.actor(), employee.key(), old, new).await?;
         Ok((after, version))
     }
 
@@ -258,12 +250,12 @@ pub(crate) async fn seed_roles(publisher: &EventPublisher) -> Result<(), Error> 
         match store::roles::by_name(&mut work, built_in.name).await? {
             None => {
                 let role = store::roles::insert(&mut work, &definition, true).await?;
-                record(&mut work, own_actor(), Action::Create, role.key(), None, Some(digest(&role))).await?;
+                audit(&mut work, own_actor(), role.key(), None, Some(digest(&role))).await?;
             }
             Some((role, false)) if role.is_built_in && role.permissions != permissions => {
                 let after = store::roles::update(&mut work, role.role_id, &definition, false).await?;
                 let (old, new) = (Some(digest(&role)), Some(digest(&after)));
-                record(&mut work, own_actor(), Action::Update, role.key(), old, new).await?;
+                audit(&mut work, own_actor(), role.key(), old, new).await?;
             }
             Some(_) => {}
         }

@@ -1,14 +1,15 @@
 //! Sessions: begun by a login, kept alive by refresh tokens that work once, ended at once.
 
+use chassis::store::audit;
 use chassis::{Principal, Secret};
 use contracts::USER_EVENTS;
-use contracts::audit::{Action, Actor, AuditSecurity, Incident, digest};
+use contracts::audit::{Actor, AuditSecurity, Incident, digest};
 use contracts::user::{LogoutReason, UserLogin, UserLogout};
 use eventkit::{UnitOfWork, publish_event};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Client, Service, UPDATE, record, require};
+use super::{Client, Service, UPDATE};
 use crate::domain::employee::key;
 use crate::domain::fold;
 use crate::error::Error;
@@ -78,8 +79,7 @@ impl Service {
         let device = hash_of(client.user_agent.as_deref().unwrap_or_default());
         let new_device = store::sessions::see_device(work, employee_id, &device).await?;
         self.tell_login(work, &session, new_device).await?;
-        record(work, actor, Action::Create, session_key(&session.session_id), None, Some(digest(&session.session_id)))
-            .await?;
+        audit(work, actor, session_key(&session.session_id), None, Some(digest(&session.session_id))).await?;
         self.hand_out(work, session).await
     }
 
@@ -175,8 +175,8 @@ impl Service {
         let reason = if is_own {
             LogoutReason::Requested
         } else {
-            let employee = store::employees::get(work, session.employee_id).await?;
-            require(principal, UPDATE, employee.place())?;
+            let employee = store::employees::find(&mut *work, session.employee_id).await?;
+            principal.allow_at(UPDATE, employee.place())?;
             LogoutReason::Revoked
         };
         self.end_session(work, session.employee_id, session.session_id, reason, &principal.actor()).await
@@ -215,7 +215,7 @@ impl Service {
         // Who ended it first has told of it.
         if store::sessions::end(work, &session_id).await? {
             let before = Some(digest(&session_id));
-            record(work, actor.clone(), Action::Delete, session_key(&session_id), before, None).await?;
+            audit(work, actor.clone(), session_key(&session_id), before, None).await?;
             self.tell_logout(work, UserLogout { employee_id, session_id, reason }).await?;
         }
         Ok(())

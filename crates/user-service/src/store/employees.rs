@@ -1,16 +1,17 @@
 //! The table of employees.
 
 use chassis::listing::{Filter, Listing, Page};
+use chassis::store::{self, Columns, Reader, Source, text};
 use chassis::{EntityError, listing};
 use contracts::access::Scope;
-use db::{Db, Row, params};
+use db::{Db, Row, Value, params};
 use eventkit::UnitOfWork;
-use jiff::civil::Date;
 
 use crate::domain::employee::{EMPLOYEE, Gender};
 use crate::domain::{Employee, EmployeeFields, Status, fold};
-use crate::store::time;
 
+const TABLE: &str = "employees";
+const ID: &str = "employee_id";
 const SELECT: &str = "select employee_id, employee_code, first_name, last_name, email, email_folded, phone_number,
     address, birth_date, gender, start_date, confirmation_date, avatar_url, base_salary, department_id, position_id,
     status, notes, is_active, version, created_at, updated_at, sort_name_folded,
@@ -44,46 +45,10 @@ pub(crate) async fn insert(
     status: Status,
     password_hash: Option<&str>,
 ) -> Result<Employee, EntityError> {
-    let now_ms = work.publisher().clock().now_ms();
-    let inserted = work
-        .query_one(
-            "insert into employees (employee_code, first_name, last_name, email, email_folded, phone_number, address,
-                 birth_date, gender, start_date, confirmation_date, avatar_url, base_salary, department_id, position_id,
-                 status, notes, password_hash, full_name_folded, sort_name_folded, employee_code_folded, is_active,
-                 version, created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                 $22, $23, $24, $25) returning employee_id",
-            &params![
-                fields.employee_code.clone(),
-                fields.first_name.trim(),
-                fields.last_name.trim(),
-                fields.email.as_str(),
-                fold(&fields.email),
-                fields.phone_number.clone(),
-                fields.address.clone(),
-                fields.birth_date.map(|date| date.to_string()),
-                fields.gender.map(Gender::as_str),
-                fields.start_date.map(|date| date.to_string()),
-                fields.confirmation_date.map(|date| date.to_string()),
-                fields.avatar_url.clone(),
-                fields.base_salary.map(|salary| salary.to_string()),
-                fields.department_id,
-                fields.position_id,
-                status.as_str(),
-                fields.notes.clone(),
-                password_hash,
-                full_name(fields),
-                sort_name(fields),
-                fields.employee_code.as_deref().map(fold),
-                true,
-                1_i64,
-                now_ms,
-                now_ms,
-            ],
-        )
-        .await
-        .map_err(taken)?;
-    get(work, inserted.get("employee_id")?).await
+    let mut columns = columns(fields, status);
+    columns.push(("password_hash", password_hash.into()));
+    let employee_id = store::insert(work, TABLE, ID, columns).await.map_err(taken)?;
+    find(work, employee_id).await
 }
 
 /// Writes what clients may write, and makes a new version of the record.
@@ -93,42 +58,33 @@ pub(crate) async fn update(
     fields: &EmployeeFields,
     status: Status,
 ) -> Result<Employee, EntityError> {
-    let now_ms = work.publisher().clock().now_ms();
-    work.execute(
-        "update employees set employee_code = $1, first_name = $2, last_name = $3, email = $4, email_folded = $5,
-             phone_number = $6, address = $7, birth_date = $8, gender = $9, start_date = $10, confirmation_date = $11,
-             avatar_url = $12, base_salary = $13, department_id = $14, position_id = $15, status = $16, notes = $17,
-             full_name_folded = $18, sort_name_folded = $19, employee_code_folded = $20, updated_at = $21,
-             version = version + 1
-         where employee_id = $22 and deleted_at is null",
-        &params![
-            fields.employee_code.clone(),
-            fields.first_name.trim(),
-            fields.last_name.trim(),
-            fields.email.as_str(),
-            fold(&fields.email),
-            fields.phone_number.clone(),
-            fields.address.clone(),
-            fields.birth_date.map(|date| date.to_string()),
-            fields.gender.map(Gender::as_str),
-            fields.start_date.map(|date| date.to_string()),
-            fields.confirmation_date.map(|date| date.to_string()),
-            fields.avatar_url.clone(),
-            fields.base_salary.map(|salary| salary.to_string()),
-            fields.department_id,
-            fields.position_id,
-            status.as_str(),
-            fields.notes.clone(),
-            full_name(fields),
-            sort_name(fields),
-            fields.employee_code.as_deref().map(fold),
-            now_ms,
-            employee_id,
-        ],
-    )
-    .await
-    .map_err(taken)?;
-    get(work, employee_id).await
+    store::update(work, TABLE, ID, employee_id, columns(fields, status)).await.map_err(taken)?;
+    find(work, employee_id).await
+}
+
+fn columns(fields: &EmployeeFields, status: Status) -> Columns {
+    vec![
+        ("employee_code", fields.employee_code.clone().into()),
+        ("employee_code_folded", fields.employee_code.as_deref().map(fold).into()),
+        ("first_name", fields.first_name.trim().into()),
+        ("last_name", fields.last_name.trim().into()),
+        ("full_name_folded", full_name(fields).into()),
+        ("sort_name_folded", sort_name(fields).into()),
+        ("email", (&fields.email).into()),
+        ("email_folded", fold(&fields.email).into()),
+        ("phone_number", fields.phone_number.clone().into()),
+        ("address", fields.address.clone().into()),
+        ("birth_date", text(fields.birth_date)),
+        ("gender", fields.gender.map(Gender::as_str).into()),
+        ("start_date", text(fields.start_date)),
+        ("confirmation_date", text(fields.confirmation_date)),
+        ("avatar_url", fields.avatar_url.clone().into()),
+        ("base_salary", text(fields.base_salary)),
+        ("department_id", fields.department_id.into()),
+        ("position_id", fields.position_id.into()),
+        ("status", status.as_str().into()),
+        ("notes", fields.notes.clone().into()),
+    ]
 }
 
 /// Sets the password.
@@ -140,26 +96,14 @@ pub(crate) async fn set_password(work: &mut UnitOfWork, employee_id: i64, hash: 
 /// Takes the record out of everything but the history.
 pub(crate) async fn remove(work: &mut UnitOfWork, employee_id: i64) -> Result<(), EntityError> {
     let now_ms = work.publisher().clock().now_ms();
-    work.execute(
-        "update employees set deleted_at = $1, updated_at = $2, is_active = $3, password_hash = null,
-             version = version + 1 where employee_id = $4",
-        &params![now_ms, now_ms, false, employee_id],
-    )
-    .await?;
-    Ok(())
-}
-
-/// The employee of this number, seen from inside the unit.
-pub(crate) async fn get(work: &mut UnitOfWork, employee_id: i64) -> Result<Employee, EntityError> {
-    let sql = format!("{SELECT} where employee_id = $1 and deleted_at is null");
-    let row = work.query_opt(&sql, &params![employee_id]).await?;
-    row.map_or(Err(EntityError::NotFound { entity: EMPLOYEE, id: employee_id }), |row| from_row(&row))
+    let columns = vec![("deleted_at", now_ms.into()), ("is_active", false.into()), ("password_hash", Value::Null)];
+    Ok(store::update(work, TABLE, ID, employee_id, columns).await?)
 }
 
 /// The employee of this number.
-pub(crate) async fn find(db: &Db, employee_id: i64) -> Result<Employee, EntityError> {
+pub(crate) async fn find(source: impl Into<Source<'_>>, employee_id: i64) -> Result<Employee, EntityError> {
     let sql = format!("{SELECT} where employee_id = $1 and deleted_at is null");
-    let row = db.query_opt(&sql, &params![employee_id]).await?;
+    let row = source.into().query_opt(&sql, &params![employee_id]).await?;
     row.map_or(Err(EntityError::NotFound { entity: EMPLOYEE, id: employee_id }), |row| from_row(&row))
 }
 
@@ -275,39 +219,31 @@ fn taken(error: eventkit::Error) -> EntityError {
 }
 
 fn from_row(row: &Row) -> Result<Employee, EntityError> {
-    let employee_id = row.get("employee_id")?;
-    let corrupt = |reason| EntityError::Corrupt { entity: EMPLOYEE, id: employee_id, reason };
-    let date = |column: &str| -> Result<Option<Date>, EntityError> {
-        let text: Option<String> = row.get(column)?;
-        text.map(|text| text.parse().map_err(|_| corrupt("a date is none"))).transpose()
-    };
-    let status: String = row.get("status")?;
-    let gender: Option<String> = row.get("gender")?;
-    let salary: Option<String> = row.get("base_salary")?;
+    let reader = Reader::new(row, EMPLOYEE, ID)?;
     Ok(Employee {
-        employee_id,
-        employee_code: row.get("employee_code")?,
-        first_name: row.get("first_name")?,
-        last_name: row.get("last_name")?,
-        email: row.get("email")?,
-        phone_number: row.get("phone_number")?,
-        address: row.get("address")?,
-        birth_date: date("birth_date")?,
-        gender: gender.map(|text| Gender::parse(&text).ok_or_else(|| corrupt("its gender is unknown"))).transpose()?,
-        start_date: date("start_date")?,
-        confirmation_date: date("confirmation_date")?,
-        avatar_url: row.get("avatar_url")?,
-        base_salary: salary.map(|text| text.parse().map_err(|_| corrupt("its salary is none"))).transpose()?,
-        department_id: row.get("department_id")?,
-        position_id: row.get("position_id")?,
-        status: Status::parse(&status).ok_or_else(|| corrupt("its status is unknown"))?,
-        notes: row.get("notes")?,
-        is_active: row.get("is_active")?,
-        version: row.get("version")?,
-        created_at: time(row, "created_at", EMPLOYEE, employee_id)?,
-        updated_at: time(row, "updated_at", EMPLOYEE, employee_id)?,
-        has_password: row.get("has_password")?,
-        department_name: row.get("department_name")?,
-        headquarter_id: row.get("headquarter_id")?,
+        employee_id: reader.id,
+        employee_code: reader.get("employee_code")?,
+        first_name: reader.get("first_name")?,
+        last_name: reader.get("last_name")?,
+        email: reader.get("email")?,
+        phone_number: reader.get("phone_number")?,
+        address: reader.get("address")?,
+        birth_date: reader.date_opt("birth_date")?,
+        gender: reader.word_opt("gender")?,
+        start_date: reader.date_opt("start_date")?,
+        confirmation_date: reader.date_opt("confirmation_date")?,
+        avatar_url: reader.get("avatar_url")?,
+        base_salary: reader.money_opt("base_salary")?,
+        department_id: reader.get("department_id")?,
+        position_id: reader.get("position_id")?,
+        status: reader.word("status")?,
+        notes: reader.get("notes")?,
+        is_active: reader.get("is_active")?,
+        version: reader.get("version")?,
+        created_at: reader.time("created_at")?,
+        updated_at: reader.time("updated_at")?,
+        has_password: reader.get("has_password")?,
+        department_name: reader.get("department_name")?,
+        headquarter_id: reader.get("headquarter_id")?,
     })
 }

@@ -2,13 +2,13 @@
 
 use chassis::EntityError;
 use chassis::listing::{Filter, Listing, Page, SortKey};
+use chassis::store::{Reader, Source};
 use contracts::access::{Grant, Permission};
 use db::{Db, Row, params};
 use eventkit::UnitOfWork;
 
 use crate::domain::role::{ADMIN, ROLE, RoleScope};
 use crate::domain::{Assignment, Role, Status, fold};
-use crate::store::time;
 
 const SELECT: &str = "select role_id, name, name_folded, description, permissions, is_built_in, is_edited, version,
     created_at, updated_at from roles";
@@ -55,7 +55,7 @@ pub(crate) async fn insert(
         )
         .await
         .map_err(taken)?;
-    get(work, row.get("role_id")?).await
+    find(work, row.get("role_id")?).await
 }
 
 /// Writes a role's definition, and makes a new version of it.
@@ -81,7 +81,7 @@ pub(crate) async fn update(
     )
     .await
     .map_err(taken)?;
-    get(work, role_id).await
+    find(work, role_id).await
 }
 
 /// Takes a role away for good.
@@ -95,17 +95,10 @@ pub(crate) async fn remove(work: &mut UnitOfWork, role_id: i64) -> Result<(), En
     Ok(())
 }
 
-/// The role of this number, seen from inside the unit.
-pub(crate) async fn get(work: &mut UnitOfWork, role_id: i64) -> Result<Role, EntityError> {
-    let sql = format!("{SELECT} where role_id = $1 and deleted_at is null");
-    let row = work.query_opt(&sql, &params![role_id]).await?;
-    row.map_or(Err(EntityError::NotFound { entity: ROLE, id: role_id }), |row| from_row(&row))
-}
-
 /// The role of this number.
-pub(crate) async fn find(db: &Db, role_id: i64) -> Result<Role, EntityError> {
+pub(crate) async fn find(source: impl Into<Source<'_>>, role_id: i64) -> Result<Role, EntityError> {
     let sql = format!("{SELECT} where role_id = $1 and deleted_at is null");
-    let row = db.query_opt(&sql, &params![role_id]).await?;
+    let row = source.into().query_opt(&sql, &params![role_id]).await?;
     row.map_or(Err(EntityError::NotFound { entity: ROLE, id: role_id }), |row| from_row(&row))
 }
 
@@ -247,15 +240,15 @@ fn taken(error: eventkit::Error) -> EntityError {
 }
 
 fn from_row(row: &Row) -> Result<Role, EntityError> {
-    let role_id = row.get("role_id")?;
+    let reader = Reader::new(row, ROLE, "role_id")?;
     Ok(Role {
-        role_id,
+        role_id: reader.id,
         name: row.get("name")?,
         description: row.get("description")?,
-        permissions: read_permissions(&row.get::<String>("permissions")?, role_id)?,
+        permissions: read_permissions(&row.get::<String>("permissions")?, reader.id)?,
         is_built_in: row.get("is_built_in")?,
         version: row.get("version")?,
-        created_at: time(row, "created_at", ROLE, role_id)?,
-        updated_at: time(row, "updated_at", ROLE, role_id)?,
+        created_at: reader.time("created_at")?,
+        updated_at: reader.time("updated_at")?,
     })
 }

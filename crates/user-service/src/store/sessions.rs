@@ -1,12 +1,12 @@
 //! Sessions, their refresh tokens, the devices that employees came from, and what a living session amounts to.
 
 use chassis::EntityError;
+use chassis::store::Reader;
 use db::{Db, Row, Value, params};
 use eventkit::UnitOfWork;
 use jiff::Timestamp;
 
 use crate::domain::Status;
-use crate::store::time;
 
 /// A session as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,15 +231,14 @@ pub(crate) async fn remove_old(
 }
 
 fn from_row(row: &Row) -> Result<Session, EntityError> {
-    let employee_id = row.get("employee_id")?;
-    let time = |column: &str| time(row, column, "session of employee", employee_id);
+    let reader = Reader::new(row, "session of employee", "employee_id")?;
     Ok(Session {
-        session_id: row.get("session_id")?,
-        employee_id,
-        user_agent: row.get("user_agent")?,
-        ip_address: row.get("ip_address")?,
-        created_at: time("created_at")?,
-        last_used_at: time("last_used_at")?,
-        expires_at: time("expires_at")?,
+        session_id: reader.get("session_id")?,
+        employee_id: reader.id,
+        user_agent: reader.get("user_agent")?,
+        ip_address: reader.get("ip_address")?,
+        created_at: reader.time("created_at")?,
+        last_used_at: reader.time("last_used_at")?,
+        expires_at: reader.time("expires_at")?,
     })
 }

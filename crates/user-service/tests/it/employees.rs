@@ -1,11 +1,14 @@
 //! Employees: taken on, changed, found, removed.
 
+use chassis::both;
+use chassis::testing::{OPERATOR, token};
 use contracts::access::{Action, Grant, Permission, Resource, Scope};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, OPERATOR, both};
+use crate::fixture::Fixture;
 
 both!(
+    Fixture:
     a_new_employee_is_told_of_without_private_fields,
     a_repeated_create_under_one_key_makes_one_employee,
     an_update_is_a_merge_patch_of_the_version_that_was_read,
@@ -35,9 +38,9 @@ async fn a_new_employee_is_told_of_without_private_fields(fixture: &Fixture) {
     assert!(!told.contains("Secret") && !told.contains("1990") && !told.contains("15000000"), "{told}");
 
     let path = format!("/api/v1/users/{id}");
-    let reader = fixture.person(900, vec![grant(Action::Read, Scope::All)]);
-    let updater = fixture.person(901, vec![grant(Action::Read, Scope::All), grant(Action::Update, Scope::All)]);
-    let own = fixture.person(id, Vec::new());
+    let reader = token(900, vec![grant(Action::Read, Scope::All)]);
+    let updater = token(901, vec![grant(Action::Read, Scope::All), grant(Action::Update, Scope::All)]);
+    let own = token(id, Vec::new());
     let seen = fixture.get(&reader, &path).await.ok();
     let listed = fixture.get(&reader, "/api/v1/users").await.ok()["items"][0].clone();
     assert!(PRIVATE.iter().all(|field| seen.get(field).is_none() && listed.get(field).is_none()), "{seen}");
@@ -45,7 +48,7 @@ async fn a_new_employee_is_told_of_without_private_fields(fixture: &Fixture) {
         let seen = fixture.get(&token, &path).await.ok();
         assert!(PRIVATE.iter().all(|field| seen[field] == private()[field]), "{seen}");
     }
-    let stranger = fixture.person(902, Vec::new());
+    let stranger = token(902, Vec::new());
     assert_eq!(fixture.get(&stranger, &path).await.status, 403);
 
     for (email, code, field) in [("AN@Example.com", "E2", "email"), ("b@example.com", "E1", "employeeCode")] {
@@ -109,7 +112,7 @@ async fn a_scoped_manager_sees_only_their_department(fixture: &Fixture) {
     let manager = json!([{"role": "manager", "scope": {"type": "department", "departmentId": 3}}]);
     let manager = fixture.colleague("m@example.com", json!({"departmentId": 3}), manager).await;
     assert_eq!(emails(&manager.token).await, ["d3@example.com", "m@example.com"]);
-    let wide = fixture.person(900, vec![grant(Action::Read, Scope::Headquarters { headquarter_id: 1 })]);
+    let wide = token(900, vec![grant(Action::Read, Scope::Headquarters { headquarter_id: 1 })]);
     assert_eq!(emails(&wide).await, ["d3@example.com", "d4@example.com", "m@example.com"]);
     assert_eq!(fixture.get(&manager.token, &format!("/api/v1/users/{outside}")).await.status, 403);
     let hire = json!({"firstName": "A", "lastName": "B", "email": "x@example.com", "departmentId": 3});

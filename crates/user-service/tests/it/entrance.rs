@@ -1,11 +1,14 @@
 //! Invitations, and the first administrator.
 
+use chassis::both;
+use chassis::testing::OPERATOR;
 use serde_json::json;
 use user_service::Core;
 
-use crate::fixture::{ATTEMPTS_MAX, Fixture, OPERATOR, PASSWORD, both, service_config};
+use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, service_config};
 
 both!(
+    Fixture:
     an_invitation_is_accepted_once,
     a_new_invitation_ends_the_old_and_time_ends_both,
     the_bootstrap_token_makes_one_administrator_and_goes,

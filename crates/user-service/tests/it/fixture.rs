@@ -1,79 +1,30 @@
 //! The service in process, over HTTP: a real database, a transport in memory, and a clock that a test moves.
 
-use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderMap, Request};
-use chassis::auth::Refusal;
-use chassis::{Authenticator, HttpConfig, HttpServer, Principal, Secret, SecurityLog};
-use contracts::access::{Access, Grant};
+use chassis::Secret;
+use chassis::testing::{Answer, Database, OPERATOR, Prepared, Service};
 use contracts::company::DepartmentCreated;
-use db::{Db, params};
+use db::params;
 use eventkit::testing::eventually;
-use eventkit::transport::memory::MemoryTransport;
-use eventkit::transport::{Record, Transport};
-use eventkit::{Clock, Consumer, ConsumerHandle, Envelope, Event, EventPublisher, Keyed, outbox};
+use eventkit::{Clock, outbox};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use user_service::{Config, Core, MIGRATIONS, NAME};
 
-/// The token of whoever may do everything.
-pub(crate) const OPERATOR: &str = "operator";
 /// A password that is good enough.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// Failed logins of one address that are let through.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
-/// Tokens that a test gave out; all others are the service's own.
-#[derive(Default)]
-struct People(Mutex<HashMap<String, Principal>>);
+pub(crate) struct Fixture(Service);
 
-#[async_trait]
-impl Authenticator for People {
-    async fn authenticate(&self, token: &str) -> Result<Principal, Refusal> {
-        self.0.lock().unwrap().get(token).cloned().ok_or(Refusal::Unknown)
-    }
-}
+impl Deref for Fixture {
+    type Target = Service;
 
-pub(crate) struct Fixture {
-    pub(crate) db: Db,
-    pub(crate) clock: Clock,
-    pub(crate) publisher: EventPublisher,
-    transport: Arc<MemoryTransport>,
-    router: Router,
-    people: Arc<People>,
-    consumer: Mutex<Option<ConsumerHandle>>,
-    folder: TempDir,
-}
-
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
-
-impl Answer {
-    /// The body of an answer that must be a success.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Value {
-        assert!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
-        self.body
-    }
-
-    /// The status and the first field that is to blame.
-    pub(crate) fn fault(&self) -> (u16, &str) {
-        (self.status, self.body["errors"][0]["field"].as_str().unwrap_or(""))
-    }
-
-    pub(crate) fn etag(&self) -> String {
-        self.headers["etag"].to_str().unwrap().to_owned()
+    fn deref(&self) -> &Service {
+        &self.0
     }
 }
 
@@ -87,75 +38,15 @@ pub(crate) struct Person {
 }
 
 impl Fixture {
-    pub(crate) async fn on(config: db::Config, folder: TempDir) -> Self {
-        let db = Db::open(&config).await.unwrap();
-        chassis::part::migrate(&db, NAME, MIGRATIONS).await.unwrap();
+    pub(crate) async fn on(database: Database) -> Self {
         let clock = Clock::manual(Timestamp::from_second(1_790_000_000).unwrap());
-        let publisher = EventPublisher::new(db.clone(), NAME, clock.clone());
-        let core = Core::prepare(&service_config(), &publisher, folder.path()).await.unwrap();
-        let people = Arc::new(People::default());
-        people.0.lock().unwrap().insert(OPERATOR.to_owned(), Principal::Operator);
-        let (log, _) = SecurityLog::start(NAME, publisher.clone());
-        let authenticators: Vec<Arc<dyn Authenticator>> = vec![people.clone(), core.authenticator()];
-        let http = http_config();
-        let router =
-            chassis::part::with_layers(core.router(), http.body_bytes_max, &publisher, log, Arc::new(authenticators));
-        let router = HttpServer::new(NAME, &http, router).into_router(&CancellationToken::new());
-        let transport = Arc::new(MemoryTransport::new());
-        let consumer = core.with_handlers(Consumer::new(NAME)).concurrency(4).dead_letters();
-        let consumer = Mutex::new(Some(consumer.start(publisher.clone(), transport.clone())));
-        Self { db, clock, publisher, transport, router, people, consumer, folder }
-    }
-
-    pub(crate) async fn stop(self) {
-        let consumer = self.consumer.lock().unwrap().take().unwrap();
-        consumer.stop().await;
-        self.db.close().await;
+        let prepared = Prepared::on(database, NAME, MIGRATIONS, clock).await;
+        let core = Core::prepare(&service_config(), &prepared.publisher, prepared.folder()).await.unwrap();
+        Self(prepared.start(core.router(), vec![core.authenticator()], |consumer| core.with_handlers(consumer)))
     }
 
     pub(crate) fn bootstrap_file(&self) -> PathBuf {
-        self.folder.path().join("bootstrap.token")
-    }
-
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
-    }
-
-    /// Somebody with these grants, as other services see people; answers the token.
-    pub(crate) fn person(&self, employee_id: i64, grants: Vec<Grant>) -> String {
-        let token = format!("token-{employee_id}");
-        let access = Access { employee_id, session_id: token.clone(), grants };
-        self.people.0.lock().unwrap().insert(token.clone(), Principal::Employee(Arc::new(access)));
-        token
-    }
-
-    pub(crate) async fn send(
-        &self,
-        token: &str,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &Value,
-    ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
-        if !token.is_empty() {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = match body {
-            Value::Null => Body::empty(),
-            body => {
-                request = request.header("content-type", "application/json");
-                Body::from(body.to_string())
-            }
-        };
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
-        let (head, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, 1 << 22).await.unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Answer { status: head.status.as_u16(), headers: head.headers, body }
+        self.folder().join("bootstrap.token")
     }
 
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
@@ -241,42 +132,6 @@ impl Fixture {
         })
         .await;
     }
-
-    /// Puts an event on its topic as another service would.
-    pub(crate) async fn deliver<E: Event + Keyed>(&self, event: &E) -> Record {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-        let mut envelope = Envelope::of(event).unwrap();
-        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        envelope.event_id = Some(format!("event-{id}"));
-        envelope.timestamp = Some(self.clock.now());
-        envelope.service = "another-service".to_owned();
-        let record = Record {
-            topic: E::TOPIC.to_owned(),
-            key: Some(event.key().into()),
-            value: Some(envelope.write().unwrap().into()),
-            headers: Vec::new(),
-            timestamp_ms: None,
-        };
-        self.redeliver(&record).await;
-        record
-    }
-
-    pub(crate) async fn redeliver(&self, record: &Record) {
-        self.transport.publish(vec![record.clone()]).await.unwrap();
-    }
-
-    pub(crate) async fn count(&self, table: &str) -> i64 {
-        let row = self.db.query_one(&format!("select count(*) as n from {table}"), &params![]).await.unwrap();
-        row.get("n").unwrap()
-    }
-
-    /// The data of the stored events of a type, in order.
-    pub(crate) async fn told(&self, event_type: &str) -> Vec<Value> {
-        let stored = outbox::read_after(&self.db, 0, i64::MAX, 10_000).await.unwrap();
-        let envelopes = stored.into_iter().filter(|event| event.event_type == event_type);
-        let read = |envelope: &str| serde_json::from_str::<Value>(envelope).unwrap()["data"].clone();
-        envelopes.map(|event| read(&event.envelope)).collect()
-    }
 }
 
 pub(crate) fn service_config() -> Config {
@@ -291,44 +146,3 @@ pub(crate) fn service_config() -> Config {
         login_window_ms: 300_000,
     }
 }
-
-fn http_config() -> HttpConfig {
-    HttpConfig {
-        request_timeout_ms: 20_000,
-        header_read_timeout_ms: 20_000,
-        write_stall_timeout_ms: 20_000,
-        drain_timeout_ms: 20_000,
-        drain_delay_ms: 0,
-        body_bytes_max: 1 << 20,
-        header_bytes_max: 65_536,
-        connections_max: 64,
-        requests_in_flight_max: 64,
-        idempotency_keep_ms: 86_400_000,
-        health_timeout_ms: 5_000,
-    }
-}
-
-/// Has a test run on both databases: `both!(fn name)` makes the tests `name::sqlite` and `name::postgres`.
-macro_rules! both {
-    ($($name:ident),+ $(,)?) => {$(
-        mod $name {
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn sqlite() {
-                let folder = tempfile::tempdir().unwrap();
-                let fixture = $crate::fixture::Fixture::on($crate::support::sqlite(&folder), folder).await;
-                super::$name(&fixture).await;
-                fixture.stop().await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn postgres() {
-                let Some(config) = $crate::support::postgres() else { return };
-                let fixture = $crate::fixture::Fixture::on(config, tempfile::tempdir().unwrap()).await;
-                super::$name(&fixture).await;
-                fixture.stop().await;
-            }
-        }
-    )+};
-}
-
-pub(crate) use both;

@@ -1,13 +1,15 @@
 //! What other services' events do here.
 
+use chassis::both;
+use chassis::testing::OPERATOR;
 use contracts::company::DepartmentUpdated;
 use contracts::recruitment::{Applicant, ApplicationReviewed, ApplicationStatus};
 use eventkit::testing::eventually;
 use serde_json::json;
 
-use crate::fixture::{Fixture, OPERATOR, both};
+use crate::fixture::Fixture;
 
-both!(a_hired_candidate_becomes_an_employee_exactly_once, a_department_is_renamed_and_removed);
+both!(Fixture: a_hired_candidate_becomes_an_employee_exactly_once, a_department_is_renamed_and_removed);
 
 fn reviewed(application_id: i64, email: &str, to: ApplicationStatus) -> ApplicationReviewed {
     ApplicationReviewed {

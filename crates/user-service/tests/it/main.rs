@@ -9,4 +9,3 @@ mod fixture;
 mod hiring;
 mod roles;
 mod sessions;
-mod support;

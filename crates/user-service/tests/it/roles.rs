@@ -1,10 +1,13 @@
 //! Roles: what they let do holds at once, nobody gives away what they lack, and somebody always runs the installation.
 
+use chassis::both;
+use chassis::testing::OPERATOR;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, OPERATOR, both};
+use crate::fixture::Fixture;
 
 both!(
+    Fixture:
     a_change_of_roles_holds_from_the_next_request_on,
     a_role_is_made_changed_and_removed,
     built_in_roles_stay,
