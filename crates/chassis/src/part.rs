@@ -324,12 +324,16 @@ impl Backbone {
     }
 
     /// A consumer with the configured limits; dead letters are on.
+    ///
+    /// Whose handlers do nothing but database work adds [`Consumer::share_units`]; how many events then share a unit is
+    /// configured. Who looks something up outside its unit, or calls anybody, must not.
     #[must_use]
     pub fn consumer(&self, group: &str) -> Consumer {
         let config = &self.eventkit;
         Consumer::new(group)
             .instance(&self.instance)
             .concurrency(config.consumer_workers)
+            .batch_max(config.shared_events_max)
             .retry(config.retry())
             .handler_timeout(Duration::from_millis(config.handler_timeout_ms))
             .uncommitted_window_max(config.uncommitted_window_max)
@@ -390,6 +394,7 @@ struct EventkitConfig {
     relay_poll_interval_ms: u64,
     relay_lease_ms: u64,
     consumer_workers: usize,
+    shared_events_max: usize,
     retry_attempts_max: u32,
     retry_initial_ms: u64,
     retry_max_ms: u64,
