@@ -19,7 +19,8 @@ static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 /// # Errors
 /// It does not build.
 pub fn path() -> anyhow::Result<&'static Path> {
-    let program = PROGRAM.get_or_init(|| build(!cfg!(debug_assertions)).map_err(|error| format!("{error:#}")));
+    let program =
+        PROGRAM.get_or_init(|| build_with_failpoints(!cfg!(debug_assertions)).map_err(|error| format!("{error:#}")));
     program.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
 }
 
@@ -39,8 +40,19 @@ pub fn choose(program: PathBuf) -> anyhow::Result<()> {
 /// # Errors
 /// It does not build.
 pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
-    let what: &[&str] =
-        if is_release { &["--package", "techleet", "--release"] } else { &["--workspace", "--bin", "techleet"] };
+    cargo_build(if is_release { RELEASE } else { WORKSPACE })
+}
+
+/// What every build that is not for release is made with: it has the failpoints anyway.
+const WORKSPACE: &[&str] = &["--workspace", "--bin", "techleet"];
+const RELEASE: &[&str] = &["--package", "techleet", "--release"];
+const RELEASE_WITH_FAILPOINTS: &[&str] = &["--package", "techleet", "--release", "--features", "failpoints"];
+
+fn build_with_failpoints(is_release: bool) -> anyhow::Result<PathBuf> {
+    cargo_build(if is_release { RELEASE_WITH_FAILPOINTS } else { WORKSPACE })
+}
+
+fn cargo_build(what: &[&str]) -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
         .args(["build", "--quiet", "--message-format", "json"])
         .args(what)
@@ -74,8 +86,16 @@ pub struct Ran {
 /// # Errors
 /// It cannot be run, or takes too long.
 pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
+    run_with(args, None).await
+}
+
+/// As [`run`], with one more variable in its environment.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(args: &[&str], variable: Option<(&str, &str)>) -> anyhow::Result<Ran> {
     let mut command = Command::new(path()?);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(args).envs(variable).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command took too long")??;
     let stdout = String::from_utf8(output.stdout)?;
     let stderr = String::from_utf8(output.stderr)?;

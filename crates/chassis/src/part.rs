@@ -330,14 +330,15 @@ impl Backbone {
     #[must_use]
     pub fn consumer(&self, group: &str) -> Consumer {
         let config = &self.eventkit;
-        Consumer::new(group)
+        let consumer = Consumer::new(group)
             .instance(&self.instance)
             .concurrency(config.consumer_workers)
             .batch_max(config.shared_events_max)
             .retry(config.retry())
             .handler_timeout(Duration::from_millis(config.handler_timeout_ms))
             .uncommitted_window_max(config.uncommitted_window_max)
-            .dead_letters()
+            .dead_letters();
+        if config.park_keys { consumer.park_keys() } else { consumer }
     }
 
     /// Starts a consumer on this part's transport and database.
@@ -395,6 +396,7 @@ struct EventkitConfig {
     relay_lease_ms: u64,
     consumer_workers: usize,
     shared_events_max: usize,
+    park_keys: bool,
     retry_attempts_max: u32,
     retry_initial_ms: u64,
     retry_max_ms: u64,

@@ -3,6 +3,7 @@
 
 mod background;
 mod compose;
+mod failpoints;
 mod kill;
 mod slice;
 mod start;

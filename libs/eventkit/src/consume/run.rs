@@ -13,6 +13,7 @@ use super::lanes::Lanes;
 use super::runner::Run;
 use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::chain;
+use crate::failpoint::failpoint;
 use crate::metrics;
 use crate::publish::EventPublisher;
 use crate::transport::{ConsumedRecord, Incoming, Interest, Subscription, TopicPartition, Transport};
@@ -151,6 +152,7 @@ impl Engine {
                 }
             }
         }
+        failpoint!(DURING_REBALANCE, &self.group);
         self.commit(subscription).await;
         self.lanes.forget(places);
     }
