@@ -5,6 +5,7 @@ mod background;
 mod compose;
 mod failpoints;
 mod kill;
+mod outages;
 mod slice;
 mod start;
 mod story;
