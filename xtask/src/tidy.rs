@@ -9,6 +9,7 @@ mod direction;
 mod files;
 mod generated;
 mod links;
+mod named_tests;
 mod sizes;
 mod text;
 
@@ -72,6 +73,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
         text::check_whitespace,
         text::check_machine_paths,
         links::check,
+        named_tests::check,
     ] {
         findings.extend(rule(&files));
     }
