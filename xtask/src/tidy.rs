@@ -10,6 +10,7 @@ mod files;
 mod generated;
 mod links;
 mod named_tests;
+mod samples;
 mod sizes;
 mod text;
 
@@ -59,6 +60,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
     let root = metadata.workspace_root.as_std_path();
 
     let mut findings = generated::check(generated::GENERATED, root, write)?;
+    findings.extend(samples::check(root)?);
     let files = files::tracked(root)?;
     let crates = direction::crates(&metadata);
     findings.extend(direction::check(&crates));
