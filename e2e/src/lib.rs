@@ -5,6 +5,7 @@
 //! - [`system`]: one process or many, killed and started again on the same ports; [`balancer`]: what stands before copies.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
+//! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
 //! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
@@ -14,9 +15,11 @@ pub mod balancer;
 pub mod end_state;
 pub mod gateway;
 pub mod infrastructure;
+pub mod load;
 pub mod mailbox;
 pub mod openapi;
 pub mod program;
+pub mod promises;
 pub mod soak;
 pub mod stage;
 pub mod system;

@@ -20,7 +20,8 @@ static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 /// # Errors
 /// It does not build.
 pub fn path() -> anyhow::Result<&'static Path> {
-    let program = PROGRAM.get_or_init(|| build(!cfg!(debug_assertions)).map_err(|error| format!("{error:#}")));
+    let program =
+        PROGRAM.get_or_init(|| build_with_failpoints(!cfg!(debug_assertions)).map_err(|error| format!("{error:#}")));
     program.as_deref().map_err(|error| anyhow::anyhow!(error.clone()))
 }
 
@@ -40,9 +41,16 @@ pub fn choose(program: PathBuf) -> anyhow::Result<()> {
 /// # Errors
 /// It does not build.
 pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
-    let what: &[&str] =
-        if is_release { &["--package", "techleet", "--release"] } else { &["--workspace", "--bin", "techleet"] };
-    build_with("techleet", what)
+    build_with("techleet", if is_release { RELEASE } else { WORKSPACE })
+}
+
+/// What every build that is not for release is made with: it has the failpoints anyway.
+const WORKSPACE: &[&str] = &["--workspace", "--bin", "techleet"];
+const RELEASE: &[&str] = &["--package", "techleet", "--release"];
+const RELEASE_WITH_FAILPOINTS: &[&str] = &["--package", "techleet", "--release", "--features", "failpoints"];
+
+fn build_with_failpoints(is_release: bool) -> anyhow::Result<PathBuf> {
+    build_with("techleet", if is_release { RELEASE_WITH_FAILPOINTS } else { WORKSPACE })
 }
 
 /// An example, built as the program is.
@@ -91,16 +99,17 @@ pub struct Ran {
 /// # Errors
 /// It cannot be run, or takes too long.
 pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
-    run_with_input(args, "").await
+    run_with(args, "", None).await
 }
 
-/// Runs a command to its end, with `input` on its stdin.
+/// Runs a command to its end, with `input` on its stdin, and perhaps one more variable in its environment.
 ///
 /// # Errors
 /// It cannot be run, or takes too long.
-pub async fn run_with_input(args: &[&str], input: &str) -> anyhow::Result<Ran> {
+pub async fn run_with(args: &[&str], input: &str, variable: Option<(&str, &str)>) -> anyhow::Result<Ran> {
     let mut command = Command::new(path()?);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.args(args).envs(variable);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("start the command")?;
     let mut stdin = child.stdin.take().context("a piped stdin")?;
     // A command that does not read its input may be gone already.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -23,6 +23,11 @@ const START_MAX: Duration = Duration::from_secs(60);
 /// How long a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
+/// How long a process may take until it ends by itself at a failpoint.
+const END_MAX: Duration = Duration::from_secs(60);
+/// What the program reads to know where it is to die.
+const FAILPOINT_VARIABLE: &str = "TECHLEET_TEST_FAILPOINT";
+
 /// The ports that systems are given.
 const PORT_FIRST: u16 = 20_000;
 const PORTS_COUNT: u16 = 10_000;
@@ -31,6 +36,8 @@ const PORTS_COUNT: u16 = 10_000;
 pub const BROKER: &str = "broker";
 /// The only process when everything runs together.
 pub const UP: &str = "up";
+/// A second copy of the container beside the first, for a test that starts it.
+pub const CONTAINER_COPY: &str = "container-copy";
 /// The parts, in the order in which they start, with the configuration key of their address.
 pub const PARTS: [(&str, &str); 4] = [
     ("user-service", "user_service.listen"),
@@ -68,6 +75,8 @@ pub struct System {
     settings: Vec<String>,
     gateway: Gateway,
     balancers: BTreeMap<&'static str, Balancer>,
+    /// Where the next process that starts is to die.
+    armed: Option<String>,
 }
 
 impl System {
@@ -93,6 +102,7 @@ impl System {
             settings: [settings, &gateway.settings()].concat(),
             gateway,
             balancers: BTreeMap::new(),
+            armed: None,
         };
         system.balance().await?;
         for process in system.processes() {
@@ -138,7 +148,10 @@ impl System {
     /// # Errors
     /// It does not get ready.
     pub async fn start_process(&mut self, process: &'static str) -> anyhow::Result<()> {
-        let mut child = self.command(process)?.stdout(Stdio::piped()).spawn().context("start techleet")?;
+        let armed = self.armed.take();
+        let mut command = self.command(process)?;
+        command.envs(armed.iter().map(|spec| (FAILPOINT_VARIABLE, spec)));
+        let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet")?;
         let stdout = child.stdout.take().context("a piped stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let is_ready = |line: &str| match process {
@@ -161,6 +174,44 @@ impl System {
         Ok(())
     }
 
+    /// Has the process that starts next die at a failpoint, `NAME[@SCOPE][:NTH]`.
+    pub fn arm(&mut self, spec: &str) {
+        self.armed = Some(spec.to_owned());
+    }
+
+    /// Adds a setting (`key=value`) for the processes that start from now on.
+    pub fn configure(&mut self, setting: &str) {
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Waits until a process has ended by itself.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn wait_for_end(&mut self, process: &'static str) -> anyhow::Result<ExitStatus> {
+        let mut child = self.children.remove(process).with_context(|| format!("{process} does not run"))?;
+        Ok(tokio::time::timeout(END_MAX, child.wait()).await.with_context(|| format!("{process} does not end"))??)
+    }
+
+    /// Whether a process has ended by itself.
+    ///
+    /// # Errors
+    /// It was never started.
+    pub fn has_ended(&mut self, process: &'static str) -> anyhow::Result<bool> {
+        let child = self.children.get_mut(process).with_context(|| format!("{process} does not run"))?;
+        Ok(child.try_wait()?.is_some())
+    }
+
+    /// Sends a process a signal.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn signal(&self, process: &'static str, signal: Signal) -> anyhow::Result<()> {
+        let child = self.children.get(process).with_context(|| format!("{process} does not run"))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Ok(kill_process(pid.with_context(|| format!("{process} is gone already"))?, signal)?)
+    }
+
     /// kill -9 of one process; it is gone when this returns.
     ///
     /// # Errors
@@ -181,10 +232,9 @@ impl System {
         Ok(())
     }
 
-    async fn end(&mut self, process: &'static str, signal: Signal) -> anyhow::Result<std::process::ExitStatus> {
+    async fn end(&mut self, process: &'static str, signal: Signal) -> anyhow::Result<ExitStatus> {
+        self.signal(process, signal)?;
         let mut child = self.children.remove(process).with_context(|| format!("{process} does not run"))?;
-        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(pid.with_context(|| format!("{process} is gone already"))?, signal)?;
         Ok(tokio::time::timeout(STOP_MAX, child.wait()).await.with_context(|| format!("{process} does not end"))??)
     }
 
@@ -253,13 +303,31 @@ impl System {
     /// # Errors
     /// As [`System::run`].
     pub async fn run_with_input(&self, part: &str, args: &[&str], input: &str) -> anyhow::Result<Ran> {
+        self.run_with(part, args, input, None).await
+    }
+
+    /// As [`System::run`], and has the command die at a failpoint.
+    ///
+    /// # Errors
+    /// As [`System::run`].
+    pub async fn run_armed(&self, part: &str, args: &[&str], spec: &str) -> anyhow::Result<Ran> {
+        self.run_with(part, args, "", Some((FAILPOINT_VARIABLE, spec))).await
+    }
+
+    async fn run_with(
+        &self,
+        part: &str,
+        args: &[&str],
+        input: &str,
+        variable: Option<(&str, &str)>,
+    ) -> anyhow::Result<Ran> {
         let data_dir = self.data_dir(part).display().to_string();
         let listen = self.listen_settings();
         let mut own = vec!["--data-dir", &data_dir];
         for setting in self.settings.iter().chain(&listen) {
             own.extend(["--set", setting]);
         }
-        program::run_with_input(&[&own, args].concat(), input).await
+        program::run_with(&[&own, args].concat(), input, variable).await
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
@@ -293,13 +361,16 @@ impl System {
 
 /// What a process runs.
 fn part_of(process: &str) -> &str {
+    if process == CONTAINER_COPY {
+        return "container";
+    }
     SECOND_COPIES.iter().find(|(copy, _)| *copy == process).map_or(process, |(_, part)| part)
 }
 
 /// Ports that nobody listens on and nobody else is given: the system must find them free again after each kill, so they
 /// are below those that the operating system gives to connections, and no two systems of a test run share one.
 fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
-    let names = PARTS.iter().chain(&SECOND_COPIES).map(|(name, _)| *name).chain([BROKER]);
+    let names = PARTS.iter().chain(&SECOND_COPIES).map(|(name, _)| *name).chain([CONTAINER_COPY, BROKER]);
     names.map(|name| Ok((name, free_port()?))).collect()
 }
 

@@ -30,6 +30,9 @@ enum Task {
         /// Kills in each layout of the system: everything in one process, every part in its own
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         kills: u32,
+        /// Go through every failpoint this often instead
+        #[arg(long, conflicts_with = "kills", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        failpoints: Option<u32>,
     },
     /// Check the rules that neither the compiler nor clippy knows
     Tidy {
@@ -43,7 +46,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
         Task::Compat(options) => compat::run(&options),
-        Task::Soak { kills } => soak::run(kills),
+        Task::Soak { failpoints: Some(rounds), .. } => soak::run(soak::Mode::Failpoints { rounds }),
+        Task::Soak { kills, .. } => soak::run(soak::Mode::Kills { kills }),
         Task::Tidy { write } => tidy::run(write),
     }
 }

@@ -15,35 +15,65 @@ use crate::machine::Machine;
 const RECORD: &str = "docs/soak.md";
 /// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`).
 const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
+const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
 const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
 const HEAD: &str = "\
 # Soak runs
 
 What `cargo xtask soak` found, the latest run first; the command adds to this page.
-The hiring story is told again and again while processes get `kill -9` at random moments and are started again.
+With `--kills` the hiring story is told again and again while processes get `kill -9` at random moments and are started
+again; with `--failpoints` the process dies at every marked point in turn, as often as asked, while employees are
+created and changed.
 In the end every event that the answers promised is looked for: none may be lost, none may be there twice.
 A run that finds one fails, and adds nothing here.
 ";
+
+/// How processes die.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mode {
+    /// At random moments, this often in each layout of the system.
+    Kills { kills: u32 },
+    /// At every failpoint in turn, this often.
+    Failpoints { rounds: u32 },
+}
+
+impl Mode {
+    /// The option that asks for it.
+    fn option(self) -> String {
+        match self {
+            Self::Kills { kills } => format!("--kills {kills}"),
+            Self::Failpoints { rounds } => format!("--failpoints {rounds}"),
+        }
+    }
+
+    /// Which tests run, and what tells them for how long.
+    fn tests(self) -> (&'static str, &'static str, u32) {
+        match self {
+            Self::Kills { kills } => ("is_killed", KILLS_VARIABLE, kills),
+            Self::Failpoints { rounds } => ("every_failpoint", ROUNDS_VARIABLE, rounds),
+        }
+    }
+}
 
 /// One run, but for what it found.
 struct Run {
     at: Timestamp,
     commit: String,
     machine: String,
-    kills: u32,
+    mode: Mode,
     seconds: u64,
 }
 
-/// Kills `kills` times in each layout of the system and adds what was found to the record.
-pub(crate) fn run(kills: u32) -> anyhow::Result<ExitCode> {
+/// Kills as `mode` says and adds what was found to the record.
+pub(crate) fn run(mode: Mode) -> anyhow::Result<ExitCode> {
     let metadata =
         MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
     let root = metadata.workspace_root.as_std_path();
     let (at, commit) = (clock::now(), commit(root)?);
     let began = Instant::now();
-    let rows = test(root, kills)?;
-    let run = Run { at, commit, machine: Machine::this().to_string(), kills, seconds: began.elapsed().as_secs() };
+    let rows = test(root, mode)?;
+    let run = Run { at, commit, machine: Machine::this().to_string(), mode, seconds: began.elapsed().as_secs() };
     let path = root.join(RECORD);
     let record = match path.exists() {
         true => std::fs::read_to_string(&path).with_context(|| format!("cannot read {RECORD}"))?,
@@ -54,12 +84,13 @@ pub(crate) fn run(kills: u32) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the tests and returns the rows that they reported.
-fn test(root: &Path, kills: u32) -> anyhow::Result<Vec<String>> {
+fn test(root: &Path, mode: Mode) -> anyhow::Result<Vec<String>> {
+    let (tests, variable, times) = mode.tests();
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let report = folder.path().join("rows");
     let status = Command::new("cargo")
-        .args(["test", "--release", "--package", "e2e", "--test", "it", "--", "is_killed"])
-        .env(KILLS_VARIABLE, kills.to_string())
+        .args(["test", "--release", "--package", "e2e", "--test", "it", "--", tests])
+        .env(variable, times.to_string())
         .env(REPORT_VARIABLE, &report)
         .current_dir(root)
         .status()
@@ -87,14 +118,15 @@ fn git(root: &Path, args: &[&str]) -> anyhow::Result<String> {
 
 /// A run as a section of the record.
 fn entry(run: &Run, rows: &[String]) -> String {
-    let Run { at, commit, machine, kills, seconds } = run;
+    let Run { at, commit, machine, mode, seconds } = run;
+    let option = mode.option();
     let at = at.strftime("%Y-%m-%d %H:%M UTC");
     let rows = rows.join("\n");
     format!(
         "\
 ## {at}
 
-`cargo xtask soak --kills {kills}`, commit {commit}; it took {seconds} s, building included.
+`cargo xtask soak {option}`, commit {commit}; it took {seconds} s, building included.
 {machine}.
 
 | processes | kills | events | lost | doubled |
@@ -121,7 +153,7 @@ mod tests {
             at: Timestamp::from_second(second).unwrap(),
             commit: "0123456789ab".to_owned(),
             machine: "Some Processor, cores: 2".to_owned(),
-            kills: 200,
+            mode: Mode::Kills { kills: 200 },
             seconds: 90,
         };
         entry(&run, &rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>())

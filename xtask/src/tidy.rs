@@ -9,6 +9,8 @@ mod direction;
 mod files;
 mod generated;
 mod links;
+mod named_tests;
+mod samples;
 mod sizes;
 mod text;
 
@@ -58,6 +60,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
     let root = metadata.workspace_root.as_std_path();
 
     let mut findings = generated::check(generated::GENERATED, root, write)?;
+    findings.extend(samples::check(root)?);
     let files = files::tracked(root)?;
     let crates = direction::crates(&metadata);
     findings.extend(direction::check(&crates));
@@ -72,6 +75,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
         text::check_whitespace,
         text::check_machine_paths,
         links::check,
+        named_tests::check,
     ] {
         findings.extend(rule(&files));
     }

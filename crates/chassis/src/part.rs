@@ -350,16 +350,21 @@ impl Backbone {
 
     /// A consumer with the configured limits; dead letters are on. The name of its group begins with the part's, which
     /// `kafka.group_id` replaces.
+    ///
+    /// Whose handlers do nothing but database work adds [`Consumer::share_units`]; how many events then share a unit is
+    /// configured. Who looks something up outside its unit, or calls anybody, must not.
     #[must_use]
     pub fn consumer(&self, group: &str) -> Consumer {
         let config = &self.eventkit;
-        Consumer::new(&self.groups.name(group))
+        let consumer = Consumer::new(&self.groups.name(group))
             .instance(&self.instance)
             .concurrency(config.consumer_workers)
+            .batch_max(config.shared_events_max)
             .retry(config.retry())
             .handler_timeout(Duration::from_millis(config.handler_timeout_ms))
             .uncommitted_window_max(config.uncommitted_window_max)
-            .dead_letters()
+            .dead_letters();
+        if config.park_keys { consumer.park_keys() } else { consumer }
     }
 
     /// Starts a consumer on this part's transport and database.
@@ -416,6 +421,8 @@ struct EventkitConfig {
     relay_poll_interval_ms: u64,
     relay_lease_ms: u64,
     consumer_workers: usize,
+    shared_events_max: usize,
+    park_keys: bool,
     retry_attempts_max: u32,
     retry_initial_ms: u64,
     retry_max_ms: u64,

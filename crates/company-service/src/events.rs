@@ -9,6 +9,7 @@ use crate::service::employees;
 
 /// Gives `consumer` the handlers of this service.
 pub fn handlers(consumer: Consumer) -> Consumer {
+    let consumer = consumer.share_units();
     consumer.on::<UserCreated>(Employees).on::<UserUpdated>(Employees).on::<UserDeleted>(Employees)
 }
 

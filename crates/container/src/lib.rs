@@ -129,6 +129,7 @@ impl Container {
     pub fn consumers(&self, consumer: impl Fn(&str) -> Consumer) -> Vec<Consumer> {
         vec![
             consumer("container-directory")
+                .share_units()
                 .on::<UserCreated>(directory::Keeper)
                 .on::<UserUpdated>(directory::Keeper)
                 .on::<UserDeleted>(directory::Keeper)
@@ -137,10 +138,12 @@ impl Container {
                 .on::<ApplicationSubmitted>(directory::Keeper)
                 .on::<ApplicationReviewed>(directory::Keeper),
             consumer("container-router")
+                .share_units()
                 .on::<UserCreated>(self.told.clone())
                 .on::<ApplicationSubmitted>(self.told.clone())
                 .on::<ApplicationReviewed>(self.told.clone())
                 .on::<AuditSecurity>(self.told.clone()),
+            // Looks people up while it handles: in units of its own, so that the writer waits for one event at the most.
             consumer("container-router-directory")
                 .on::<UserCreated>(self.looked_up.clone())
                 .on::<UserUpdated>(self.looked_up.clone())
@@ -151,6 +154,7 @@ impl Container {
                 .effect::<NotificationSms>(self.sms.clone())
                 .effect::<NotificationPush>(self.push.clone()),
             consumer("container-audit")
+                .share_units()
                 .on::<AuditData>(audit::AuditTrail)
                 .on::<AuditSecurity>(audit::AuditTrail)
                 .on::<AuditSystem>(audit::AuditTrail),

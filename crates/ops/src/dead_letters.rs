@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use eventkit::dead_letter::{SUFFIX, redriven};
+use eventkit::failpoint;
 use eventkit::transport::kafka::{KafkaWriter, Start};
 use eventkit::transport::{ConsumedRecord, Record};
 use eventkit::{Clock, Envelope};
@@ -166,6 +167,7 @@ impl Kafka {
         let mut redriven = 0;
         for batch in back.chunks(IN_FLIGHT_MAX) {
             let (sent, outcome) = send_all(&writer, batch).await;
+            failpoint::pass(failpoint::AFTER_REDRIVE, "dlq").await;
             let broke_off = |source| Error::RedriveBrokeOff { redriven, source };
             let mut marking = Vec::with_capacity(sent);
             for (letter, ..) in &batch[..sent] {

@@ -10,6 +10,7 @@ use crate::store::projections::{self, Department, Employee};
 /// Has a consumer keep the projections.
 pub(crate) fn handlers(consumer: Consumer) -> Consumer {
     consumer
+        .share_units()
         .on::<DepartmentCreated>(Projector)
         .on::<DepartmentUpdated>(Projector)
         .on::<UserCreated>(Projector)

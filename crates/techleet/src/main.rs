@@ -24,6 +24,7 @@ mod when;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use chassis::{Environment, Settings, Sources};
 use clap::Parser;
 
@@ -50,8 +51,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// Names the failpoint at which a test wants this process to die: `NAME[@SCOPE][:NTH]`. A program that is shipped has
+/// none, and refuses to start with it.
+const FAILPOINT_VARIABLE: &str = "TECHLEET_TEST_FAILPOINT";
+
 async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
     let (sources, broker_keys) = sources(&cli.common)?;
+    if let Some(spec) = sources.environment.get(FAILPOINT_VARIABLE) {
+        eventkit::failpoint::arm_to_abort(spec).context(FAILPOINT_VARIABLE).map_err(exit::usage)?;
+    }
     if let (Some((key, value)), false) = (broker_keys.first(), matches!(cli.command, Command::Broker(_))) {
         let hint = format!("--config {key}={value} is for `techleet broker`; elsewhere use --set SECTION.KEY=VALUE");
         return Err(exit::usage(anyhow::Error::msg(hint)));

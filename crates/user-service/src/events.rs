@@ -11,6 +11,7 @@ use crate::store::departments::{Department, remember};
 /// The consumer with everything that the service wants to know.
 pub(crate) fn with_handlers(consumer: Consumer, service: Service) -> Consumer {
     consumer
+        .share_units()
         .on::<DepartmentCreated>(OnDepartment)
         .on::<DepartmentUpdated>(OnDepartment)
         .on::<ApplicationReviewed>(OnApplicationReviewed(service))

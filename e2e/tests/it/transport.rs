@@ -1,18 +1,54 @@
 //! The Kafka transport keeps the contract of every transport, over the embedded broker.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Broker, Config};
 use eventkit::testing::transport_suite;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
+use eventkit::transport::{Incoming, Interest, Record, Subscription, Transport};
+
+async fn broker(data_dir: &Path) -> (Broker, Arc<KafkaTransport>) {
+    let config = Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: data_dir.to_owned(), ..Config::default() };
+    let broker = Broker::start(config).await.unwrap();
+    let config = KafkaConfig { brokers: broker.address().to_string(), ..KafkaConfig::default() };
+    (broker, Arc::new(KafkaTransport::new(config).unwrap()))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kafka_transport_keeps_the_contract_on_the_embedded_broker() {
     let data_dir = tempfile::tempdir().unwrap();
-    let config =
-        Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: data_dir.path().to_owned(), ..Config::default() };
-    let broker = Broker::start(config).await.unwrap();
-    let config = KafkaConfig { brokers: broker.address().to_string(), ..KafkaConfig::default() };
-    transport_suite(Arc::new(KafkaTransport::new(config).unwrap())).await;
+    let (broker, transport) = broker(data_dir.path()).await;
+    transport_suite(transport).await;
+    broker.shutdown().await.unwrap();
+}
+
+/// Waits for the partitions of the one topic.
+async fn assigned(subscription: &mut Box<dyn Subscription>) {
+    while !matches!(subscription.next().await.unwrap(), Incoming::Assigned(_)) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_another_has_fenced_is_told_that_its_subscription_is_over() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (broker, transport) = broker(data_dir.path()).await;
+    let record =
+        Record { topic: "accounts".to_owned(), key: None, value: None, headers: Vec::new(), timestamp_ms: None };
+    transport.publish(vec![record]).await.unwrap();
+    let interest = Interest {
+        group: "group".to_owned(),
+        topics: vec!["accounts".to_owned()],
+        instance: Some("copy-1".to_owned()),
+        drain_max: Duration::from_secs(1),
+    };
+    let mut former = transport.subscribe(interest.clone()).await.unwrap();
+    assigned(&mut former).await;
+    let mut present = transport.subscribe(interest).await.unwrap();
+    assigned(&mut present).await;
+    let over = async { while former.next().await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(60), over).await.expect("the former one hears of it");
+    former.close().await;
+    present.close().await;
     broker.shutdown().await.unwrap();
 }

@@ -1,25 +1,44 @@
 //! Points at which a test can let a process die or hang: in debug builds, and with the feature `failpoints`; nothing of
 //! it is compiled into what is shipped.
 //!
-//! A point has a name and a scope (the service, relay or consumer group that passes it), so that tests in one process
-//! do not disturb each other.
+//! A point has a name and a scope (the service, relay, consumer group or topic that passes it), so that tests in one
+//! process do not disturb each other. [`ALL`] lists every point: a test that kills walks that list, so that a new point
+//! is not forgotten.
 
-/// A unit of work has changed state and is about to store its event.
-pub const AFTER_STATE_WRITE: &str = "after-state-write";
-/// A unit of work is about to be committed.
-pub const BEFORE_COMMIT: &str = "before-commit";
-/// A unit of work is durable and nobody has been told.
-pub const AFTER_COMMIT: &str = "after-commit";
-/// A relay's batch was acknowledged and its cursor has not moved.
-pub const AFTER_PUBLISH: &str = "after-publish";
-/// A handler's effect is durable and its offset is not committed.
-pub const AFTER_EFFECT: &str = "after-effect";
-/// A key is blocked and its dead letter is not published.
-pub const AFTER_BLOCK: &str = "after-block";
-/// A parked event had its effect and is still parked.
-pub const AFTER_PARKED_EFFECT: &str = "after-parked-effect";
-/// A rebuilt projection is complete and not swapped in.
-pub const BEFORE_SWAP: &str = "before-swap";
+use std::fmt;
+
+/// Declares the points, and the list of them.
+macro_rules! points {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// Every point there is.
+        pub const ALL: &[&str] = &[$($name),*];
+    };
+}
+
+points! {
+    /// A unit of work has changed state and is about to store its event.
+    AFTER_STATE_WRITE = "after-state-write";
+    /// A unit of work is about to be committed.
+    BEFORE_COMMIT = "before-commit";
+    /// A unit of work is durable and nobody has been told.
+    AFTER_COMMIT = "after-commit";
+    /// A relay's batch was acknowledged and its cursor has not moved.
+    AFTER_PUBLISH = "after-publish";
+    /// A handler's effect is durable and its offset is not committed.
+    AFTER_EFFECT = "after-effect";
+    /// Partitions are being taken away: what was in flight has ended and its offsets are not committed.
+    DURING_REBALANCE = "during-rebalance";
+    /// A key is blocked and its dead letter is not published.
+    AFTER_BLOCK = "after-block";
+    /// A parked event had its effect and is still parked.
+    AFTER_PARKED_EFFECT = "after-parked-effect";
+    /// Dead letters were sent back and that is not remembered yet.
+    AFTER_REDRIVE = "after-redrive";
+    /// A rebuilt projection is complete and not swapped in.
+    BEFORE_SWAP = "before-swap";
+}
 
 /// Passes a point.
 macro_rules! failpoint {
@@ -31,7 +50,42 @@ macro_rules! failpoint {
 pub(crate) use failpoint;
 
 #[cfg(any(debug_assertions, feature = "failpoints"))]
-pub use armed::{Action, Armed, arm, pass};
+pub use armed::{Action, Armed, arm, arm_to_abort, pass};
+
+/// Passes a point: nothing is compiled in here that could be armed.
+#[cfg(not(any(debug_assertions, feature = "failpoints")))]
+pub async fn pass(_name: &str, _scope: &str) {}
+
+/// Answers [`NotArmed::NotCompiledIn`]: this build has no points.
+///
+/// # Errors
+/// Always.
+#[cfg(not(any(debug_assertions, feature = "failpoints")))]
+pub fn arm_to_abort(_spec: &str) -> Result<(), NotArmed> {
+    Err(NotArmed::NotCompiledIn)
+}
+
+/// Why a point was not armed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotArmed {
+    /// The build was made without points.
+    NotCompiledIn,
+    /// It is not `NAME[@SCOPE][:NTH]`, or there is no such point.
+    Unknown(String),
+}
+
+impl fmt::Display for NotArmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCompiledIn => f.write_str("this build has no failpoints"),
+            Self::Unknown(spec) => {
+                write!(f, "{spec} is no failpoint: NAME[@SCOPE][:NTH] with one of {}", ALL.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for NotArmed {}
 
 #[cfg(any(debug_assertions, feature = "failpoints"))]
 mod armed {
@@ -39,6 +93,11 @@ mod armed {
     use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
     use tokio::sync::Notify;
+
+    use super::{ALL, NotArmed};
+
+    /// Stands for every scope.
+    const ANY_SCOPE: &str = "*";
 
     type Key = (String, String);
 
@@ -79,9 +138,28 @@ mod armed {
         Armed(reached)
     }
 
+    /// Has this process end at once at the point that `spec` names: `NAME[@SCOPE][:NTH]`, any scope and the first time
+    /// where nothing else is said.
+    ///
+    /// # Errors
+    /// There is no such point.
+    pub fn arm_to_abort(spec: &str) -> Result<(), NotArmed> {
+        let unknown = || NotArmed::Unknown(spec.to_owned());
+        let (place, nth) = match spec.rsplit_once(':') {
+            Some((place, nth)) => (place, nth.parse().map_err(|_| unknown())?),
+            None => (spec, 1),
+        };
+        let (name, scope) = place.split_once('@').unwrap_or((place, ANY_SCOPE));
+        if !ALL.contains(&name) {
+            return Err(unknown());
+        }
+        arm(name, scope, nth, Action::Abort);
+        Ok(())
+    }
+
     /// Passes a point: goes on at once unless it is armed.
     pub async fn pass(name: &str, scope: &str) {
-        if let Some(reached) = strike(name, scope) {
+        if let Some(reached) = strike(name, scope).or_else(|| strike(name, ANY_SCOPE)) {
             reached.notify_one();
             std::future::pending::<()>().await;
         }
@@ -98,6 +176,18 @@ mod armed {
         match armed.remove(&key)? {
             Plan { action: Action::Abort, .. } => std::process::abort(),
             Plan { reached, .. } => Some(reached),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_names_no_point_is_refused() {
+            for spec in ["", "before-lunch", "after-commit:soon", "before-lunch@bank:3"] {
+                assert_eq!(arm_to_abort(spec), Err(NotArmed::Unknown(spec.to_owned())));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,9 +13,13 @@ use super::lanes::Lanes;
 use super::runner::Run;
 use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::chain;
+use crate::failpoint::failpoint;
 use crate::metrics;
 use crate::publish::EventPublisher;
 use crate::transport::{ConsumedRecord, Incoming, Interest, Subscription, TopicPartition, Transport};
+
+/// A subscription that held so long did not fail at once: the next one is tried soon.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// Everything that a running consumer needs.
 pub(crate) struct Engine {
@@ -42,16 +47,19 @@ impl Engine {
         while !*stopping.borrow() {
             match self.subscribe().await {
                 Ok(subscription) => {
-                    failures = 0;
+                    let began = Instant::now();
                     self.consume(subscription, &mut stopping).await;
+                    failures = if began.elapsed() > STEADY { 1 } else { failures + 1 };
                 }
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(group = &*self.group, error = chain(&error), "consumer could not subscribe");
-                    tokio::select! {
-                        () = sleep(self.config.retries.usual.delay(failures)) => {}
-                        _ = stopping.changed() => {}
-                    }
+                }
+            }
+            if !*stopping.borrow() {
+                tokio::select! {
+                    () = sleep(self.config.retries.usual.delay(failures)) => {}
+                    _ = stopping.changed() => {}
                 }
             }
         }
@@ -144,6 +152,7 @@ impl Engine {
                 }
             }
         }
+        failpoint!(DURING_REBALANCE, &self.group);
         self.commit(subscription).await;
         self.lanes.forget(places);
     }

@@ -96,6 +96,10 @@ impl From<String> for Password {
     }
 }
 
+/// What a producer takes at the most: above the limit of any broker that we know, so that the broker's own decides. The
+/// client's default is below the broker's, and a dead letter is larger than its record.
+const MESSAGE_BYTES_MAX: &str = "104857600";
+
 /// A [`Transport`] over a Kafka cluster.
 pub struct KafkaTransport {
     config: KafkaConfig,
@@ -120,7 +124,8 @@ impl KafkaTransport {
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", config.linger_ms.to_string())
-            .set("message.timeout.ms", config.delivery_timeout_ms.to_string());
+            .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
+            .set("message.max.bytes", MESSAGE_BYTES_MAX);
         let producer = settings.create_with_context(LogContext).map_err(refused_setting)?;
         Ok(Self { config, producer })
     }

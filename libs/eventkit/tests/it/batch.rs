@@ -183,3 +183,53 @@ async fn handlers_that_share_a_unit_have_their_effects_once_even_if_one_undoes_i
     assert!(histories(&fixture).await.values().all(|rounds| *rounds == all_rounds()));
     assert_eq!(fixture.count("inbox").await, 300);
 }
+
+/// A way in which the handler fails for one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Permanent,
+    Transient,
+    Panic,
+    Hang,
+}
+
+const FAILING: i64 = 3;
+
+impl Handle<AccountOpened> for Way {
+    async fn handle(&self, received: &Received<AccountOpened>, work: &mut UnitOfWork) -> HandlerResult {
+        apply(received, work).await?;
+        match self {
+            _ if received.event.account_id != FAILING => Ok(()),
+            Self::Permanent => Err(HandlerError::permanent("never")),
+            Self::Transient => Err(HandlerError::transient("not now")),
+            Self::Panic => panic!("planted panic"),
+            Self::Hang => std::future::pending().await,
+        }
+    }
+}
+
+async fn neighbours_are_left_alone(way: Way) {
+    let fixture = Fixture::new().await;
+    let mut work = fixture.publisher.begin(Origin::default());
+    for account_id in 1..=ACCOUNTS_COUNT {
+        work.publish(&opened(account_id)).await.unwrap();
+    }
+    work.commit().await.unwrap();
+    fixture.start_relay().stop(Duration::from_secs(5)).await;
+    let consumer = Consumer::new("group").on::<AccountOpened>(way).share_units();
+    run_to_the_end(&fixture, consumer.handler_timeout(Duration::from_secs(2))).await;
+    let histories = histories(&fixture).await;
+    for account_id in 1..=ACCOUNTS_COUNT {
+        let effects = histories.get(&account_id).map_or(0, Vec::len);
+        assert_eq!(effects, usize::from(account_id != FAILING), "account {account_id}, {way:?}");
+    }
+    let letters = fixture.transport.records(LETTERS);
+    assert_eq!(letters.len(), 1, "{way:?}");
+    assert_eq!(letters[0].record.key.as_deref(), Some(format!("account-{FAILING}").as_bytes()));
+}
+
+#[tokio::test]
+async fn an_event_that_fails_in_any_way_takes_none_that_shares_its_unit_with_it() {
+    let ways = [Way::Permanent, Way::Transient, Way::Panic, Way::Hang];
+    futures::future::join_all(ways.map(neighbours_are_left_alone)).await;
+}

@@ -25,7 +25,7 @@ async fn a_record_that_is_too_large_is_refused_for_good_before_any_broker_is_ask
         headers: Vec::new(),
         timestamp_ms: None,
     };
-    let refused = transport.publish(vec![record(2_000_000), record(1)]).await.unwrap_err();
+    let refused = transport.publish(vec![record(100 * 1024 * 1024), record(1)]).await.unwrap_err();
     assert!(matches!(refused, Error::Transport { transient: false, .. }), "{refused:?}");
     let unreachable = transport.publish(vec![record(1)]).await.unwrap_err();
     assert!(unreachable.is_transient(), "{unreachable:?}");

@@ -144,6 +144,12 @@ fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
                 None => break,
                 Some(Ok(message)) => context.gathered().push(consumed(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
+                // Fenced by another member under its name, which may be its own former self: this client is done for.
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    context.hand_over();
+                    context.end(failed("consume", error));
+                    return;
+                }
                 Some(Err(error)) => tracing::warn!(%error, "consumer could not poll"),
             }
             wait = Duration::ZERO;
@@ -190,6 +196,13 @@ impl GroupContext {
         let records = std::mem::take(&mut *self.gathered());
         if !records.is_empty() {
             self.send(Incoming::Records(records));
+        }
+    }
+
+    /// Tells that nothing more will come.
+    fn end(&self, error: Error) {
+        if self.outgoing.blocking_send(Err(error)).is_err() {
+            tracing::debug!("a subscription ended while it was being closed");
         }
     }
 

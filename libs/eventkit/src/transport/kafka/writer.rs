@@ -7,7 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{KafkaConfig, LogContext, QUEUE_FULL_POLL, client_settings, failed, refused_setting};
+use super::{KafkaConfig, LogContext, MESSAGE_BYTES_MAX, QUEUE_FULL_POLL, client_settings, failed, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
@@ -78,7 +78,8 @@ impl KafkaWriter {
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", config.linger_ms.to_string())
-            .set("message.timeout.ms", config.delivery_timeout_ms.to_string());
+            .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
+            .set("message.max.bytes", MESSAGE_BYTES_MAX);
         for (name, value) in overrides {
             settings.set(name, value);
         }

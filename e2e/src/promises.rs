@@ -1,0 +1,154 @@
+//! Whether what was answered came true: on the topics, in the audit trail, in the mailbox. Knows only what can be seen
+//! from outside, and leaves the verdict to eventkit's checker.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use contracts::{AUDIT_EVENTS, USER_EVENTS};
+use eventkit::testing::checker::{Fact, check};
+use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
+use serde_json::Value;
+
+use crate::load::REQUEST_PREFIX;
+use crate::mailbox;
+use crate::system::System;
+
+/// How long everything may take to arrive on a machine that is busy with other tests.
+const ARRIVE_MAX: Duration = Duration::from_secs(90);
+/// How long a topic must be silent to count as read to its end.
+const SILENCE: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The invitation and the welcome.
+const MAILS_PER_EMPLOYEE: usize = 2;
+
+/// Checks that every acknowledged request's event is on its topic, in order per key, and each effect was had once.
+///
+/// # Errors
+/// A promise was broken; the error tells which.
+pub async fn check_all(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
+    let told = arrived("the events of every answer", async || {
+        let told = facts_on(system, USER_EVENTS).await?;
+        Ok(is_among(acknowledged, &told).then_some(told))
+    })
+    .await?;
+    no_verdicts(USER_EVENTS, &check(acknowledged, &told, &once(&told)))?;
+    let (audited, trail) = arrived("an audit record of every write", async || {
+        let (audited, trail) = (facts_on(system, AUDIT_EVENTS).await?, trail(system).await?);
+        Ok((is_among(acknowledged, &audited) && is_among(&audited, &trail)).then_some((audited, trail)))
+    })
+    .await?;
+    no_verdicts(AUDIT_EVENTS, &check(acknowledged, &audited, &trail))?;
+    let verified = system.run("container", &["audit", "verify"]).await?;
+    ensure!(verified.status.success(), "the audit trail: {}{}", verified.stdout, verified.stderr);
+    check_mails(system, &told).await
+}
+
+/// Reads a topic to its end: every event that follows from a request of the load, with the request as its identity.
+///
+/// # Errors
+/// Two events follow from one request, or the topic cannot be read.
+async fn facts_on(system: &System, topic: &'static str) -> anyhow::Result<Vec<Fact>> {
+    let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
+    let read = move || {
+        let reader = KafkaReader::open(&kafka, topic, None, Start::Beginning)?;
+        let (mut facts, mut ids) = (Vec::new(), HashMap::new());
+        while let Some(record) = reader.next(SILENCE)? {
+            let Ok(event) = serde_json::from_slice::<Value>(record.record.value.as_deref().unwrap_or_default()) else {
+                continue;
+            };
+            let key = String::from_utf8_lossy(record.record.key.as_deref().unwrap_or_default()).into_owned();
+            let Some(request) = request_of(&event, &key) else { continue };
+            let id = event["eventId"].as_str().context("an eventId")?.to_owned();
+            let before = ids.insert(request.clone(), id.clone());
+            ensure!(before.is_none_or(|before| before == id), "{topic}: {request} is told of by two events");
+            facts.push(Fact::new(&key, &request));
+        }
+        Ok(facts)
+    };
+    tokio::task::spawn_blocking(read).await?
+}
+
+/// The request that an event about an employee goes back to, if it was one of the load.
+fn request_of(event: &Value, entity: &str) -> Option<String> {
+    let request = event["correlationId"].as_str().filter(|id| id.starts_with(REQUEST_PREFIX))?;
+    let is_told = entity.starts_with("user-") && event["eventType"] != "audit.security";
+    is_told.then(|| request.to_owned())
+}
+
+/// The audit trail in the order of its chain, as effects of requests of the load.
+///
+/// # Errors
+/// It cannot be listed.
+pub async fn trail(system: &System) -> anyhow::Result<Vec<Fact>> {
+    let listed = system.run("container", &["audit", "list", "--limit", "1000000", "--format", "json"]).await?;
+    ensure!(listed.status.success(), "the audit trail: {}", listed.stderr);
+    let mut facts = Vec::new();
+    for line in listed.stdout.lines() {
+        let record: Value = serde_json::from_str(line)?;
+        let entity = record["entity"].as_str().context("an entity")?;
+        if let Some(request) = request_of(&record["envelope"], entity) {
+            facts.push(Fact::new(entity, &request));
+        }
+    }
+    Ok(facts)
+}
+
+/// Everybody of the load whose creation is on the topic got each mail once.
+async fn check_mails(system: &System, told: &[Fact]) -> anyhow::Result<()> {
+    let created: BTreeSet<String> = told
+        .iter()
+        .filter_map(|fact| fact.event_id.strip_suffix("-create").map(|name| format!("{name}@example.com")))
+        .collect();
+    let folder = system.data_dir("container").join("mailbox");
+    let counts = arrived("a welcome and an invitation for everybody", async || {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for mail in mailbox::read(&folder)? {
+            *counts.entry(mail.to).or_default() += 1;
+        }
+        let is_there = |address| counts.get(address).is_some_and(|count| *count >= MAILS_PER_EMPLOYEE);
+        Ok(created.iter().all(is_there).then_some(counts))
+    })
+    .await?;
+    for address in &created {
+        ensure!(counts[address] == MAILS_PER_EMPLOYEE, "{address} got {} mails", counts[address]);
+    }
+    Ok(())
+}
+
+/// The first occurrence of each.
+fn once(facts: &[Fact]) -> Vec<Fact> {
+    let mut seen = HashSet::new();
+    facts.iter().filter(|fact| seen.insert(&fact.event_id)).cloned().collect()
+}
+
+fn is_among(wanted: &[Fact], found: &[Fact]) -> bool {
+    let found: HashSet<&str> = found.iter().map(|fact| &*fact.event_id).collect();
+    wanted.iter().all(|fact| found.contains(&*fact.event_id))
+}
+
+fn no_verdicts(topic: &str, verdicts: &[eventkit::testing::checker::Verdict]) -> anyhow::Result<()> {
+    ensure!(verdicts.is_empty(), "{topic}: {verdicts:?}");
+    Ok(())
+}
+
+/// Asks `state` until it answers `Some`.
+///
+/// # Errors
+/// It does not in time, or fails.
+pub async fn arrived<T, F>(what: &str, mut state: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let asking = async {
+        loop {
+            looks.tick().await;
+            if let Some(state) = state().await? {
+                return Ok(state);
+            }
+        }
+    };
+    tokio::time::timeout(ARRIVE_MAX, asking).await.with_context(|| format!("not in time: {what}"))?
+}

@@ -1,0 +1,226 @@
+//! What is taken away from running processes for a while: the broker, the database, the disk, their own time. Requests
+//! go on or are refused with a clear answer, no event is lost, no effect is had twice, and poison harms nobody else.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use e2e::load::{Answers, Load};
+use e2e::promises::{self, arrived};
+use e2e::system::{BROKER, CONTAINER_COPY, Layout, System};
+use eventkit::dead_letter::REDRIVE_GROUP;
+use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
+use eventkit::transport::{ConsumedRecord, Record};
+use rusqlite::Connection;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::topics::read_until;
+
+const USERS: &str = "user-service";
+const CONTAINER: &str = "container";
+/// Requests that succeed or are refused while something is away.
+const REQUESTS: usize = 20;
+const REFUSALS: usize = 5;
+/// Pages that a full disk still has.
+const PAGES_LEFT: i64 = 8;
+/// How often the container is stopped until that was outside of a unit.
+const STOPS_MAX: usize = 20;
+const HUGE_BYTES: usize = 10 * 1024 * 1024;
+
+/// The system and what it answered so far.
+struct Scene {
+    system: System,
+    folder: PathBuf,
+    answers: Answers,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outages_lose_no_event_and_repeat_no_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scene = Scene::begin(folder.path()).await;
+    scene.broker_stands_still().await;
+    scene.database_is_locked().await;
+    scene.disk_is_full().await;
+    scene.zombie_comes_back().await;
+    promises::check_all(&scene.system, &scene.answers.acknowledged).await.unwrap();
+    poison_becomes_letters(&scene.system).await;
+    let load = scene.load("last");
+    load.more_acknowledged(REQUESTS).await.unwrap();
+    scene.answers.extend(load.end().await);
+    promises::check_all(&scene.system, &scene.answers.acknowledged).await.unwrap();
+    scene.system.stop().await.unwrap();
+}
+
+impl Scene {
+    async fn begin(folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        std::fs::create_dir(folder.join("shared")).unwrap();
+        let shared = folder.join("shared").display().to_string();
+        let settings = [
+            // Two copies of a part share its database and its mailbox.
+            format!("database.url=sqlite:{shared}/{{part}}.db"),
+            format!("container.mailbox_dir={}", folder.join("container/mailbox").display()),
+            "database.busy_timeout_ms=200".to_owned(),
+            "kafka.session_timeout_ms=6000".to_owned(),
+            "kafka.delivery_timeout_ms=2000".to_owned(),
+            format!("broker.message_bytes_max={}", 2 * HUGE_BYTES),
+        ];
+        let system = System::start_with(Layout::Apart, &folder, &settings).await.unwrap();
+        Self { system, folder, answers: Answers::default() }
+    }
+
+    fn load(&self, name: &str) -> Load {
+        Load::begin(&self.system, name).unwrap()
+    }
+
+    fn users_file(&self) -> PathBuf {
+        self.folder.join("shared/user-service.db")
+    }
+
+    async fn broker_stands_still(&mut self) {
+        let load = self.load("broker");
+        load.more_acknowledged(1).await.unwrap();
+        self.system.signal(BROKER, Signal::STOP).unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.system.signal(BROKER, Signal::CONT).unwrap();
+        // And gone altogether.
+        self.system.kill(BROKER).await.unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.system.start_process(BROKER).await.unwrap();
+        load.more_acknowledged(1).await.unwrap();
+        let answers = load.end().await;
+        assert_eq!(answers.refused, 0, "requests do not need the broker");
+        self.answers.extend(answers);
+    }
+
+    async fn database_is_locked(&mut self) {
+        let load = self.load("locked");
+        load.more_acknowledged(1).await.unwrap();
+        let locker = Connection::open(self.users_file()).unwrap();
+        arrived("the lock", async || Ok(locker.execute_batch("begin immediate").ok())).await.unwrap();
+        load.more_refused(REFUSALS).await.unwrap();
+        locker.execute_batch("rollback").unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.answers.extend(load.end().await);
+    }
+
+    async fn disk_is_full(&mut self) {
+        let pages = Connection::open(self.users_file())
+            .unwrap()
+            .query_row("pragma page_count", [], |row| row.get::<_, i64>(0))
+            .unwrap();
+        self.restart_users(&format!("database.file_pages_max={}", pages + PAGES_LEFT)).await;
+        let load = self.load("full");
+        load.more_refused(REFUSALS).await.unwrap();
+        self.answers.extend(load.end().await);
+        self.restart_users("database.file_pages_max=0").await;
+        let load = self.load("roomy");
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.answers.extend(load.end().await);
+    }
+
+    async fn restart_users(&mut self, setting: &str) {
+        self.system.kill(USERS).await.unwrap();
+        self.system.configure(setting);
+        self.system.start_process(USERS).await.unwrap();
+    }
+
+    /// The container stands still until another copy has taken over, and then goes on as if nothing had been.
+    async fn zombie_comes_back(&mut self) {
+        let load = self.load("zombie");
+        load.more_acknowledged(1).await.unwrap();
+        self.system.start_process(CONTAINER_COPY).await.unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.stop_container_outside_of_units();
+        load.more_acknowledged(1).await.unwrap();
+        let answers = load.end().await;
+        // All partitions are the copy's when the last employee's mails are there.
+        let addresses: Vec<String> = answers
+            .acknowledged
+            .iter()
+            .filter_map(|fact| fact.event_id.strip_suffix("-create").map(|name| format!("{name}@example.com")))
+            .collect();
+        let mailbox = self.folder.join("container/mailbox");
+        arrived("the copy has taken over", async || {
+            let mails = e2e::mailbox::read(&mailbox)?;
+            let is_there = |address: &String| mails.iter().filter(|mail| mail.to == *address).count() >= 2;
+            Ok(addresses.iter().all(is_there).then_some(()))
+        })
+        .await
+        .unwrap();
+        self.answers.extend(answers);
+        self.system.signal(CONTAINER, Signal::CONT).unwrap();
+        let load = self.load("woken");
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.answers.extend(load.end().await);
+    }
+}
+
+impl Scene {
+    /// On SQLite whoever stands still inside a unit holds the file's lock, and then nobody can take over.
+    fn stop_container_outside_of_units(&self) {
+        let probe = Connection::open(self.folder.join("shared/container.db")).unwrap();
+        let is_free = |within| {
+            probe.busy_timeout(within).unwrap();
+            probe.execute_batch("begin immediate; rollback").is_ok()
+        };
+        for _ in 0..STOPS_MAX {
+            self.system.signal(CONTAINER, Signal::STOP).unwrap();
+            if is_free(Duration::from_secs(1)) {
+                return;
+            }
+            self.system.signal(CONTAINER, Signal::CONT).unwrap();
+            assert!(is_free(Duration::from_secs(30)), "the container's unit ends when it goes on");
+        }
+        panic!("the container is inside a unit whenever it is stopped");
+    }
+}
+
+/// Poison of each kind becomes letters that say why, for every group that cannot take it; what follows goes on.
+async fn poison_becomes_letters(system: &System) {
+    let newer = json!({"eventId": "poison-newer", "eventType": "user.created", "schemaVersion": 99, "data": {}});
+    let unfit = json!({"eventId": "poison-unfit", "eventType": "user.created", "data": {"employeeId": "x"}});
+    let unknown = json!({"eventId": "poison-unknown", "eventType": "user.promoted", "data": {}});
+    send(system, "poison-text", "this is no JSON".to_owned()).await;
+    send(system, "poison-huge", "x".repeat(HUGE_BYTES)).await;
+    for envelope in [newer, unfit, unknown] {
+        send(system, envelope["eventId"].as_str().unwrap(), envelope.to_string()).await;
+    }
+    // The three groups that read employees' lives for themselves, and the two of the router.
+    let groups = 5;
+    let is_enough = move |letters: &[ConsumedRecord]| {
+        ["poison-text", "poison-huge", "poison-newer", "poison-unfit"].iter().all(|key| {
+            letters.iter().filter(|letter| letter.record.key.as_deref() == Some(key.as_bytes())).count() >= groups
+        })
+    };
+    let letters = read_until(&system.broker(), "user-events.dlq", is_enough).await;
+    for letter in &letters {
+        let key = String::from_utf8_lossy(letter.record.key.as_deref().unwrap()).into_owned();
+        let error = letter.record.header("dlq-error").unwrap();
+        let says = match key.as_str() {
+            "poison-text" | "poison-huge" => "envelope could not be read",
+            "poison-newer" => "99",
+            "poison-unfit" => "expected i64",
+            other => panic!("a letter of {other}: {error}"),
+        };
+        assert!(error.contains(says), "{key}: {error}");
+        assert_eq!(letter.record.header("dlq-error-kind"), Some("undecodable"), "{key}");
+        assert!(letter.record.header(REDRIVE_GROUP).is_none());
+    }
+    assert_eq!(letters.len(), 4 * groups);
+}
+
+async fn send(system: &System, key: &str, value: String) {
+    let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
+    let record = Record {
+        topic: "user-events".to_owned(),
+        key: Some(Bytes::from(key.to_owned())),
+        value: Some(Bytes::from(value)),
+        headers: Vec::new(),
+        timestamp_ms: None,
+    };
+    let writer = KafkaWriter::new(&kafka, &[]).unwrap();
+    writer.send(&record, None).await.unwrap().acknowledged().await.unwrap();
+    tokio::task::spawn_blocking(move || drop(writer)).await.unwrap();
+}
