@@ -40,6 +40,11 @@ pub fn is_required() -> bool {
     variable(REQUIRED).is_some()
 }
 
+/// The PostgreSQL server that tests may make schemas of their own in, where there is one.
+pub fn postgres_url() -> Option<String> {
+    variable("TECHLEET_TEST_POSTGRES_URL")
+}
+
 impl Infrastructure {
     /// A place and ports for it; nothing is started. Kafka's programs are kept in `libraries`.
     ///
