@@ -70,17 +70,25 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
-        let mut system = Self {
+        let mut system = Self::prepare(layout, folder, settings)?;
+        for process in system.processes() {
+            system.start_process(process).await?;
+        }
+        Ok(system)
+    }
+
+    /// As [`System::start_with`], with nothing started yet.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn prepare(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        Ok(Self {
             layout,
             folder: folder.to_owned(),
             ports: free_ports()?,
             children: BTreeMap::new(),
             settings: settings.to_vec(),
-        };
-        for process in system.processes() {
-            system.start_process(process).await?;
-        }
-        Ok(system)
+        })
     }
 
     /// The names of its processes, in the order in which they start.
@@ -127,12 +135,22 @@ impl System {
         self.end(process, Signal::KILL).await.map(drop)
     }
 
-    /// Ctrl-C for every process, the last one started first; all must end well.
+    /// The number of a process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process_id(&self, process: &str) -> anyhow::Result<u32> {
+        self.children.get(process).and_then(Child::id).with_context(|| format!("{process} does not run"))
+    }
+
+    /// Ctrl-C for every process that runs, the last one started first; all must end well.
     ///
     /// # Errors
     /// One does not end in time, or ends with a failure.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for process in self.processes().into_iter().rev() {
+        let started = |process: &&str| self.children.contains_key(process);
+        let processes: Vec<_> = self.processes().into_iter().rev().filter(started).collect();
+        for process in processes {
             let status = self.end(process, Signal::INT).await?;
             ensure!(status.success(), "{process} ended with {status}");
         }
