@@ -1,6 +1,8 @@
 //! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
 
 mod create_users;
+mod load;
+mod peer;
 mod process;
 mod report;
 mod start;
@@ -12,7 +14,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use e2e::program;
 
-use create_users::Load;
+use load::Load;
 use report::Format;
 
 /// Measures the release build of techleet
@@ -40,7 +42,7 @@ enum Measurement {
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         users: u32,
     },
-    /// How many employees it creates over HTTP, and what that costs
+    /// How many employees it creates over HTTP and what that costs, in turn with the NestJS service of examples/
     CreateUsers {
         /// Kept-alive connections, each with one request at a time
         #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
@@ -48,6 +50,12 @@ enum Measurement {
         /// How long is measured, after a second that is not
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
         seconds: u16,
+        /// How often each is measured, one after the other
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=20))]
+        rounds: u16,
+        /// Measure `techleet up` once and nothing else
+        #[arg(long, conflicts_with = "rounds")]
+        alone: bool,
     },
 }
 
@@ -61,8 +69,11 @@ async fn main() -> anyhow::Result<()> {
     program::choose(program)?;
     match cli.measurement {
         Measurement::Start { rounds, users } => report::print(cli.format, &start::measure(rounds, users).await?),
-        Measurement::CreateUsers { connections, seconds } => {
+        Measurement::CreateUsers { connections, seconds, alone: true, .. } => {
             report::print(cli.format, &create_users::measure(Load { connections, seconds }).await?)
+        }
+        Measurement::CreateUsers { connections, seconds, rounds, .. } => {
+            report::print(cli.format, &peer::compare(Load { connections, seconds }, rounds).await?)
         }
     }
 }

@@ -25,6 +25,7 @@ pub struct Backbone {
     data_dir: PathBuf,
     broker: String,
     user_service: String,
+    company_service: String,
     container: String,
     /// What it said about how long the start took, in milliseconds.
     pub ready_ms: u64,
@@ -38,7 +39,19 @@ impl Backbone {
     /// # Errors
     /// It does not get ready; what it said on stderr is on this process's.
     pub async fn start(data_dir: &Path) -> anyhow::Result<Self> {
-        let mut child = command(data_dir)?.stdout(Stdio::piped()).spawn().context("start techleet up")?;
+        Self::start_with(data_dir, &[]).await
+    }
+
+    /// As [`Backbone::start`], with settings (`key=value`); with `kafka.brokers` it has no broker of its own.
+    ///
+    /// # Errors
+    /// As [`Backbone::start`].
+    pub async fn start_with(data_dir: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let mut command = command(data_dir)?;
+        for setting in settings {
+            command.arg("--set").arg(setting);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet up")?;
         let stdout = child.stdout.take().context("a piped stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut addresses = Vec::new();
@@ -47,8 +60,9 @@ impl Backbone {
                 if let Some(rest) = line.strip_prefix("ready in ") {
                     return Ok(rest.trim_end_matches(" ms").parse()?);
                 }
-                if let Some((part, address)) = line.split_once(' ') {
-                    addresses.push((part.to_owned(), address.trim().to_owned()));
+                let mut words = line.split_whitespace();
+                if let (Some(part), Some(address)) = (words.next(), words.next()) {
+                    addresses.push((part.to_owned(), address.to_owned()));
                 }
             }
             bail!("it ended before it was ready")
@@ -63,8 +77,9 @@ impl Backbone {
         };
         let token = std::fs::read_to_string(data_dir.join("operator.token"))?.trim().to_owned();
         Ok(Self {
-            broker: address("broker")?,
+            broker: address("broker").or_else(|_| address("kafka"))?,
             user_service: address("user-service")?,
+            company_service: address("company-service")?,
             container: address("container")?,
             child,
             data_dir: data_dir.to_owned(),
@@ -84,6 +99,11 @@ impl Backbone {
         &self.user_service
     }
 
+    /// `http://host:port` of the company-service.
+    pub fn company_service(&self) -> &str {
+        &self.company_service
+    }
+
     /// The operator's token.
     pub fn operator_token(&self) -> &str {
         &self.token
@@ -99,7 +119,11 @@ impl Backbone {
 
     /// A POST of JSON to the user-service, with the operator's token.
     pub fn post_user(&self, body: &serde_json::Value) -> reqwest::RequestBuilder {
-        let url = format!("{}/api/v1/users", self.user_service);
+        self.post(&format!("{}/api/v1/users", self.user_service), body)
+    }
+
+    /// A POST of JSON to any part, with the operator's token.
+    pub fn post(&self, url: &str, body: &serde_json::Value) -> reqwest::RequestBuilder {
         self.client.post(url).bearer_auth(&self.token).json(body)
     }
 

@@ -80,13 +80,27 @@ impl Infrastructure {
     /// # Errors
     /// It cannot be run, or takes too long.
     pub async fn run(&self, command: &str) -> anyhow::Result<Ran> {
+        self.run_with(command, &[]).await
+    }
+
+    /// Starts PostgreSQL alone, if it does not run.
+    ///
+    /// # Errors
+    /// It does not start: it is not installed, for example.
+    pub async fn start_postgres(&self) -> anyhow::Result<()> {
+        let ran = self.run_with("start", &["--only", "postgres"]).await?;
+        ensure!(ran.status.success(), "{}{}", ran.stdout, ran.stderr);
+        Ok(())
+    }
+
+    async fn run_with(&self, command: &str, flags: &[&str]) -> anyhow::Result<Ran> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../background/start-infrastructure.sh");
         let mode = match self.metadata {
             Metadata::ZooKeeper => "--zookeeper",
             Metadata::KRaft => "--kraft",
         };
         let mut process = Command::new("bash");
-        process.arg(script).args([command, "--native", mode]).arg("--state-dir").arg(self.state.path());
+        process.arg(script).args([command, "--native", mode]).args(flags).arg("--state-dir").arg(self.state.path());
         for (name, port) in PORTS.into_iter().zip(self.ports) {
             process.arg(format!("--{name}-port")).arg(port.to_string());
         }

@@ -8,6 +8,7 @@
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
+//! - [`nestjs`]: the service of `examples/nestjs-service`, which shares nothing with ours but the wire.
 //! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
@@ -17,6 +18,7 @@ pub mod gateway;
 pub mod infrastructure;
 pub mod load;
 pub mod mailbox;
+pub mod nestjs;
 pub mod openapi;
 pub mod program;
 pub mod promises;

@@ -93,6 +93,18 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let mut system = Self::prepare(layout, folder, settings).await?;
+        for process in system.processes() {
+            system.start_process(process).await?;
+        }
+        Ok(system)
+    }
+
+    /// As [`System::start_with`], with nothing started yet.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn prepare(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
         let gateway = Gateway::start().await?;
         let mut system = Self {
             layout,
@@ -105,9 +117,6 @@ impl System {
             armed: None,
         };
         system.balance().await?;
-        for process in system.processes() {
-            system.start_process(process).await?;
-        }
         Ok(system)
     }
 
@@ -220,12 +229,22 @@ impl System {
         self.end(process, Signal::KILL).await.map(drop)
     }
 
-    /// Ctrl-C for every process, the last one started first; all must end well.
+    /// The number of a process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process_id(&self, process: &str) -> anyhow::Result<u32> {
+        self.children.get(process).and_then(Child::id).with_context(|| format!("{process} does not run"))
+    }
+
+    /// Ctrl-C for every process that runs, the last one started first; all must end well.
     ///
     /// # Errors
     /// One does not end in time, or ends with a failure.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for process in self.processes().into_iter().rev() {
+        let started = |process: &&str| self.children.contains_key(process);
+        let processes: Vec<_> = self.processes().into_iter().rev().filter(started).collect();
+        for process in processes {
             let status = self.end(process, Signal::INT).await?;
             ensure!(status.success(), "{process} ended with {status}");
         }

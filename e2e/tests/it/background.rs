@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use serde_json::Value;
 
 /// Kafka's programs are fetched once for all runs.
-const LIBRARIES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/infrastructure");
+pub(crate) const LIBRARIES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/infrastructure");
 const NOT_RUNNING: Option<i32> = Some(3);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod copies;
 mod example;
 mod failpoints;
 mod kill;
+mod nestjs;
 mod outages;
 mod slice;
 mod start;
