@@ -18,6 +18,8 @@ pub const AFTER_EFFECT: &str = "after-effect";
 pub const AFTER_BLOCK: &str = "after-block";
 /// A parked event had its effect and is still parked.
 pub const AFTER_PARKED_EFFECT: &str = "after-parked-effect";
+/// A dead letter's record is on its topic again, and nothing beside the letter says so.
+pub const BEFORE_MARKER: &str = "before-marker";
 /// A rebuilt projection is complete and not swapped in.
 pub const BEFORE_SWAP: &str = "before-swap";
 
