@@ -4,6 +4,7 @@
 mod background;
 mod compose;
 mod kill;
+mod operator;
 mod slice;
 mod start;
 mod story;
