@@ -154,6 +154,11 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         self.0.get_openapi()
     }
 
+    /// The routes alone, for whoever adds them to another API: what is not for users is in no description.
+    pub(crate) fn into_routes(self, state: S) -> Router {
+        self.0.with_state(state).split_for_parts().0
+    }
+
     /// The routes, with the description and a page that shows it.
     pub fn into_router(self, state: S) -> Router {
         let (router, document) = self.0.with_state(state).split_for_parts();

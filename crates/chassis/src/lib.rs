@@ -21,7 +21,8 @@
 //! - [`data_dir`]: the directory that survives restarts, its lock, the operator's token.
 //! - [`database`]: each part's own database.
 //! - [`net`]: ports; [`http`]: the server; [`auth`], [`session_client`]: who asks.
-//! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`.
+//! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`;
+//!   `operator_api`: the door to a part's events.
 //! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
 //! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common; [`store`]: their tables;
 //!   [`resource`]: requests about one of them, and the answers.
@@ -49,6 +50,7 @@ pub mod lifecycle;
 pub mod listing;
 pub mod metrics;
 pub mod net;
+mod operator_api;
 pub mod part;
 pub mod path_id;
 pub mod problem;

@@ -28,6 +28,7 @@ use crate::http::{Health, HealthChecks, HttpConfig, HttpServer};
 use crate::idempotency::{self, Idempotency};
 use crate::lifecycle::Running;
 use crate::net::Binder;
+use crate::operator_api::{self, Door};
 use crate::problem::Problem;
 use crate::security_log::SecurityLog;
 use crate::session_client::SessionClient;
@@ -182,6 +183,13 @@ impl Part<'_> {
         let address = listener.local_addr()?;
         let history = History::of(self, &backbone)?;
         history.record_start().await?;
+        let door = Door {
+            part: self.name,
+            publisher: backbone.publisher.clone(),
+            transport: backbone.transport.clone(),
+            groups: consumers.iter().map(|consumer| consumer.group().to_owned()).collect(),
+        };
+        let router = router.merge(operator_api::router(door));
         let consumers = Arc::new(consumers);
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(backbone.db.clone()));
@@ -363,8 +371,13 @@ impl Backbone {
             .retry(config.retry())
             .handler_timeout(Duration::from_millis(config.handler_timeout_ms))
             .uncommitted_window_max(config.uncommitted_window_max)
+            .inbox_retention(Duration::from_millis(config.inbox_retention_ms))
+            .parked_max(config.parked_max)
             .dead_letters();
-        if config.park_keys { consumer.park_keys() } else { consumer }
+        match config.after_dead_letter {
+            AfterDeadLetter::Continue => consumer,
+            AfterDeadLetter::ParkKey => consumer.park_keys(),
+        }
     }
 
     /// Starts a consumer on this part's transport and database.
@@ -422,12 +435,25 @@ struct EventkitConfig {
     relay_lease_ms: u64,
     consumer_workers: usize,
     shared_events_max: usize,
-    park_keys: bool,
     retry_attempts_max: u32,
     retry_initial_ms: u64,
     retry_max_ms: u64,
     uncommitted_window_max: usize,
     handler_timeout_ms: u64,
+    held_retry_interval_ms: u64,
+    inbox_retention_ms: u64,
+    after_dead_letter: AfterDeadLetter,
+    parked_max: u32,
+}
+
+/// What becomes of a key's later events when one of them became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AfterDeadLetter {
+    /// They go on.
+    Continue,
+    /// They are parked until the letter came back and succeeded.
+    ParkKey,
 }
 
 impl EventkitConfig {
@@ -445,6 +471,7 @@ impl EventkitConfig {
             batch_max: self.relay_batch_max,
             poll_interval: Duration::from_millis(self.relay_poll_interval_ms),
             lease: Duration::from_millis(self.relay_lease_ms),
+            held_retry_interval: Duration::from_millis(self.held_retry_interval_ms),
             backoff: self.retry(),
             ..RelayConfig::new(name, owner)
         }

@@ -219,6 +219,7 @@ pub enum FaultKind {
 pub(crate) struct Query {
     pub(crate) after: i64,
     pub(crate) limit: i64,
+    pub(crate) event_id: Option<String>,
     pub(crate) entity: Option<String>,
     pub(crate) actor: Option<String>,
     pub(crate) event_type: Option<String>,
@@ -228,7 +229,8 @@ pub(crate) struct Query {
 
 /// Records in the order of the chain.
 pub(crate) async fn list(db: &Db, query: Query) -> Result<Vec<Record>, Error> {
-    let conditions: [(&str, Option<Value>); 5] = [
+    let conditions: [(&str, Option<Value>); 6] = [
+        ("event_id =", query.event_id.map(Value::from)),
         ("entity =", query.entity.map(Value::from)),
         ("actor =", query.actor.map(Value::from)),
         ("event_type =", query.event_type.map(Value::from)),

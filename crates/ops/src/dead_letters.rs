@@ -1,4 +1,4 @@
-//! Dead letters: which there are and why, and sending them back to the group that failed.
+//! Dead letters: which there are and why, sending them back to the group that failed, and giving them up.
 //!
 //! That a letter was sent back is remembered by a marker beside it: a record in the same partition of the dead-letter
 //! topic whose header `dlq-redriven-offset` names the letter. It is written when the letter's record is acknowledged on
@@ -6,6 +6,9 @@
 //! group knows it), and never loses it. A marker is younger than its letter and lies in the same log: retention cannot
 //! take it first, which is what a committed offset could not promise (offsets of a group without members expire after a
 //! week, letters live a month, and filters send back letters out of their order).
+//!
+//! A letter that is given up gets a marker too, with the header `dlq-purged-offset`: it is never sent back, and its
+//! record goes with its topic's retention.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -27,6 +30,10 @@ use crate::scan::scan;
 pub const REDRIVEN_OFFSET: &str = "dlq-redriven-offset";
 /// The header of a marker: when that was, in milliseconds since 1970.
 pub const REDRIVEN_AT: &str = "dlq-redriven-at";
+/// The header of a marker: the offset of the letter that was given up.
+pub const PURGED_OFFSET: &str = "dlq-purged-offset";
+/// The header of a marker: when that was, in milliseconds since 1970.
+pub const PURGED_AT: &str = "dlq-purged-at";
 /// Letters that are on their way back at a time.
 const IN_FLIGHT_MAX: usize = 100;
 
@@ -39,6 +46,8 @@ pub struct Filter {
     pub group: Option<String>,
     /// `transient`, `permanent`, `undecodable`, `timeout` or `panic`.
     pub kind: Option<String>,
+    /// A part of what the error says, with its causes.
+    pub error: Option<String>,
     /// The event's key.
     pub key: Option<String>,
     /// Given up not before this time.
@@ -85,6 +94,8 @@ pub struct Letter {
     pub event_id: Option<String>,
     /// When it was sent back, if it was.
     pub redriven_at: Option<Timestamp>,
+    /// When it was given up by an operator, if it was.
+    pub purged_at: Option<Timestamp>,
     /// The record as it lies there.
     #[serde(skip)]
     pub record: Record,
@@ -99,15 +110,22 @@ pub struct Found {
     pub matching: u64,
 }
 
-/// Markers by partition and offset of the letter.
-type Markers = BTreeMap<(i32, i64), Option<Timestamp>>;
+/// What became of a letter, as its markers tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Fate {
+    redriven_at: Option<Timestamp>,
+    purged_at: Option<Timestamp>,
+}
+
+/// Fates by partition and offset of the letter.
+type Markers = BTreeMap<(i32, i64), Fate>;
 
 impl Kafka {
-    /// The oldest `limit` letters that match; those that were sent back already only with `redriven_too`.
+    /// The oldest `limit` letters that match; those that were sent back or given up already only with `done_too`.
     ///
     /// # Errors
     /// The topic has no dead-letter topic, or the cluster does not answer.
-    pub async fn find_letters(&self, filter: &Filter, redriven_too: bool, limit: usize) -> Result<Found> {
+    pub async fn find_letters(&self, filter: &Filter, done_too: bool, limit: usize) -> Result<Found> {
         let cluster = self.cluster().await?;
         let topics: Vec<String> = match &filter.topic {
             Some(topic) => vec![find(&cluster, &dead_letter_topic(topic))?.name.clone()],
@@ -121,12 +139,12 @@ impl Kafka {
             let markers = self.markers(&topic).await?;
             let wanted = filter.clone();
             let gather = move |found: &mut Found, record: ConsumedRecord| {
-                if record.record.header(REDRIVEN_OFFSET).is_some() {
+                if is_marker(&record.record) {
                     return ControlFlow::Continue(());
                 }
                 let marker = markers.get(&(record.partition, record.offset)).copied();
-                if marker.is_none() || redriven_too {
-                    let letter = letter(record, marker.flatten());
+                if marker.is_none() || done_too {
+                    let letter = letter(record, marker.unwrap_or_default());
                     if wanted.matches(&letter) {
                         found.matching += 1;
                         if found.letters.len() < limit {
@@ -161,34 +179,48 @@ impl Kafka {
             record.timestamp_ms = None;
             let partitions = find(&cluster, topic)?.partitions.len();
             let fits = |partition: &i32| usize::try_from(*partition).is_ok_and(|number| number < partitions);
-            back.push((letter, record, letter.topic_partition.filter(fits)));
+            back.push((record, letter.topic_partition.filter(fits)));
         }
         let writer = KafkaWriter::new(&self.config, &[])?;
         let mut redriven = 0;
-        for batch in back.chunks(IN_FLIGHT_MAX) {
+        for (batch, letters) in back.chunks(IN_FLIGHT_MAX).zip(letters.chunks(IN_FLIGHT_MAX)) {
             let (sent, outcome) = send_all(&writer, batch).await;
-            failpoint::pass(failpoint::AFTER_REDRIVE, "dlq").await;
-            let broke_off = |source| Error::RedriveBrokeOff { redriven, source };
-            let mut marking = Vec::with_capacity(sent);
-            for (letter, ..) in &batch[..sent] {
-                let marker = marker(letter, clock);
-                marking.push(writer.send(&marker, Some(letter.partition)).await.map_err(broke_off)?);
-            }
-            for marker in marking {
-                marker.acknowledged().await.map_err(|source| Error::RedriveBrokeOff { redriven, source })?;
-                redriven += 1;
-            }
+            failpoint::pass(failpoint::AFTER_REDRIVE, &letters[0].dead_letter_topic).await;
+            let (marked, marking) = mark_all(&writer, letters[..sent].iter(), &REDRIVEN, clock).await;
+            redriven += marked;
+            marking.map_err(|source| Error::RedriveBrokeOff { redriven, source })?;
             outcome.map_err(|source| Error::RedriveBrokeOff { redriven, source })?;
         }
         tokio::task::spawn_blocking(move || drop(writer));
         Ok(redriven)
     }
 
+    /// Gives letters up: they are remembered as such, and never sent back. Their records stay until retention takes them.
+    ///
+    /// # Errors
+    /// The cluster refuses one or does not answer; then those before it are given up.
+    pub async fn purge(&self, letters: &[Letter], clock: &Clock) -> Result<usize> {
+        let writer = KafkaWriter::new(&self.config, &[])?;
+        let mut purged = 0;
+        for batch in letters.chunks(IN_FLIGHT_MAX) {
+            let (marked, outcome) = mark_all(&writer, batch.iter(), &PURGED, clock).await;
+            purged += marked;
+            outcome.map_err(|source| Error::PurgeBrokeOff { purged, source })?;
+        }
+        tokio::task::spawn_blocking(move || drop(writer));
+        Ok(purged)
+    }
+
     async fn markers(&self, topic: &str) -> Result<Markers> {
         scan(&self.config, topic, Start::Beginning, Markers::new(), |markers, consumed| {
-            let offset = consumed.record.header(REDRIVEN_OFFSET).and_then(|offset| offset.parse().ok());
-            if let Some(offset) = offset {
-                markers.insert((consumed.partition, offset), millis(&consumed.record, REDRIVEN_AT));
+            let offset = |name| consumed.record.header(name).and_then(|offset| offset.parse().ok());
+            if let Some(offset) = offset(REDRIVEN_OFFSET) {
+                let fate = markers.entry((consumed.partition, offset)).or_default();
+                fate.redriven_at = millis(&consumed.record, REDRIVEN_AT);
+            }
+            if let Some(offset) = offset(PURGED_OFFSET) {
+                let fate = markers.entry((consumed.partition, offset)).or_default();
+                fate.purged_at = millis(&consumed.record, PURGED_AT);
             }
             ControlFlow::Continue(())
         })
@@ -210,6 +242,7 @@ impl Filter {
         is(&self.group, &letter.group)
             && is(&self.kind, &letter.kind)
             && is(&self.key, &letter.key)
+            && self.error.as_ref().is_none_or(|part| letter.error.as_ref().is_some_and(|error| error.contains(part)))
             && self.since.is_none_or(|since| letter.failed_at.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| letter.failed_at.is_some_and(|time| time < until))
             && self.place.is_none_or(|place| place == (letter.partition, letter.offset))
@@ -223,10 +256,10 @@ pub fn dead_letter_topic(topic: &str) -> String {
 }
 
 /// How many of them, from the first, were acknowledged; and what stopped the rest.
-async fn send_all(writer: &KafkaWriter, batch: &[(&Letter, Record, Option<i32>)]) -> (usize, eventkit::Result<()>) {
+async fn send_all(writer: &KafkaWriter, batch: &[(Record, Option<i32>)]) -> (usize, eventkit::Result<()>) {
     let mut in_flight = Vec::with_capacity(batch.len());
     let mut outcome = Ok(());
-    for (_, record, partition) in batch {
+    for (record, partition) in batch {
         match writer.send(record, *partition).await {
             Ok(sent) => in_flight.push(sent),
             Err(error) => {
@@ -245,18 +278,45 @@ async fn send_all(writer: &KafkaWriter, batch: &[(&Letter, Record, Option<i32>)]
     (sent, outcome)
 }
 
-fn marker(letter: &Letter, clock: &Clock) -> Record {
+/// Kinds of markers: what their keys begin with, and their two headers.
+struct MarkerKind {
+    word: &'static str,
+    offset: &'static str,
+    at: &'static str,
+}
+
+const REDRIVEN: MarkerKind = MarkerKind { word: "redriven", offset: REDRIVEN_OFFSET, at: REDRIVEN_AT };
+const PURGED: MarkerKind = MarkerKind { word: "purged", offset: PURGED_OFFSET, at: PURGED_AT };
+
+/// Writes a marker beside each letter; how many were acknowledged, from the first, and what stopped the rest.
+async fn mark_all<'a>(
+    writer: &KafkaWriter,
+    letters: impl Iterator<Item = &'a Letter>,
+    kind: &MarkerKind,
+    clock: &Clock,
+) -> (usize, eventkit::Result<()>) {
+    let markers: Vec<(Record, Option<i32>)> =
+        letters.map(|letter| (marker(letter, kind, clock), Some(letter.partition))).collect();
+    send_all(writer, &markers).await
+}
+
+fn marker(letter: &Letter, kind: &MarkerKind, clock: &Clock) -> Record {
     let text = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
     Record {
         topic: letter.dead_letter_topic.clone(),
-        key: Some(Bytes::from(format!("redriven-{}", letter.offset))),
+        key: Some(Bytes::from(format!("{}-{}", kind.word, letter.offset))),
         value: Some(Bytes::from_static(b"{}")),
-        headers: vec![text(REDRIVEN_OFFSET, letter.offset.to_string()), text(REDRIVEN_AT, clock.now_ms().to_string())],
+        headers: vec![text(kind.offset, letter.offset.to_string()), text(kind.at, clock.now_ms().to_string())],
         timestamp_ms: None,
     }
 }
 
-fn letter(consumed: ConsumedRecord, redriven_at: Option<Timestamp>) -> Letter {
+/// Whether a record of a dead-letter topic tells what became of a letter, and is none itself.
+pub(crate) fn is_marker(record: &Record) -> bool {
+    record.header(REDRIVEN_OFFSET).or_else(|| record.header(PURGED_OFFSET)).is_some()
+}
+
+pub(crate) fn letter(consumed: ConsumedRecord, fate: Fate) -> Letter {
     let ConsumedRecord { record, partition, offset } = consumed;
     let text = |name: &str| record.header(name).map(str::to_owned);
     let envelope = record.value.as_deref().and_then(|value| Envelope::read(value).ok());
@@ -276,7 +336,8 @@ fn letter(consumed: ConsumedRecord, redriven_at: Option<Timestamp>) -> Letter {
         key: record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned()),
         event_type: envelope.as_ref().map(|envelope| envelope.event_type.clone()),
         event_id: envelope.and_then(|envelope| envelope.event_id),
-        redriven_at,
+        redriven_at: fate.redriven_at,
+        purged_at: fate.purged_at,
         record,
     }
 }

@@ -63,6 +63,48 @@ pub enum Error {
         /// What stopped it.
         source: eventkit::Error,
     },
+    /// Giving dead letters up broke off.
+    #[error("after {purged} dead letters it broke off; the same command goes on with the rest")]
+    PurgeBrokeOff {
+        /// Letters that were given up.
+        purged: usize,
+        /// What stopped it.
+        source: eventkit::Error,
+    },
+    /// A part does not answer.
+    #[error("nothing answers on {address}; is {part} running?")]
+    PartAway {
+        /// The part.
+        part: &'static str,
+        /// Where it was looked for.
+        address: String,
+        /// What the client said.
+        source: reqwest::Error,
+    },
+    /// A part answered that it does not do this.
+    #[error("{part}: {reason}")]
+    PartRefused {
+        /// The part.
+        part: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// No part and no topic knows an event.
+    #[error("no part and no topic knows an event {event_id}; `techleet events list` finds those that there are")]
+    NoEvent {
+        /// The event's id.
+        event_id: String,
+    },
+    /// A replay broke off.
+    #[error("after {events} events, at position {position}, it broke off; --from {} goes on", position + 1)]
+    ReplayBrokeOff {
+        /// Events that were told again.
+        events: u64,
+        /// The last of them.
+        position: i64,
+        /// What stopped it.
+        source: Box<Error>,
+    },
     /// The cluster or its client failed.
     #[error(transparent)]
     Kafka(#[from] eventkit::Error),

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Modules: [`topics`], [`groups`] (lag, moving offsets), [`dead_letters`] (looking at them, sending them back),
-//! [`events`] (finding them), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
+//! [`events`] (finding them), [`trace`] (one's whole path), [`replay`] (telling them again), [`waiting`] (parked and held
+//! ones), [`parts`] (asking a running part), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
 //!
 //! Invariants:
 //! - Looking changes nothing: no offset is committed, no group joined.
@@ -25,9 +26,14 @@ pub mod events;
 pub mod groups;
 pub mod health;
 mod kafka;
+pub mod parts;
 pub mod produce;
+pub mod replay;
 mod scan;
 pub mod topics;
+pub mod trace;
+pub mod waiting;
 
 pub use error::{Error, Result};
 pub use kafka::Kafka;
+pub use parts::Part;

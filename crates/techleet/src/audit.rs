@@ -4,22 +4,21 @@ use anyhow::anyhow;
 use chassis::Settings;
 use container::{FaultKind, Record, Report};
 
-use crate::cli::Format;
+use crate::cli::{Format, PartName};
 use crate::exit::{Class, classified};
-use crate::operator::Operator;
+use crate::operator::{part, refused};
 use crate::output;
 
-const LISTEN_KEY: &str = "container.listen";
 /// Records asked for at a time.
 const PAGE: u32 = 500;
 
 /// Prints records in order.
 pub(crate) async fn list(settings: &Settings, mut after: i64, limit: u32, format: Format) -> anyhow::Result<()> {
-    let operator = Operator::of(settings, LISTEN_KEY)?;
+    let container = part(settings, PartName::Container)?;
     let mut left = limit;
     while left > 0 {
         let query = [("after", after.to_string()), ("limit", left.min(PAGE).to_string())];
-        let records: Vec<Record> = operator.get("/api/v1/audit", &query).await?;
+        let records: Vec<Record> = container.get("/api/v1/audit", &query).await.map_err(refused)?;
         for record in &records {
             output::line(&match format {
                 Format::Json => serde_json::to_string(record)?,
@@ -35,7 +34,8 @@ pub(crate) async fn list(settings: &Settings, mut after: i64, limit: u32, format
 
 /// Verifies the chain and tells what is wrong with it.
 pub(crate) async fn verify(settings: &Settings, format: Format) -> anyhow::Result<()> {
-    let report: Report = Operator::of(settings, LISTEN_KEY)?.get("/api/v1/audit/verify", &[]).await?;
+    let report: Report =
+        part(settings, PartName::Container)?.get("/api/v1/audit/verify", &[]).await.map_err(refused)?;
     match format {
         Format::Json => output::line(&serde_json::to_string(&report)?)?,
         Format::Text => {

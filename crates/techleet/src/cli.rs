@@ -75,10 +75,12 @@ pub(crate) enum Command {
     /// Look at consumer groups and their lag, move and delete them.
     #[command(subcommand, after_help = "Example:  techleet groups list")]
     Groups(GroupsCommand),
-    /// Look at dead letters and send them back.
+    /// Look at dead letters, send them back, give them up.
     #[command(subcommand, after_help = "Example:  techleet dlq list")]
     Dlq(DlqCommand),
-    /// Find events.
+    /// Find events, follow one, tell stored ones again, see those that wait.
+    ///
+    /// `list` reads the topics; the others ask the running parts, as their operator.
     #[command(subcommand, after_help = "Example:  techleet events list --entity user-42")]
     Events(EventsCommand),
     /// Check this machine and the cluster, and say what to do about what is wrong.
@@ -147,6 +149,16 @@ impl PartName {
     /// Every part, in the order in which they start.
     pub(crate) const ALL: [Self; 4] =
         [Self::UserService, Self::CompanyService, Self::RecruitmentService, Self::Container];
+
+    /// The configuration key of where the part listens.
+    pub(crate) const fn listen_key(self) -> &'static str {
+        match self {
+            Self::UserService => "user_service.listen",
+            Self::CompanyService => "company_service.listen",
+            Self::RecruitmentService => "recruitment_service.listen",
+            Self::Container => "container.listen",
+        }
+    }
 
     /// The part's name in logs, folders and on the command line.
     pub(crate) const fn name(self) -> &'static str {

@@ -1,10 +1,11 @@
-//! `techleet dlq`: dead letters, why they are dead, and sending them back.
+//! `techleet dlq`: dead letters, why they are dead, sending them back, giving them up.
 
 use anyhow::anyhow;
 use chassis::Settings;
 use clap::{Args, Subcommand, ValueEnum};
 use eventkit::Clock;
 use eventkit::transport::ConsumedRecord;
+use ops::Kafka;
 use ops::dead_letters::{Filter, Found, Letter};
 
 use crate::cli::{Format, Output};
@@ -21,12 +22,12 @@ const ERROR_CHARS_MAX: usize = 60;
 pub(crate) enum DlqCommand {
     /// List dead letters, the oldest first.
     ///
-    /// Those that were sent back already are left out.
+    /// Those that were sent back or given up already are left out.
     #[command(after_help = "Example:  techleet dlq list --group container-audit --since 2h")]
     List {
         #[command(flatten)]
         filter: FilterArgs,
-        /// Those that were sent back too.
+        /// Those that were sent back or given up too.
         #[arg(long)]
         redriven: bool,
         #[command(flatten)]
@@ -58,7 +59,31 @@ pub(crate) enum DlqCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Give dead letters up: they are never sent back and no longer listed.
+    ///
+    /// Nothing reverses it. Without --yes it only shows which letters that would be. Their records stay on the
+    /// dead-letter topic until its retention takes them; `dlq list --redriven` still shows them. A key that is parked
+    /// behind such a letter stays so: see `techleet events parked`.
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge {
+        /// One letter, as `dlq list` names it.
+        #[arg(value_name = "TOPIC/PARTITION/OFFSET", value_parser = place)]
+        letter: Option<Place>,
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        output: Output,
+    },
 }
+
+const PURGE_EXAMPLES: &str = "\
+Examples:
+  techleet dlq purge --group container-gateways --until 24h         which would be given up
+  techleet dlq purge --error 'no gateway' --until 24h --yes         give them up
+  techleet dlq purge user-events.dlq/2/17 --yes                     one letter";
 
 const REDRIVE_EXAMPLES: &str = "\
 Examples:
@@ -77,6 +102,9 @@ pub(crate) struct FilterArgs {
     /// For this kind of error.
     #[arg(long, value_enum)]
     kind: Option<Kind>,
+    /// Whose error says this, in it or in one of its causes.
+    #[arg(long, value_name = "TEXT")]
+    error: Option<String>,
     /// Events with this key, for example user-42.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -133,12 +161,7 @@ pub(crate) async fn run(settings: &Settings, command: DlqCommand) -> anyhow::Res
             }
         }
         DlqCommand::Redrive { letter, filter, execute, output } => {
-            let limit = filter.limit;
-            let filter = match &letter {
-                Some(place) => place.filter(),
-                None => filter.filter()?,
-            };
-            let found = kafka.find_letters(&filter, false, limit).await.map_err(refused)?;
+            let found = wanted(&kafka, letter.as_ref(), &filter).await?;
             let letters = &found.letters;
             let redriven = match execute {
                 true => kafka.redrive(letters, &Clock::system()).await.map_err(refused)?,
@@ -152,7 +175,31 @@ pub(crate) async fn run(settings: &Settings, command: DlqCommand) -> anyhow::Res
             }
             Ok(())
         }
+        DlqCommand::Purge { letter, filter, yes, output } => {
+            let found = wanted(&kafka, letter.as_ref(), &filter).await?;
+            let letters = &found.letters;
+            let purged = match yes {
+                true => kafka.purge(letters, &Clock::system()).await.map_err(refused)?,
+                false => 0,
+            };
+            output::rows(output.format, letters, || list_table(letters))?;
+            tell_of_rest(&found);
+            match yes {
+                true => output::say(&format!("gave up {}", counted(purged, "dead letter"))),
+                false => output::say(&format!("{} would be given up for good; add --yes to do it", letters.len())),
+            }
+            Ok(())
+        }
     }
+}
+
+/// The letters that are neither sent back nor given up yet: one, or those that match.
+async fn wanted(kafka: &Kafka, letter: Option<&Place>, filter: &FilterArgs) -> anyhow::Result<Found> {
+    let wanted = match letter {
+        Some(place) => place.filter(),
+        None => filter.filter()?,
+    };
+    kafka.find_letters(&wanted, false, filter.limit).await.map_err(refused)
 }
 
 impl FilterArgs {
@@ -163,6 +210,7 @@ impl FilterArgs {
             topic: self.topic.clone(),
             group: self.group.clone(),
             kind,
+            error: self.error.clone(),
             key: self.key.clone(),
             since: self.since.map(|when| when.resolve(now)).transpose()?,
             until: self.until.map(|when| when.resolve(now)).transpose()?,
@@ -211,7 +259,10 @@ fn list_table(letters: &[Letter]) -> Vec<String> {
             time(letter.failed_at),
             or_nothing(letter.key.clone()),
             or_nothing(letter.event_type.clone()),
-            time(letter.redriven_at),
+            match letter.purged_at {
+                Some(_) => "purged".to_owned(),
+                None => time(letter.redriven_at),
+            },
             or_nothing(letter.error.as_deref().map(|error| shortened(error, ERROR_CHARS_MAX))),
         ]);
     }
@@ -236,6 +287,7 @@ fn shown(letter: &Letter) -> Vec<String> {
         ("failed first", time(letter.first_failed_at)),
         ("given up", time(letter.failed_at)),
         ("sent back", time(letter.redriven_at)),
+        ("purged", time(letter.purged_at)),
     ];
     let mut lines: Vec<String> = facts.iter().map(|(name, value)| format!("{name:<14}{}", clean(value))).collect();
     lines.push("headers".to_owned());

@@ -1,4 +1,8 @@
-//! `techleet events`: what happened, newest last.
+//! `techleet events`: what happened, newest last; one event's path; telling stored events again.
+
+mod replay;
+mod trace;
+mod waiting;
 
 use chassis::Settings;
 use clap::{Args, Subcommand};
@@ -17,6 +21,26 @@ pub(crate) enum EventsCommand {
     /// List the newest events that match, by time.
     #[command(after_help = EXAMPLES)]
     List(ListArgs),
+    /// Follow one event: its cause, its place in the store and on its topic, who had its effect, and what followed.
+    ///
+    /// Shown is everything with the same first cause, as a tree; the event that was asked for is marked with *. Mails
+    /// and audit records belong to it. What the parts say is asked over their operator API; a part that does not answer
+    /// is told at the end.
+    #[command(after_help = trace::EXAMPLES)]
+    Trace(trace::TraceArgs),
+    /// Tell a service's stored events again: to another topic, or to one consumer group alone.
+    ///
+    /// The events come from the service's own store, which keeps all of them, not from a topic. Without --yes it only
+    /// shows what would be told. Each event keeps its identity: a group that has handled it does nothing, so that a
+    /// replay fills gaps.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::ReplayArgs),
+    /// Keys whose later events wait behind a dead letter (eventkit.after_dead_letter = "park_key").
+    #[command(subcommand, after_help = "Example:  techleet events parked list")]
+    Parked(waiting::ParkedCommand),
+    /// Events that the broker refuses for good, and those that wait behind them.
+    #[command(subcommand, after_help = "Example:  techleet events held list")]
+    Held(waiting::HeldCommand),
 }
 
 const EXAMPLES: &str = "\
@@ -54,7 +78,16 @@ pub(crate) struct ListArgs {
 
 /// Runs one of the commands.
 pub(crate) async fn run(settings: &Settings, command: EventsCommand) -> anyhow::Result<()> {
-    let EventsCommand::List(args) = command;
+    match command {
+        EventsCommand::List(args) => list(settings, args).await,
+        EventsCommand::Trace(args) => trace::run(settings, args).await,
+        EventsCommand::Replay(args) => replay::run(settings, args).await,
+        EventsCommand::Parked(command) => waiting::parked(settings, command).await,
+        EventsCommand::Held(command) => waiting::held(settings, command).await,
+    }
+}
+
+async fn list(settings: &Settings, args: ListArgs) -> anyhow::Result<()> {
     let kafka = connect(settings).await?;
     let now = Clock::system().now();
     let topics = match args.topics.is_empty() {

@@ -30,9 +30,10 @@ const GROUPS: [&str; 5] =
 /// Deaths after an effect, each in another group.
 const EFFECTS_PER_ROUND: usize = 3;
 /// Keys are parked, and what is unknown for more than a moment becomes a letter; and back.
-const PARKING: [&str; 3] = ["eventkit.park_keys=true", "eventkit.retry_attempts_max=10", "eventkit.retry_max_ms=50"];
+const PARKING: [&str; 3] =
+    ["eventkit.after_dead_letter=park_key", "eventkit.retry_attempts_max=10", "eventkit.retry_max_ms=50"];
 const NOT_PARKING: [&str; 3] =
-    ["eventkit.park_keys=false", "eventkit.retry_attempts_max=8", "eventkit.retry_max_ms=30000"];
+    ["eventkit.after_dead_letter=continue", "eventkit.retry_attempts_max=8", "eventkit.retry_max_ms=30000"];
 /// An employee that no request made.
 const FOREIGNER: i64 = 900_000;
 

@@ -8,6 +8,7 @@ mod example;
 mod failpoints;
 mod kill;
 mod nestjs;
+mod operator;
 mod outages;
 mod slice;
 mod start;

@@ -19,6 +19,8 @@ use crate::transport::Record;
 /// How long [`Horizon::settle`] waits for open transactions, and how often it looks.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
 const SETTLE_POLL: Duration = Duration::from_millis(5);
+/// How long it is remembered when events were published.
+const MARKS_KEEP_MS: i64 = 120 * 24 * 60 * 60 * 1_000;
 
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "event_store", sql: include_str!("../migrations/1_event_store.sql") },
@@ -30,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "projection_positions",
         sql: include_str!("../migrations/5_projection_positions.sql"),
     },
+    Migration { version: 6, name: "relay_marks", sql: include_str!("../migrations/6_relay_marks.sql") },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -307,12 +310,14 @@ impl Lease<'_> {
                 &params![self.relay, self.owner, now_ms + self.lasts_ms, now_ms],
             )
             .await?;
+        let oldest = (now_ms - MARKS_KEEP_MS).div_euclid(1_000);
+        tx.execute("delete from relay_marks where relay = $1 and second < $2", &params![self.relay, oldest]).await?;
         tx.commit().await?;
         row.map(|row| row.get("position").map_err(Error::from)).transpose()
     }
 
-    /// Records inside `tx` that everything up to `position` is published or held; false if the lease went to another
-    /// owner meanwhile.
+    /// Records inside `tx` that everything up to `position` is published or held, and in which second; false if the
+    /// lease went to another owner meanwhile.
     pub(crate) async fn advance(&self, tx: &mut Tx, position: i64, now_ms: i64) -> Result<bool> {
         let rows = tx
             .execute(
@@ -320,6 +325,9 @@ impl Lease<'_> {
                 &params![position, now_ms + self.lasts_ms, self.relay, self.owner],
             )
             .await?;
+        let mark = "insert into relay_marks (relay, second, position) values ($1, $2, $3)
+                    on conflict (relay, second) do update set position = excluded.position";
+        tx.execute(mark, &params![self.relay, now_ms.div_euclid(1_000), position]).await?;
         Ok(rows == 1)
     }
 }

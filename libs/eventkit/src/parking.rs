@@ -8,11 +8,50 @@ use std::sync::Arc;
 use bytes::Bytes;
 use db::{Db, Row, Value, params};
 
+use crate::dead_letter::{IDENTITY, REDRIVE_GROUP};
 use crate::error::{Error, Result};
 use crate::transport::{ConsumedRecord, Record};
 
 /// How many keys [`list`] answers at the most.
 pub const LIST_MAX: i64 = 1_000;
+
+/// Gives up a key's dead letter and every event that is parked behind it: this group never handles them, and goes on
+/// with the key's next record. Answers how many parked events that were; `None` when the key is not blocked.
+///
+/// # Errors
+/// Those of the database.
+pub async fn skip(db: &Db, group: &str, topic: &str, key: &[u8]) -> Result<Option<u64>> {
+    let line = Line { group: group.into(), topic: topic.to_owned(), key: Bytes::copy_from_slice(key) };
+    db.unit(async |tx| {
+        let key_row = "delete from parked_keys where group_name = $1 and topic = $2 and entity_key = $3";
+        if tx.execute(key_row, &line.params()).await? == 0 {
+            return Ok(None);
+        }
+        let events = "delete from parked_events where group_name = $1 and topic = $2 and entity_key = $3";
+        Ok(Some(tx.execute(events, &line.params()).await?))
+    })
+    .await
+}
+
+/// The record that makes a released key's group go on at once: its first parked event once more, for that group alone.
+/// `None` when nothing is parked.
+///
+/// Whatever record of the key comes, the group first works off what is parked; then it knows this one.
+///
+/// # Errors
+/// Those of the database.
+pub async fn nudge(db: &Db, group: &str, topic: &str, key: &[u8]) -> Result<Option<Record>> {
+    let line = Line { group: group.into(), topic: topic.to_owned(), key: Bytes::copy_from_slice(key) };
+    Ok(line.first(db).await?.map(|event| {
+        let ParkedEvent { identity, record: ConsumedRecord { mut record, .. }, .. } = event;
+        record.headers.retain(|(name, _)| name != REDRIVE_GROUP && name != IDENTITY);
+        record.headers.push((IDENTITY.to_owned(), Bytes::from(identity)));
+        record.headers.push((REDRIVE_GROUP.to_owned(), Bytes::copy_from_slice(group.as_bytes())));
+        // With its old time, the topic's retention could delete it before it is read.
+        record.timestamp_ms = None;
+        record
+    }))
+}
 
 /// A key that is blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]

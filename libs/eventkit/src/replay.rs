@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use db::{Db, Value, params};
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::dead_letter::REDRIVE_GROUP;
@@ -16,13 +17,16 @@ use crate::publish::EventPublisher;
 use crate::transport::Transport;
 
 /// Events that are read and published at a time.
-const BATCH_MAX: u32 = 500;
+pub const BATCH_MAX: u32 = 500;
 
 /// Which stored events; what is not said is not asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Selection {
     /// After this position of the store.
     pub after_position: i64,
+    /// Up to this position of the store, itself included.
+    pub to_position: Option<i64>,
     /// That happened at this time or later, in milliseconds since 1970.
     pub from_ms: Option<i64>,
     /// That happened before this time, in milliseconds since 1970.
@@ -36,7 +40,8 @@ pub struct Selection {
 }
 
 /// Where to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Target {
     /// Another topic than their own.
     pub topic: Option<String>,
@@ -45,7 +50,8 @@ pub struct Target {
 }
 
 /// What a selection holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Preview {
     /// How many events of each type, by name.
     pub by_type: Vec<(String, i64)>,
@@ -56,7 +62,8 @@ pub struct Preview {
 }
 
 /// How far a replay is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Replayed {
     /// How many events were published.
     pub events: u64,
@@ -68,6 +75,7 @@ impl Selection {
     /// The condition after `where`, and its values from `$1` on.
     fn condition(&self, up_to: i64) -> (String, Vec<Value>) {
         let mut condition = "position > $1 and position <= $2".to_owned();
+        let up_to = self.to_position.map_or(up_to, |position| position.min(up_to));
         let mut values = params![self.after_position, up_to].to_vec();
         let optional = [
             ("occurred_at >=", self.from_ms.map(Value::from)),
@@ -146,19 +154,40 @@ pub async fn replay(
     let limit = per_second.map_or(BATCH_MAX, |per_second| per_second.clamp(1, BATCH_MAX));
     let mut next_at = Instant::now();
     loop {
-        let events = read(db, &rest, up_to, limit).await?;
-        let Some(last) = events.last().map(|event| event.position) else { return Ok(replayed) };
         tokio::time::sleep_until(next_at).await;
-        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        if let Some(per_second) = per_second {
-            next_at = Instant::now() + Duration::from_secs(u64::from(count)) / per_second.max(1);
+        let batch = replay_batch(publisher, transport, &rest, target, up_to, limit).await?;
+        if batch.events == 0 {
+            return Ok(replayed);
         }
-        let records = events.into_iter().map(|event| target.aim(event)).collect();
-        transport.publish(records).await?;
-        replayed = Replayed { events: replayed.events + u64::from(count), position: last };
-        rest.after_position = last;
+        if let Some(per_second) = per_second {
+            next_at = Instant::now() + Duration::from_secs(batch.events) / per_second.max(1);
+        }
+        replayed = Replayed { events: replayed.events + batch.events, position: batch.position };
+        rest.after_position = batch.position;
         progress(replayed);
     }
+}
+
+/// Publishes the first events of a selection again, not above `up_to` and up to `limit`: one step of a [`replay`] whose
+/// pace somebody else sets.
+///
+/// # Errors
+/// Those of the database and of the transport: then some of them may be published.
+pub async fn replay_batch(
+    publisher: &EventPublisher,
+    transport: &dyn Transport,
+    selection: &Selection,
+    target: &Target,
+    up_to: i64,
+    limit: u32,
+) -> Result<Replayed> {
+    let events = read(publisher.db(), selection, up_to, limit.clamp(1, BATCH_MAX)).await?;
+    let Some(position) = events.last().map(|event| event.position) else {
+        return Ok(Replayed { events: 0, position: selection.after_position });
+    };
+    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    transport.publish(events.into_iter().map(|event| target.aim(event)).collect()).await?;
+    Ok(Replayed { events: count, position })
 }
 
 impl Target {

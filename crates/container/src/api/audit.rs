@@ -25,6 +25,8 @@ pub(super) struct Params {
     /// Records on the page, 100 where it is not said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
+    /// The id of the event that is recorded.
+    event_id: Option<String>,
     /// What the records are about, for example `user-42`.
     entity: Option<String>,
     /// Who did it: `operator`, `employee-42`, or `service-` and a part's name.
@@ -55,6 +57,7 @@ pub(super) async fn list_audit(
     let query = Query {
         after: params.after,
         limit,
+        event_id: params.event_id,
         entity: params.entity,
         actor: params.actor,
         event_type: params.event_type,

@@ -26,6 +26,8 @@ pub(super) struct Params {
     cursor: Option<String>,
     /// `triedAt`, or `-triedAt` for the newest first.
     sort: Option<String>,
+    /// The id of the event that asked for it.
+    event_id: Option<String>,
     /// `employee` or `candidate`.
     recipient_type: Option<String>,
     /// The recipient's number.
@@ -56,6 +58,7 @@ pub(super) async fn list_notifications(
     let sort = params.sort.as_deref().unwrap_or(SORT_DEFAULT);
     let listing = Listing::read(params.limit, params.cursor.as_deref(), Some(sort), SORT_KEYS)?;
     let filter = Filter::default()
+        .equals("event_id", params.event_id)
         .equals("recipient_type", params.recipient_type)
         .equals("recipient_id", params.recipient_id)
         .equals("channel", params.channel)

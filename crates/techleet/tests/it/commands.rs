@@ -132,6 +132,16 @@ async fn dead_letters_are_shown_and_sent_back_once() {
         ("consume trials --from-beginning --no-follow --partition 1 --headers --keys", ""),
     ];
     insta::assert_snapshot!(transcript(&fixture, &commands).await);
+    // A second one is given up.
+    writer.send(&dead, Some(1)).await.unwrap().acknowledged().await.unwrap();
+    let commands = [
+        ("dlq purge --error nothing", ""),
+        ("dlq purge --error store", ""),
+        ("dlq purge --error store --yes", ""),
+        ("dlq list", ""),
+        ("dlq redrive --topic trials --execute", ""),
+    ];
+    insta::assert_snapshot!("dead_letters_are_given_up", transcript(&fixture, &commands).await);
 }
 
 #[tokio::test]

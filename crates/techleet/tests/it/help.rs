@@ -4,7 +4,7 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 33] = [
         &[],
         &["broker"],
         &["consume"],
@@ -23,7 +23,14 @@ async fn every_command_explains_itself() {
         &["dlq", "list"],
         &["dlq", "show"],
         &["dlq", "redrive"],
+        &["dlq", "purge"],
+        &["events"],
         &["events", "list"],
+        &["events", "trace"],
+        &["events", "replay"],
+        &["events", "parked", "release"],
+        &["events", "parked", "skip"],
+        &["events", "held", "skip"],
         &["doctor"],
         &["audit", "list"],
         &["config"],

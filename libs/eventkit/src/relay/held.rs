@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use db::{Db, Row, Tx, params};
+use serde::{Deserialize, Serialize};
 
 use super::Relay;
 use crate::error::{Error, Result, chain};
@@ -20,7 +21,8 @@ pub const HELD_KEYS_MAX: usize = 1_000;
 pub const LIST_MAX: i64 = 1_000;
 
 /// An event that a relay could not publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HeldEvent {
     /// Its position in the event store.
     pub position: i64,
@@ -45,6 +47,19 @@ pub async fn list(db: &Db, relay: &str) -> Result<Vec<HeldEvent>> {
                where relay = $1 order by position limit $2";
     let rows = db.query(sql, &params![relay, LIST_MAX]).await?;
     rows.iter().map(HeldEvent::from_row).collect()
+}
+
+/// Gives up a held event: it is never published, and the later ones of its key follow when the relay next tries. False
+/// when it is not held.
+///
+/// # Errors
+/// Those of the database.
+pub async fn skip(db: &Db, relay: &str, position: i64) -> Result<bool> {
+    db.unit(async |tx| {
+        let sql = "delete from held_events where relay = $1 and position = $2";
+        Ok(tx.execute(sql, &params![relay, position]).await? == 1)
+    })
+    .await
 }
 
 impl HeldEvent {

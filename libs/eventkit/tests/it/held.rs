@@ -103,3 +103,22 @@ async fn a_refused_event_holds_its_key_alone_through_restarts_and_goes_out_in_or
         relay.stop(Duration::from_secs(5)).await;
     }
 }
+
+#[tokio::test]
+async fn a_held_event_that_is_skipped_is_never_published_and_its_successors_follow() {
+    for fixture in Fixture::all().await {
+        let transport = Arc::new(Strict { inner: MemoryTransport::new(), strict: AtomicBool::new(true) });
+        store(&fixture, 1, &["a", "huge", "b"]).await;
+        let relay = start(&fixture, &transport);
+        let held = eventually("two are held", async || {
+            let held = held::list(&fixture.db, "bank").await.unwrap();
+            (held.len() == 2).then_some(held)
+        })
+        .await;
+        assert!(!held::skip(&fixture.db, "other", held[0].position).await.unwrap(), "another relay's");
+        assert!(held::skip(&fixture.db, "bank", held[0].position).await.unwrap());
+        eventually("the successor follows", async || (owners(&transport, 1) == ["a", "b"]).then_some(())).await;
+        assert!(!held::skip(&fixture.db, "bank", held[0].position).await.unwrap(), "not held any more");
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}

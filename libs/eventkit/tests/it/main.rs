@@ -20,4 +20,5 @@ mod relay;
 mod replay;
 mod suites;
 mod support;
+mod trace;
 mod transport;

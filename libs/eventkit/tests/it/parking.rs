@@ -191,3 +191,41 @@ async fn more_than_may_be_parked_waits_on_the_topic() {
         running.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_released_key_goes_on_at_once_when_its_group_is_nudged() {
+    for fixture in Fixture::all().await {
+        let handler = History::default();
+        handler.break_on("b");
+        let running = start(&fixture, &handler);
+        send(&fixture, 1, &["a", "b", "c", "d"]).await;
+        until_parked(&fixture, 2).await;
+        let key = b"account-1";
+        assert!(parking::release(&fixture.db, "group", ACCOUNTS, key).await.unwrap());
+        let nudge = parking::nudge(&fixture.db, "group", ACCOUNTS, key).await.unwrap().unwrap();
+        fixture.transport.publish(vec![nudge]).await.unwrap();
+        until_history(&fixture, 1, &["a", "c", "d"]).await;
+        eventually("the key is free", async || parking::list(&fixture.db).await.unwrap().is_empty().then_some(()))
+            .await;
+        assert_eq!(parking::nudge(&fixture.db, "group", ACCOUNTS, key).await.unwrap(), None);
+        running.stop().await;
+        assert_eq!(history(&fixture, 1).await, ["a", "c", "d"], "the nudge itself had no effect");
+    }
+}
+
+#[tokio::test]
+async fn a_skipped_key_loses_what_is_parked_and_goes_on_with_its_next_event() {
+    for fixture in Fixture::all().await {
+        let handler = History::default();
+        handler.break_on("b");
+        let running = start(&fixture, &handler);
+        send(&fixture, 1, &["a", "b", "c", "d"]).await;
+        until_parked(&fixture, 2).await;
+        assert_eq!(parking::skip(&fixture.db, "group", ACCOUNTS, b"account-2").await.unwrap(), None);
+        assert_eq!(parking::skip(&fixture.db, "group", ACCOUNTS, b"account-1").await.unwrap(), Some(2));
+        assert_eq!(fixture.count("parked_events").await, 0);
+        send(&fixture, 1, &["e"]).await;
+        until_history(&fixture, 1, &["a", "e"]).await;
+        running.stop().await;
+    }
+}

@@ -53,6 +53,8 @@ async fn a_replay_is_previewed_selected_and_reaches_the_group_that_it_is_for() {
             last_position: Some(5),
         };
         assert_eq!(preview, expected);
+        let bounded = Selection { to_position: Some(3), ..selection.clone() };
+        assert_eq!(replay::preview(&fixture.db, &bounded).await.unwrap().by_type[0].1, 2, "from 2 to 3, both included");
         let target = Target { group: Some("one".to_owned()), ..Target::default() };
         let again = async |selection: &Selection| {
             let mut heard = 0;

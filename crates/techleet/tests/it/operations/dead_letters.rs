@@ -57,7 +57,7 @@ async fn letters_are_found_by_topic_group_kind_key_and_time() {
         change(&mut filter);
         filter
     };
-    let cases: [(Filter, &[&str]); 7] = [
+    let cases: [(Filter, &[&str]); 9] = [
         (by(|_| {}), &["trials.dlq/0/0", "trials.dlq/1/0", "trials.dlq/1/1"]),
         (by(|filter| filter.topic = Some("trials".into())), &["trials.dlq/0/0", "trials.dlq/1/0", "trials.dlq/1/1"]),
         (by(|filter| filter.group = Some("mail".into())), &["trials.dlq/1/1"]),
@@ -65,6 +65,8 @@ async fn letters_are_found_by_topic_group_kind_key_and_time() {
         (by(|filter| filter.key = Some("user-1".into())), &["trials.dlq/1/0", "trials.dlq/1/1"]),
         (by(|filter| filter.until = "2023-11-14T22:13:29Z".parse().ok()), &[]),
         (by(|filter| filter.place = Some((1, 0))), &["trials.dlq/1/0"]),
+        (by(|filter| filter.error = Some("roke".into())), &["trials.dlq/0/0", "trials.dlq/1/0", "trials.dlq/1/1"]),
+        (by(|filter| filter.error = Some("other".into())), &[]),
     ];
     for (filter, expected) in cases {
         assert_eq!(places(&fixture, &filter).await, expected, "{filter:?}");
@@ -129,4 +131,57 @@ async fn a_letter_without_its_group_is_refused_before_any_is_sent() {
     let refused = fixture.kafka.redrive(&found.letters, &Clock::system()).await;
     assert!(matches!(refused, Err(Error::IncompleteLetter { header: "dlq-topic", .. })));
     assert!(on_topic(&fixture, "trials").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_letter_that_was_given_up_is_not_listed_and_never_sent_back() {
+    let fixture = with_letters().await;
+    let filter = Filter { group: Some("audit".to_owned()), ..Filter::default() };
+    let found = fixture.kafka.find_letters(&filter, false, 100).await.unwrap();
+    assert_eq!(fixture.kafka.purge(&found.letters, &Clock::system()).await.unwrap(), 2);
+    assert_eq!(places(&fixture, &Filter::default()).await, ["trials.dlq/1/1"]);
+    let rest = fixture.kafka.find_letters(&Filter::default(), false, 100).await.unwrap();
+    assert_eq!(fixture.kafka.redrive(&rest.letters, &Clock::system()).await.unwrap(), 1);
+    assert_eq!(on_topic(&fixture, "trials").await.len(), 1);
+    let all = fixture.kafka.find_letters(&Filter::default(), true, 100).await.unwrap();
+    let purged = all.letters.iter().filter(|letter| letter.purged_at.is_some()).map(Letter::place);
+    assert_eq!(purged.collect::<Vec<_>>(), ["trials.dlq/0/0", "trials.dlq/1/0"]);
+}
+
+/// The real order of things: the letter's record is acknowledged, and the process dies before it can say so.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn a_redrive_that_dies_before_its_markers_sends_again_and_loses_nothing() {
+    use eventkit::failpoint::{self, Action};
+    let fixture = with_letters().await;
+    fixture.create("deaths", 1).await;
+    fixture.create("deaths.dlq", 1).await;
+    for number in 1..=3 {
+        let event = format!(r#"{{"eventType":"user.created","eventId":"id-{number}"}}"#);
+        let failed = ConsumedRecord { record: record("deaths", "user-1", &event), partition: 0, offset: number };
+        let cause = Cause {
+            group: "audit",
+            error: "broken",
+            kind: "permanent",
+            attempts: 1,
+            first_failed_at_ms: 1_700_000_000_000,
+            failed_at_ms: 1_700_000_000_000,
+        };
+        fixture.write(&letter(&failed, &cause), 0).await;
+    }
+    let filter = Filter { topic: Some("deaths".to_owned()), ..Filter::default() };
+    let found = fixture.kafka.find_letters(&filter, false, 100).await.unwrap();
+    let armed = failpoint::arm(failpoint::AFTER_REDRIVE, "deaths.dlq", 1, Action::Hang);
+    let clock = Clock::system();
+    tokio::select! {
+        _ = fixture.kafka.redrive(&found.letters, &clock) => panic!("it did not stop before the markers"),
+        () = armed.reached() => {}
+    }
+    let again = fixture.kafka.find_letters(&filter, false, 100).await.unwrap();
+    assert_eq!(again.letters, found.letters, "none is taken for sent back");
+    assert_eq!(fixture.kafka.redrive(&again.letters, &Clock::system()).await.unwrap(), 3);
+    assert_eq!(places(&fixture, &filter).await, Vec::<String>::new());
+    let back = on_topic(&fixture, "deaths").await;
+    let ids: Vec<_> = back.iter().map(|record| ops::events::event(record).unwrap().id.unwrap()).collect();
+    assert_eq!(ids, ["id-1", "id-2", "id-3", "id-1", "id-2", "id-3"], "first occurrences in their order");
 }

@@ -1,0 +1,77 @@
+//! The way to a running part: its operator API over HTTP, with the operator's token.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How long one answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+/// A part that can be asked.
+#[derive(Clone)]
+pub struct Part {
+    /// The part's name.
+    pub name: &'static str,
+    address: String,
+    token: String,
+    client: reqwest::Client,
+}
+
+/// Without the token.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What a problem document tells.
+#[derive(Debug, Deserialize)]
+struct ProblemText {
+    title: String,
+    detail: Option<String>,
+}
+
+impl Part {
+    /// The part that listens on `address` (`host:port`) and knows this operator's token.
+    #[must_use]
+    pub fn new(name: &'static str, address: String, token: String) -> Self {
+        Self { name, address, token, client: reqwest::Client::new() }
+    }
+
+    /// The answer to a GET of `path`.
+    ///
+    /// # Errors
+    /// The part does not answer, or refuses.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T> {
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.answer(self.client.get(format!("http://{}{path}?{}", self.address, query.join("&")))).await
+    }
+
+    /// The answer to a POST of `body` to `path`.
+    ///
+    /// # Errors
+    /// The part does not answer, or refuses.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.answer(self.client.post(format!("http://{}{path}", self.address)).json(body)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T> {
+        let away = |source| Error::PartAway { part: self.name, address: self.address.clone(), source };
+        let answer = request.bearer_auth(&self.token).timeout(ANSWER_MAX).send().await.map_err(away)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(away)?;
+        let refused = |reason| Error::PartRefused { part: self.name, reason };
+        if status.is_success() {
+            return serde_json::from_slice(&body)
+                .map_err(|error| refused(format!("it answered something else than expected: {error}")));
+        }
+        Err(refused(match serde_json::from_slice::<ProblemText>(&body) {
+            Ok(problem) => problem.detail.unwrap_or(problem.title),
+            Err(_) => status.to_string(),
+        }))
+    }
+}
