@@ -48,9 +48,10 @@ impl Part {
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut looks = tokio::time::interval(LOOK_PAUSE);
     let waiting = tokio::time::timeout(WAIT_MAX, async {
         while !holds().await {
-            tokio::time::sleep(LOOK_PAUSE).await;
+            looks.tick().await;
         }
     });
     assert!(waiting.await.is_ok(), "in vain waited for: {what}");
