@@ -22,12 +22,13 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// # Panics
 /// It does not in a minute and a half; the message names `what` was waited for.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut state: impl FnMut() -> F) -> T {
+    let mut looks = tokio::time::interval(LOOK_PAUSE);
     let reached = tokio::time::timeout(ARRIVE_MAX, async {
         loop {
+            looks.tick().await;
             if let Some(reached) = state().await {
                 return reached;
             }
-            tokio::time::sleep(LOOK_PAUSE).await;
         }
     });
     reached.await.unwrap_or_else(|_| panic!("not within {ARRIVE_MAX:?}: {what}"))

@@ -8,7 +8,7 @@ use contracts::topics::{TopicSpec, required_topics};
 use eventkit::Clock;
 use eventkit::transport::Record;
 use eventkit::transport::kafka::KafkaWriter;
-use eventkit::transport::kafka::admin::{Cluster, NewTopicSpec};
+use eventkit::transport::kafka::admin::{Cluster, NewTopicSpec, Setting};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -19,6 +19,9 @@ use crate::kafka::{Kafka, find};
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(2);
 /// The topic that the broker's clock is read through; it exists for that moment only.
 const CLOCK_TOPIC: &str = "techleet-doctor-clock";
+
+/// Kafka's name for how long records are kept.
+const RETENTION: &str = "retention.ms";
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -103,9 +106,7 @@ impl Kafka {
         let mut findings = Vec::new();
         for spec in &required {
             let found = find(cluster, &spec.name).ok();
-            let retention = settings
-                .get(&spec.name)
-                .and_then(|settings| settings.iter().find(|setting| setting.name == "retention.ms")?.value.as_deref());
+            let retention = settings.get(&spec.name).and_then(|settings| value_of(settings, RETENTION));
             findings.extend(check_topic(spec, found.map(|topic| topic.partitions.len()), retention));
             let leaderless = found.is_some_and(|topic| topic.partitions.iter().any(|part| part.leader.is_none()));
             if leaderless {
@@ -118,6 +119,29 @@ impl Kafka {
             findings.push(Finding::ok("topics", message));
         }
         Ok(findings)
+    }
+
+    /// Lets topics of the backbone keep records for as long as the table says, where they keep them for less. What is
+    /// kept for longer stays: shortening deletes. Answers which were changed.
+    ///
+    /// # Errors
+    /// The cluster refuses it or does not answer.
+    pub async fn lengthen_retention(&self, cluster: &Cluster) -> Result<Vec<String>> {
+        let required = required_topics();
+        let present: Vec<String> =
+            required.iter().map(|spec| spec.name.clone()).filter(|name| find(cluster, name).is_ok()).collect();
+        let settings = self.admin.topic_settings(&present).await?;
+        let mut lengthened = Vec::new();
+        for spec in required {
+            let Some(wanted) = spec.settings.get(RETENTION) else { continue };
+            let found = settings.get(&spec.name).and_then(|settings| value_of(settings, RETENTION));
+            if found.is_some_and(|found| keeps_ms(found) < keeps_ms(wanted)) {
+                let change = BTreeMap::from([(RETENTION.to_owned(), wanted.clone())]);
+                self.admin.alter_topic_settings(&spec.name, &change).await?;
+                lengthened.push(spec.name);
+            }
+        }
+        Ok(lengthened)
     }
 
     /// Where the groups stand now.
@@ -189,6 +213,15 @@ impl Kafka {
     }
 }
 
+fn value_of<'a>(settings: &'a [Setting], name: &str) -> Option<&'a str> {
+    settings.iter().find(|setting| setting.name == name)?.value.as_deref()
+}
+
+/// How long a value of [`RETENTION`] keeps records; a negative one is for ever.
+fn keeps_ms(value: &str) -> i64 {
+    value.parse().ok().filter(|ms| *ms >= 0).unwrap_or(i64::MAX)
+}
+
 /// What is wrong with a topic; nothing if all is well.
 fn check_topic(spec: &TopicSpec, partitions: Option<usize>, retention_ms: Option<&str>) -> Vec<Finding> {
     let check = format!("topic {}", spec.name);
@@ -200,13 +233,20 @@ fn check_topic(spec: &TopicSpec, partitions: Option<usize>, retention_ms: Option
         return vec![Finding::wrong(check, "is missing", advice)];
     };
     if usize::try_from(spec.partitions) != Ok(found) {
-        let advice = format!(
-            "keys would move between partitions: stop the services, copy what is needed, delete it and create it with {}",
-            spec.partitions
-        );
+        let advice = match usize::try_from(spec.partitions).is_ok_and(|wanted| wanted > found) {
+            true => format!(
+                "techleet topics alter {} --partitions {}; keys move to other partitions then, and an event may overtake \
+                 an earlier one of its key: let the consumers read to the end first",
+                spec.name, spec.partitions
+            ),
+            false => format!(
+                "partitions cannot become fewer: stop the services, copy what is needed, delete it and create it with {}",
+                spec.partitions
+            ),
+        };
         findings.push(Finding::wrong(&check, format!("has {found} partitions, not {}", spec.partitions), advice));
     }
-    let wanted = spec.settings.get("retention.ms").map(String::as_str);
+    let wanted = spec.settings.get(RETENTION).map(String::as_str);
     if retention_ms != wanted {
         let message = format!(
             "keeps records for {} ms, not {}",
@@ -214,7 +254,7 @@ fn check_topic(spec: &TopicSpec, partitions: Option<usize>, retention_ms: Option
             wanted.unwrap_or("for ever")
         );
         let advice = format!(
-            "kafka-configs --bootstrap-server BROKER --alter --topic {} --add-config retention.ms={}",
+            "techleet topics alter {} --setting {RETENTION}={}; what is older than the retention is deleted",
             spec.name,
             wanted.unwrap_or("-1")
         );

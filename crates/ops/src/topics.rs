@@ -149,6 +149,26 @@ impl Kafka {
         Ok(self.admin.create_topic(spec, false).await?)
     }
 
+    /// Changes settings of a topic and leaves its others; with `partitions` it has so many from then on, and keys move.
+    ///
+    /// # Errors
+    /// There is no such topic, or the cluster refuses it or does not answer.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        partitions: Option<usize>,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        find(&self.cluster().await?, name)?;
+        if !settings.is_empty() {
+            self.admin.alter_topic_settings(name, settings).await?;
+        }
+        match partitions {
+            Some(partitions) => Ok(self.admin.grow_topic(name, partitions).await?),
+            None => Ok(()),
+        }
+    }
+
     /// What [`Kafka::delete_topic`] would remove.
     ///
     /// # Errors

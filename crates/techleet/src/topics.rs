@@ -39,6 +39,12 @@ pub(crate) enum TopicsCommand {
     /// Create a topic.
     #[command(after_help = "Example:  techleet topics create trials --partitions 3 --setting retention.ms=86400000")]
     Create(CreateArgs),
+    /// Change a topic's settings, or give it more partitions.
+    ///
+    /// More partitions move keys: an event may overtake an earlier one of its key, unless the consumers have read to the
+    /// end.
+    #[command(after_help = "Example:  techleet topics alter trials --setting retention.ms=86400000")]
+    Alter(AlterArgs),
     /// Delete a topic with everything in it.
     ///
     /// Without --yes it only shows what would be deleted.
@@ -71,6 +77,21 @@ pub(crate) struct CreateArgs {
     output: Output,
 }
 
+#[derive(Debug, Args)]
+#[group(id = "change", required = true, multiple = true, args = ["partitions", "setting"])]
+pub(crate) struct AlterArgs {
+    /// The topic.
+    topic: String,
+    /// The number of partitions that it has from then on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    partitions: Option<u32>,
+    /// A setting by Kafka's name; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    setting: Vec<(String, String)>,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// Runs one of the commands.
 pub(crate) async fn run(settings: &Settings, command: TopicsCommand) -> anyhow::Result<()> {
     let kafka = connect(settings).await?;
@@ -96,6 +117,13 @@ pub(crate) async fn run(settings: &Settings, command: TopicsCommand) -> anyhow::
             kafka.create_topic(&spec).await.map_err(refused)?;
             let made = serde_json::json!({"created": spec.name, "partitions": spec.partitions});
             output::document(args.output.format, &made, || vec![format!("created {}", spec.name)])
+        }
+        TopicsCommand::Alter(args) => {
+            let partitions = args.partitions.map(usize::try_from).transpose()?;
+            let settings = args.setting.into_iter().collect::<BTreeMap<_, _>>();
+            kafka.alter_topic(&args.topic, partitions, &settings).await.map_err(refused)?;
+            let made = serde_json::json!({"altered": args.topic, "partitions": partitions, "settings": settings});
+            output::document(args.output.format, &made, || vec![format!("altered {}", args.topic)])
         }
         TopicsCommand::Delete { topic, yes, output } => {
             let plan = kafka.plan_deletion(&topic).await.map_err(refused)?;

@@ -32,6 +32,7 @@ pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
     }
     let kafka: KafkaConfig = settings.section("kafka")?;
     provision::topics(&kafka).await?;
+    provision::mend_soon(kafka);
     let mut process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
     let (name, user_service) = run::start_part(&mut parts, &process, PartName::UserService).await?;
     part_line(name, &format!("http://{user_service}"))?;

@@ -12,6 +12,7 @@ mod work;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -286,6 +287,7 @@ impl Consumer {
             publisher,
             transport,
             lanes: lanes.clone(),
+            is_commit_failing: AtomicBool::new(false),
         };
         let task = tokio::spawn(Arc::new(engine).run(stopping));
         ConsumerHandle { group: self.group, lanes, stop, task, drain_max }

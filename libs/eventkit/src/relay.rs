@@ -121,7 +121,9 @@ impl Relay {
         loop {
             let wait = match self.round(&mut position).await {
                 Ok(Round::Published) => {
-                    failures = 0;
+                    if std::mem::take(&mut failures) > 0 {
+                        tracing::warn!(relay = self.config.name, "events are published again");
+                    }
                     continue;
                 }
                 Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
@@ -210,7 +212,9 @@ impl Relay {
         ::metrics::counter!(metrics::PUBLISH_FAILURES_TOTAL, "relay" => self.config.name.clone()).increment(1);
         let relay = &self.config.name;
         let error_chain = chain(error);
-        if error.is_transient() {
+        if error.is_transient() && failures > 1 {
+            tracing::debug!(relay, failures, error = error_chain, "publishing failed again");
+        } else if error.is_transient() {
             tracing::warn!(
                 relay,
                 failures,

@@ -7,4 +7,5 @@ mod group_id;
 mod help;
 mod kafka_tools;
 mod operations;
+mod running;
 mod support;

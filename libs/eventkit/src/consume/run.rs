@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) publisher: EventPublisher,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) lanes: Arc<Lanes>,
+    /// Whether the last commit of offsets failed; it is tried again many times a second, and told once.
+    pub(crate) is_commit_failing: AtomicBool,
 }
 
 impl Engine {
@@ -163,10 +166,17 @@ impl Engine {
             return;
         }
         match subscription.commit(&offsets).await {
-            Ok(()) => self.lanes.committed(&offsets),
+            Ok(()) => {
+                self.lanes.committed(&offsets);
+                if self.is_commit_failing.swap(false, Ordering::Relaxed) {
+                    tracing::warn!(group = &*self.group, "offsets are committed again");
+                }
+            }
             // Not committed means delivered again, and the inbox knows what was done.
             Err(error) => {
-                tracing::warn!(group = &*self.group, error = chain(&error), "offsets could not be committed");
+                if !self.is_commit_failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(group = &*self.group, error = chain(&error), "offsets could not be committed");
+                }
                 self.lanes.progressed.notify_one();
             }
         }

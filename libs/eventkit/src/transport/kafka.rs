@@ -1,10 +1,12 @@
 //! Apache Kafka's protocol through librdkafka: the only file that knows its types.
 
 pub mod admin;
+mod contact;
 mod reader;
 mod subscription;
 mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +19,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
+use tokio::task::AbortHandle;
 
+use self::contact::{Contact, ContactContext};
 use super::{Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
@@ -103,7 +107,9 @@ const MESSAGE_BYTES_MAX: &str = "104857600";
 /// A [`Transport`] over a Kafka cluster.
 pub struct KafkaTransport {
     config: KafkaConfig,
-    producer: FutureProducer<LogContext>,
+    producer: Arc<FutureProducer<ContactContext>>,
+    contact: Arc<Contact>,
+    watching: AbortHandle,
 }
 
 impl std::fmt::Debug for KafkaTransport {
@@ -113,10 +119,14 @@ impl std::fmt::Debug for KafkaTransport {
 }
 
 impl KafkaTransport {
-    /// A client for the cluster; connecting happens in the background and is retried for ever.
+    /// A client for the cluster; connecting happens in the background and is retried for ever. That the cluster is away,
+    /// and back, is logged once each.
     ///
     /// # Errors
     /// [`Error::Config`] when librdkafka refuses a setting.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(config: KafkaConfig) -> Result<Self> {
         let mut settings = client_settings(&config);
         settings
@@ -126,8 +136,11 @@ impl KafkaTransport {
             .set("linger.ms", config.linger_ms.to_string())
             .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
             .set("message.max.bytes", MESSAGE_BYTES_MAX);
-        let producer = settings.create_with_context(LogContext).map_err(refused_setting)?;
-        Ok(Self { config, producer })
+        let contact = Arc::new(Contact::new(&config.client_id));
+        let producer = settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
+        let producer = Arc::new(producer);
+        let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producer))).abort_handle();
+        Ok(Self { config, producer, contact, watching })
     }
 
     /// Hands a record to librdkafka; `None` while its queue is full.
@@ -175,16 +188,20 @@ impl Transport for KafkaTransport {
         for (topic, delivery) in in_flight {
             outcome = outcome.and(settle(topic, delivery).await);
         }
+        if outcome.is_ok() && !records.is_empty() {
+            self.contact.regain();
+        }
         outcome
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
-        Ok(Box::new(subscription::KafkaSubscription::join(&self.config, interest)?))
+        Ok(Box::new(subscription::KafkaSubscription::join(&self.config, self.contact.clone(), interest)?))
     }
 }
 
 impl Drop for KafkaTransport {
     fn drop(&mut self) {
+        self.watching.abort();
         if let Err(error) = self.producer.flush(FLUSH_MAX) {
             tracing::warn!(%error, "records in flight at the end of a producer");
         }
@@ -199,7 +216,7 @@ async fn settle(topic: &str, delivery: DeliveryFuture) -> Result<()> {
     }
 }
 
-/// Logs what librdkafka has to say.
+/// Logs all that librdkafka has to say, for tools that people look at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogContext;
 

@@ -17,7 +17,8 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use super::{KafkaConfig, client_settings, failed, log, refused_setting};
+use super::contact::Contact;
+use super::{KafkaConfig, client_settings, failed, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::{ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition};
 
@@ -46,9 +47,9 @@ impl std::fmt::Debug for ConsumerHandle {
 }
 
 impl KafkaSubscription {
-    pub(crate) fn join(config: &KafkaConfig, interest: Interest) -> Result<Self> {
+    pub(super) fn join(config: &KafkaConfig, contact: Arc<Contact>, interest: Interest) -> Result<Self> {
         let (outgoing, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
-        let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max };
+        let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max, contact };
         let mut settings = client_settings(config);
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
@@ -150,7 +151,7 @@ fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
                     context.end(failed("consume", error));
                     return;
                 }
-                Some(Err(error)) => tracing::warn!(%error, "consumer could not poll"),
+                Some(Err(error)) => context.contact.complain(&error, "the consumer could not poll"),
             }
             wait = Duration::ZERO;
         }
@@ -185,6 +186,7 @@ struct GroupContext {
     /// Records polled but not handed over yet: a rebalance must not overtake them.
     gathered: Mutex<Vec<ConsumedRecord>>,
     drain_max: Duration,
+    contact: Arc<Contact>,
 }
 
 impl GroupContext {
@@ -214,11 +216,11 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        self.contact.note(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client error");
+        self.contact.complain(&error, reason);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::admin::{
-    ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+    AlterConfig, ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -177,6 +177,28 @@ impl KafkaAdmin {
     /// [`Error::Transport`] when the cluster refuses it or does not answer.
     pub async fn delete_topic(&self, topic: &str) -> Result<()> {
         settled(&format!("delete topic {topic}"), self.client.delete_topics(&[topic], &options()).await)
+    }
+
+    /// Changes settings of a topic by Kafka's names; those that it has besides stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] when the cluster refuses one or does not answer.
+    pub async fn alter_topic_settings(&self, topic: &str, changes: &BTreeMap<String, String>) -> Result<()> {
+        // The request replaces all that is set on the topic.
+        let found = self.topic_settings(&[topic.to_owned()]).await?.remove(topic).unwrap_or_default();
+        let own = found.into_iter().filter(|setting| setting.source == SettingSource::Topic);
+        let mut settings: BTreeMap<String, String> =
+            own.filter_map(|setting| Some((setting.name, setting.value?))).collect();
+        settings.extend(changes.clone());
+        let altered = settings
+            .iter()
+            .fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |altered, (name, value)| altered.set(name, value));
+        let operation = format!("change settings of {topic}");
+        let outcomes = self.client.alter_configs([&altered], &options()).await;
+        for outcome in outcomes.map_err(|error| failed(&operation, error))? {
+            outcome.map_err(|(_, code)| failed(&operation, KafkaError::AdminOp(code)))?;
+        }
+        Ok(())
     }
 
     /// Gives a topic more partitions: `partitions` in all.

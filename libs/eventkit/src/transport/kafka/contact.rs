@@ -1,0 +1,111 @@
+//! Whether the cluster can be reached, told once when that changes: librdkafka itself says it again with every try of
+//! every connection of every client.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{FutureProducer, Producer};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::Notify;
+
+use super::log;
+
+/// How long a cluster that was away may take to answer whether it is back.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+/// How soon to ask again.
+const PROBE_PAUSE: Duration = Duration::from_millis(500);
+/// What librdkafka calls its words about a connection that failed.
+const CONNECTION_FAILED: &str = "FAIL";
+
+/// What the clients of one transport know together.
+#[derive(Debug)]
+pub(super) struct Contact {
+    client: String,
+    away_since: Mutex<Option<Instant>>,
+    lost: Notify,
+}
+
+impl Contact {
+    /// `client` is how the clients call themselves, for the log.
+    pub(super) fn new(client: &str) -> Self {
+        Self { client: client.to_owned(), away_since: Mutex::default(), lost: Notify::new() }
+    }
+
+    /// Takes what a client complains of: that no broker answers is told once, that one of them does not is its own
+    /// business, and anything else is told.
+    pub(super) fn complain(&self, error: &KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.lose(reason),
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve,
+            ) => tracing::debug!(client = self.client, %error, reason, "kafka connection failed"),
+            _ => tracing::warn!(client = self.client, %error, reason, "kafka client error"),
+        }
+    }
+
+    /// Takes what a client wants to have logged; a failed connection also comes as a complaint.
+    pub(super) fn note(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match facility {
+            CONNECTION_FAILED => tracing::debug!(client = self.client, message, "kafka connection failed"),
+            _ => log(level, facility, message),
+        }
+    }
+
+    /// The cluster has answered.
+    pub(super) fn regain(&self) {
+        if let Some(since) = self.away().take() {
+            let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(client = self.client, away_ms, "kafka is back");
+        }
+    }
+
+    fn lose(&self, reason: &str) {
+        let mut away = self.away();
+        if away.is_none() {
+            *away = Some(Instant::now());
+            tracing::warn!(client = self.client, reason, "kafka is away; it is tried again until it is back");
+            self.lost.notify_one();
+        }
+    }
+
+    fn away(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks a cluster that is away whether it is back, since no client tells that by itself; ends with the producer.
+pub(super) async fn watch(contact: Arc<Contact>, producer: Weak<FutureProducer<ContactContext>>) {
+    loop {
+        contact.lost.notified().await;
+        while contact.away().is_some() {
+            tokio::time::sleep(PROBE_PAUSE).await;
+            let Some(producer) = producer.upgrade() else { return };
+            let probe = move || producer.client().fetch_metadata(None, PROBE_MAX).is_ok();
+            if tokio::task::spawn_blocking(probe).await.unwrap_or(false) {
+                contact.regain();
+            }
+        }
+    }
+}
+
+/// Hands what librdkafka has to say to the transport's contact.
+#[derive(Debug, Clone)]
+pub(super) struct ContactContext(pub(super) Arc<Contact>);
+
+impl ClientContext for ContactContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.note(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.complain(&error, reason);
+    }
+}
+
+impl ConsumerContext for ContactContext {}
