@@ -42,20 +42,20 @@ def equal(found, expected):
         raise AssertionError(f"found {found!r}, expected {expected!r}"[:600])
 
 
-def main():
+def main(seconds_max=CASE_SECONDS_MAX):
     """Runs `PROGRAM ADDRESS [TEXT]`: the cases with the text in their name, or all."""
     address = sys.argv[1]
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""
     for function in _CASES:
         if wanted in function.__name__:
-            _run(function, address)
+            _run(function, address, seconds_max)
     sys.stdout.flush()
     # Threads of a case that hangs do not keep the program.
     os._exit(0)
 
 
-def _run(function, address):
-    outcome = [f"not done after {CASE_SECONDS_MAX} s"]
+def _run(function, address, seconds_max):
+    outcome = [f"not done after {seconds_max} s"]
 
     def attempt():
         try:
@@ -68,7 +68,7 @@ def _run(function, address):
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(CASE_SECONDS_MAX)
+    thread.join(seconds_max)
     if outcome[0] is None:
         print(f"PASS {function.__name__}", flush=True)
     else:

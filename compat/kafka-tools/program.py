@@ -404,4 +404,5 @@ def reassign_partitions_lists_nothing(address):
 
 
 if __name__ == "__main__":
-    main()
+    # Each step of a case is a Java program that has to start.
+    main(seconds_max=300)

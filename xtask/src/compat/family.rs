@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::verdict::{Outcome, parse_line};
 use super::{is_installed, say};
 
-/// How long the cases of one family may take together.
-const RUN_MAX: Duration = Duration::from_secs(900);
+/// How long the cases of one family may take together; the slowest start some hundred Java programs.
+const RUN_MAX: Duration = Duration::from_secs(1800);
 /// Lines that wait to be read.
 const LINES_MAX: usize = 64;
 
