@@ -6,6 +6,8 @@ pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
 pub(crate) mod api_versions;
 pub(crate) mod config_change;
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
@@ -116,6 +118,8 @@ pub(crate) static APIS: &[&Api] = &[
     &describe_producers::API,
     &describe_transactions::API,
     &list_transactions::API,
+    &consumer_group_heartbeat::API,
+    &consumer_group_describe::API,
 ];
 
 /// The row of a key.

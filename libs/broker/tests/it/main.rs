@@ -6,6 +6,7 @@
 mod admin;
 mod compaction;
 mod compression;
+mod consumer_groups;
 mod crash;
 mod durability;
 mod fetch_sessions;
