@@ -4,6 +4,7 @@
 
 pub(crate) mod meta;
 pub(crate) mod producer_ids;
+pub(crate) mod quotas;
 pub(crate) mod topic_config;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

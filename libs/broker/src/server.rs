@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::catalog::quotas::Quotas;
 use crate::config::{Config, split_host_port};
 use crate::groups::coordinator::Coordinator;
 use crate::server::fetch_sessions::Sessions;
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) txns: Arc<Transactions>,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) fetch_sessions: Sessions,
     pub(crate) stop: CancellationToken,
     pub(crate) request_memory: Arc<Semaphore>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod add_offsets_to_txn;
 pub(crate) mod add_partitions_to_txn;
+pub(crate) mod alter_client_quotas;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
 pub(crate) mod api_versions;
@@ -13,6 +14,7 @@ pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
@@ -114,6 +116,8 @@ pub(crate) static APIS: &[&Api] = &[
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &offset_delete::API,
+    &describe_client_quotas::API,
+    &alter_client_quotas::API,
     &describe_cluster::API,
     &describe_producers::API,
     &describe_transactions::API,

@@ -316,3 +316,38 @@ async fn a_silent_member_is_out_after_the_session_timeout() {
     assert_eq!(silent.beat().await, ResponseError::UnknownMemberId.code());
     assert_eq!(silent.commit("t", 1).await, ResponseError::UnknownMemberId.code());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests find their infrastructure and say what they skip"
+)]
+async fn apache_kafkas_console_consumer_reads_as_a_member_and_its_tools_see_it() {
+    let Some(jars) = std::env::var_os("TECHLEET_TEST_KAFKA_TOOLS") else {
+        assert!(std::env::var_os("REQUIRE_INFRA").is_none(), "TECHLEET_TEST_KAFKA_TOOLS names no folder with jars");
+        println!("skipped: TECHLEET_TEST_KAFKA_TOOLS names no folder with the jars of Apache Kafka's tools");
+        return;
+    };
+    let broker = start().await;
+    broker.topic("t", 1, &[]).await;
+    let producer = broker.producer(&[]);
+    let values = ["a", "b", "c"];
+    for value in values {
+        send(&producer, "t", 0, value).await;
+    }
+    let address = broker.address();
+    let tool = |class: &str, arguments: &[&str]| {
+        let mut command = tokio::process::Command::new("java");
+        command.arg("-cp").arg(std::path::Path::new(&jars).join("*")).arg(format!("org.apache.kafka.tools.{class}"));
+        command.args(["--bootstrap-server", &address]).args(arguments);
+        async move { String::from_utf8(command.output().await.unwrap().stdout).unwrap() }
+    };
+    let read = ["--topic", "t", "--from-beginning", "--group", "java", "--max-messages", "3"];
+    let protocol = ["--command-property", "group.protocol=consumer"];
+    let printed = tool("consumer.ConsoleConsumer", &[&read[..], &protocol].concat()).await;
+    assert_eq!(printed.lines().collect::<Vec<_>>(), values);
+    let listed = tool("consumer.group.ConsumerGroupCommand", &["--list", "--type"]).await;
+    let row = listed.lines().find(|line| line.starts_with("java")).unwrap_or_default();
+    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["java", "Consumer"], "{listed}");
+}

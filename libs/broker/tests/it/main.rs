@@ -17,6 +17,7 @@ mod hostile;
 mod idempotence;
 mod limits;
 mod measures;
+mod quotas;
 mod retention;
 mod support;
 mod timestamps;
