@@ -19,7 +19,7 @@ use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 
 use crate::support::member::Member;
 use crate::support::wire::{Wire, text, topic_name};
-use crate::support::{Running, assigned, eventually, receive, send};
+use crate::support::{Running, assigned, eventually, kafka_tools_folder, receive, send};
 
 async fn start() -> Running {
     Running::with(quick).await
@@ -318,17 +318,8 @@ async fn a_silent_member_is_out_after_the_session_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests find their infrastructure and say what they skip"
-)]
 async fn apache_kafkas_console_consumer_reads_as_a_member_and_its_tools_see_it() {
-    let Some(jars) = std::env::var_os("TECHLEET_TEST_KAFKA_TOOLS") else {
-        assert!(std::env::var_os("REQUIRE_INFRA").is_none(), "TECHLEET_TEST_KAFKA_TOOLS names no folder with jars");
-        println!("skipped: TECHLEET_TEST_KAFKA_TOOLS names no folder with the jars of Apache Kafka's tools");
-        return;
-    };
+    let Some(jars) = kafka_tools_folder() else { return };
     let broker = start().await;
     broker.topic("t", 1, &[]).await;
     let producer = broker.producer(&[]);
@@ -339,7 +330,7 @@ async fn apache_kafkas_console_consumer_reads_as_a_member_and_its_tools_see_it()
     let address = broker.address();
     let tool = |class: &str, arguments: &[&str]| {
         let mut command = tokio::process::Command::new("java");
-        command.arg("-cp").arg(std::path::Path::new(&jars).join("*")).arg(format!("org.apache.kafka.tools.{class}"));
+        command.arg("-cp").arg(jars.join("*")).arg(format!("org.apache.kafka.tools.{class}"));
         command.args(["--bootstrap-server", &address]).args(arguments);
         async move { String::from_utf8(command.output().await.unwrap().stdout).unwrap() }
     };
