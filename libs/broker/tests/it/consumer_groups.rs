@@ -16,10 +16,11 @@ use kafka_protocol::messages::{
     OffsetFetchRequest,
 };
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::message::Message;
 
 use crate::support::member::Member;
 use crate::support::wire::{Wire, text, topic_name};
-use crate::support::{Running, assigned, eventually, kafka_tools_folder, receive, send};
+use crate::support::{PATIENCE, Running, assigned, eventually, kafka_tools_folder, receive, send};
 
 async fn start() -> Running {
     Running::with(quick).await
@@ -180,6 +181,30 @@ async fn librdkafka_goes_on_after_its_committed_offset_also_after_a_restart_of_t
     let second = consumer(&broker, "g", &[]);
     second.subscribe(&["t"]).unwrap();
     assert_eq!(receive(&second).await, (0, 2, "c".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_joins_anew_when_the_broker_comes_back_and_goes_on_where_the_group_was() {
+    let broker = start().await;
+    broker.topic("t", 1, &[]).await;
+    send(&broker.producer(&[]), "t", 0, "a").await;
+    let consumer = consumer(&broker, "g", &[("reconnect.backoff.max.ms", "200")]);
+    consumer.subscribe(&["t"]).unwrap();
+    let received = consumer.recv().await.unwrap();
+    consumer.commit_message(&received, CommitMode::Sync).unwrap();
+    drop(received);
+    let address = broker.address().parse().unwrap();
+    let broker = broker.restart_with(|config| config.listen = address).await;
+    send(&broker.producer(&[]), "t", 0, "b").await;
+    let next = async {
+        loop {
+            // Until it is back the client tells of the broken connection.
+            if let Ok(received) = consumer.recv().await {
+                return received.offset();
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, next).await.expect("a record in time"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
