@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::producer_ids::ProducerIds;
+use crate::catalog::quotas::Quotas;
 use crate::catalog::{Catalog, TopicError};
 use crate::config::Config;
 use crate::error::Error;
@@ -93,7 +94,8 @@ impl Broker {
             let runtime = Handle::current();
             tokio::task::spawn_blocking(move || open(&config, runtime))
         };
-        let (lock, catalog, producer_ids) = opened.await.map_err(|_| Error::Worker { operation: "recovery" })??;
+        let Opened { lock, catalog, producer_ids, quotas } =
+            opened.await.map_err(|_| Error::Worker { operation: "recovery" })??;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let settled = CancellationToken::new();
@@ -114,6 +116,7 @@ impl Broker {
             catalog: Arc::clone(&catalog),
             groups,
             txns,
+            quotas: Arc::new(quotas),
             fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
             connections: Arc::new(Semaphore::new(config.connections_max)),
@@ -210,8 +213,16 @@ impl Broker {
     }
 }
 
+/// What a data directory holds.
+struct Opened {
+    lock: File,
+    catalog: Arc<Catalog>,
+    producer_ids: ProducerIds,
+    quotas: Quotas,
+}
+
 /// Locks and reads the data directory; blocking.
-fn open(config: &Arc<Config>, runtime: Handle) -> Result<(File, Arc<Catalog>, ProducerIds), Error> {
+fn open(config: &Arc<Config>, runtime: Handle) -> Result<Opened, Error> {
     let dir = &config.data_dir;
     fs::create_dir_all(dir).map_err(Error::storage("creating", dir))?;
     let path = dir.join("lock");
@@ -224,5 +235,6 @@ fn open(config: &Arc<Config>, runtime: Handle) -> Result<(File, Arc<Catalog>, Pr
     let env = Arc::new(LogEnv::new(config, runtime));
     let catalog = Arc::new(Catalog::open(env, Arc::clone(config))?);
     let producer_ids = ProducerIds::open(Arc::clone(&config.disk), dir)?;
-    Ok((lock, catalog, producer_ids))
+    let quotas = Quotas::open(Arc::clone(&config.disk), dir)?;
+    Ok(Opened { lock, catalog, producer_ids, quotas })
 }

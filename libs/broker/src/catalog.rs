@@ -5,6 +5,7 @@
 pub(crate) mod broker_config;
 pub(crate) mod meta;
 pub(crate) mod producer_ids;
+pub(crate) mod quotas;
 pub(crate) mod topic_config;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

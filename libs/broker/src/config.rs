@@ -63,6 +63,10 @@ pub struct Config {
     pub group_session_timeout_min_ms: i32,
     /// Longest session timeout a group member may ask for, milliseconds.
     pub group_session_timeout_max_ms: i32,
+    /// How often members of groups whose partitions the broker shares (KIP-848) are to be heard of, milliseconds.
+    pub consumer_group_heartbeat_interval_ms: i32,
+    /// A member of such a group that was not heard of for this long is out, milliseconds.
+    pub consumer_group_session_timeout_ms: u64,
     /// How long a new group waits for more members before its first generation, milliseconds.
     pub group_initial_rebalance_delay_ms: u64,
     /// Members of one group at most.
@@ -135,6 +139,8 @@ impl Default for Config {
             producers_per_partition_max: 10_000,
             group_session_timeout_min_ms: 1_000,
             group_session_timeout_max_ms: 1_800_000,
+            consumer_group_heartbeat_interval_ms: 5_000,
+            consumer_group_session_timeout_ms: 45_000,
             group_initial_rebalance_delay_ms: 0,
             group_members_max: 1_000,
             groups_max: 10_000,
@@ -193,6 +199,9 @@ impl Config {
             if value == 0 {
                 return bad(key, "must be at least 1");
             }
+        }
+        if self.consumer_group_heartbeat_interval_ms < 1 {
+            return bad("consumer_group_heartbeat_interval_ms", "must be at least 1");
         }
         if self.offsets_retention_check_interval_ms == 0 {
             return bad("offsets_retention_check_interval_ms", "must be at least 1");

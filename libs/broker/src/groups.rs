@@ -1,8 +1,10 @@
-//! Consumer groups (the classic protocol) and their committed offsets.
+//! Consumer groups, of the classic protocol and of KIP-848, and their committed offsets.
 //!
-//! `group` is the state machine, without I/O; what must survive is put into `__consumer_offsets`, in Kafka's own
+//! `group` is the state machine of the classic protocol and `consumers` that of KIP-848, both without I/O; what must survive is put into `__consumer_offsets`, in Kafka's own
 //! record formats (`records`); `coordinator` is what the APIs call; `offsets` is commit and fetch.
 
+pub(crate) mod assignors;
+pub(crate) mod consumers;
 pub(crate) mod coordinator;
 pub(crate) mod group;
 pub(crate) mod membership;

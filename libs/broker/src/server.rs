@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
+use crate::catalog::quotas::Quotas;
 use crate::config::Config;
 use crate::groups::coordinator::Coordinator;
 use crate::security::Security;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) txns: Arc<Transactions>,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) fetch_sessions: Sessions,
     pub(crate) security: Arc<Security>,
     pub(crate) stop: CancellationToken,

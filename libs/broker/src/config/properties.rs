@@ -54,6 +54,12 @@ const PROPERTIES: &[Property] = &[
     shared("group_initial_rebalance_delay_ms", "group.initial.rebalance.delay.ms", |config, text| {
         put(&mut config.group_initial_rebalance_delay_ms, text)
     }),
+    shared("consumer_group_heartbeat_interval_ms", "group.consumer.heartbeat.interval.ms", |config, text| {
+        put(&mut config.consumer_group_heartbeat_interval_ms, text)
+    }),
+    shared("consumer_group_session_timeout_ms", "group.consumer.session.timeout.ms", |config, text| {
+        put(&mut config.consumer_group_session_timeout_ms, text)
+    }),
     shared("group_members_max", "group.max.size", |config, text| put(&mut config.group_members_max, text)),
     own("groups_max", |config, text| put(&mut config.groups_max, text)),
     shared("offset_metadata_bytes_max", "offset.metadata.max.bytes", |config, text| {

@@ -14,6 +14,7 @@ use crate::catalog::{Catalog, OFFSETS_TOPIC, Topic};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
+use crate::groups::consumers::{Allowed, Beat, Beaten, Consumers, Refused, World};
 use crate::groups::group::{Group, Joined, Offsets, Phase, Synced};
 use crate::groups::membership::{GroupLimits, Join, Pending, Sync, SyncStep};
 use crate::groups::records::{Committed, Key, Snapshot};
@@ -115,6 +116,10 @@ impl Coordinator {
             if group.dead {
                 return Joined::refused(&ResponseError::CoordinatorNotAvailable, &member_id);
             }
+            if group.has_consumers() {
+                return Joined::refused(&ResponseError::InconsistentGroupProtocol, &member_id);
+            }
+            group.consumers = None;
             group.join(join, limits, Instant::now())
         };
         self.ensure_tended(&group);
@@ -164,6 +169,47 @@ impl Coordinator {
         })
     }
 
+    /// A member of KIP-848 is alive, comes or goes.
+    pub(crate) fn consumer_heartbeat(
+        self: &Arc<Self>,
+        group_id: &str,
+        beat: Beat,
+        world: World,
+    ) -> Result<Beaten, Refused> {
+        let refuse = |error, message| Err(Refused { error, message });
+        if group_id.is_empty() {
+            return refuse(ResponseError::InvalidGroupId, "a group has a name");
+        }
+        let group = match self.get(group_id) {
+            Some(group) => group,
+            None if beat.epoch == 0 => match self.get_or_create(group_id) {
+                Ok(group) => group,
+                Err(error) => return refuse(error, "there are as many groups as there may be"),
+            },
+            None => return refuse(ResponseError::UnknownMemberId, "there is no such group, so no such member"),
+        };
+        let allowed = Allowed {
+            members_max: self.config.group_members_max,
+            session_timeout: Duration::from_millis(self.config.consumer_group_session_timeout_ms),
+        };
+        let beaten = {
+            let mut group = lock(&group);
+            if group.dead {
+                return refuse(ResponseError::CoordinatorNotAvailable, "the group is being removed");
+            }
+            if !group.members.is_empty() || !group.pending.is_empty() {
+                return refuse(ResponseError::GroupIdNotFound, "the group has members of the classic protocol");
+            }
+            let consumers = group.consumers.get_or_insert_with(Consumers::new);
+            consumers.alive_ms = self.clock.now_ms();
+            let beaten = consumers.heartbeat(beat, allowed, world, Instant::now());
+            group.changed.notify_one();
+            beaten
+        };
+        self.ensure_tended(&group);
+        beaten
+    }
+
     /// A member is alive.
     pub(crate) fn heartbeat(
         &self,
@@ -194,7 +240,8 @@ impl Coordinator {
             if locked.dead {
                 return Err(ResponseError::GroupIdNotFound);
             }
-            if !locked.members.is_empty() || !locked.pending.is_empty() || !locked.undecided.is_empty() {
+            let has_members = !locked.members.is_empty() || !locked.pending.is_empty() || locked.has_consumers();
+            if has_members || !locked.undecided.is_empty() {
                 return Err(ResponseError::NonEmptyGroup);
             }
             let (tell, done) = oneshot::channel();
@@ -227,7 +274,7 @@ impl Coordinator {
     fn ensure_tended(self: &Arc<Self>, group: &Arc<Mutex<Group>>) {
         {
             let mut locked = lock(group);
-            if locked.tended || (locked.members.is_empty() && locked.pending.is_empty()) {
+            if locked.tended || (locked.members.is_empty() && locked.pending.is_empty() && !locked.has_consumers()) {
                 return;
             }
             locked.tended = true;
@@ -292,7 +339,9 @@ impl Coordinator {
             let (id, expired, vacant) = {
                 let locked = lock(&group);
                 let since = locked.stored.as_ref().map_or(i64::MIN, |stored| stored.since_ms);
-                let idle = locked.phase == Phase::Empty && locked.pending.is_empty() && since < before;
+                let since = since.max(locked.consumers.as_ref().map_or(i64::MIN, |consumers| consumers.alive_ms));
+                let has_members = locked.phase != Phase::Empty || !locked.pending.is_empty() || locked.has_consumers();
+                let idle = !has_members && since < before;
                 let old = |committed: &Committed| committed.committed_ms < before;
                 let expired: Vec<_> = locked
                     .offsets

@@ -11,6 +11,7 @@ use kafka_protocol::ResponseError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::groups::consumers::Consumers;
 use crate::groups::records::{Committed, MemberSnapshot, Snapshot};
 use crate::state_log::ProducerRun;
 
@@ -66,6 +67,8 @@ pub(crate) struct Group {
     pub(crate) deadline: Option<Instant>,
     /// The first joining waits for more members until its deadline.
     pub(crate) gathering: bool,
+    /// The members of KIP-848: set if the group is, or was last, of that protocol.
+    pub(crate) consumers: Option<Consumers>,
     /// It became empty and the log does not know yet.
     pub(crate) emptied: bool,
 }
@@ -169,6 +172,7 @@ impl Group {
             changed: Arc::new(Notify::new()),
             deadline: None,
             gathering: false,
+            consumers: None,
             emptied: false,
         }
     }
@@ -439,8 +443,9 @@ impl Group {
                 Phase::Empty | Phase::Stable => self.deadline = None,
             }
         }
+        let consumers = self.consumers.as_mut().and_then(|consumers| consumers.tend(now));
         let sessions = self.members.values().filter(|member| member.joining.is_none()).map(|member| member.expires);
-        sessions.chain(self.pending.values().copied()).chain(self.deadline).min()
+        sessions.chain(consumers).chain(self.pending.values().copied()).chain(self.deadline).min()
     }
 
     /// The assigning took too long: who did not ask for an assignment is out, the others begin anew.
@@ -458,7 +463,16 @@ impl Group {
 
     /// Whether nothing of it is worth keeping.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.members.is_empty() && self.pending.is_empty() && self.offsets.is_empty() && self.undecided.is_empty()
+        self.members.is_empty()
+            && self.pending.is_empty()
+            && self.offsets.is_empty()
+            && self.undecided.is_empty()
+            && !self.has_consumers()
+    }
+
+    /// Whether members of KIP-848 are in it.
+    pub(crate) fn has_consumers(&self) -> bool {
+        self.consumers.as_ref().is_some_and(|consumers| !consumers.members.is_empty())
     }
 }
 

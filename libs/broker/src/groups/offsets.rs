@@ -220,6 +220,9 @@ pub(crate) enum Subscribed {
 impl Group {
     /// What its members read, as far as they say it.
     pub(crate) fn subscribed(&self) -> Subscribed {
+        if let Some(consumers) = self.consumers.as_ref().filter(|consumers| !consumers.members.is_empty()) {
+            return Subscribed::Topics(consumers.read_topics());
+        }
         if self.members.is_empty() {
             return Subscribed::Nothing;
         }
@@ -255,7 +258,11 @@ fn check_committer(group: &mut Group, committer: &Committer) -> Result<(), Respo
     let outside = committer.generation < 0 && committer.member_id.is_empty();
     if outside {
         // With members in the group, only they commit.
-        return if group.phase == Phase::Empty { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+        let has_members = group.phase != Phase::Empty || group.has_consumers();
+        return if !has_members { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+    }
+    if let Some(consumers) = &group.consumers {
+        return consumers.check_committer(&committer.member_id, committer.generation);
     }
     group.check_member(&committer.member_id, committer.instance.as_deref(), committer.generation)?;
     if let Some(member) = group.members.get_mut(&committer.member_id) {

@@ -2,16 +2,20 @@
 
 pub(crate) mod add_offsets_to_txn;
 pub(crate) mod add_partitions_to_txn;
+pub(crate) mod alter_client_quotas;
 pub(crate) mod alter_configs;
 pub(crate) mod alter_partition_reassignments;
 pub(crate) mod alter_user_scram_credentials;
 pub(crate) mod api_versions;
 pub(crate) mod config_change;
+pub(crate) mod consumer_group_describe;
+pub(crate) mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
 pub(crate) mod describe_groups;
@@ -120,10 +124,14 @@ pub(crate) static APIS: &[&Api] = &[
     &offset_delete::API,
     &describe_user_scram_credentials::API,
     &alter_user_scram_credentials::API,
+    &describe_client_quotas::API,
+    &alter_client_quotas::API,
     &describe_cluster::API,
     &describe_producers::API,
     &describe_transactions::API,
     &list_transactions::API,
+    &consumer_group_heartbeat::API,
+    &consumer_group_describe::API,
 ];
 
 /// The row of a key.

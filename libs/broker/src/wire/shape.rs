@@ -46,6 +46,7 @@ pub(crate) const I8: Kind = Kind::Fixed(1);
 pub(crate) const I16: Kind = Kind::Fixed(2);
 pub(crate) const I32: Kind = Kind::Fixed(4);
 pub(crate) const I64: Kind = Kind::Fixed(8);
+pub(crate) const F64: Kind = Kind::Fixed(8);
 pub(crate) const UUID: Kind = Kind::Fixed(16);
 pub(crate) const I32_LIST: Kind = Kind::FixedList(4);
 

@@ -6,6 +6,7 @@
 mod admin;
 mod compaction;
 mod compression;
+mod consumer_groups;
 mod crash;
 mod durability;
 mod fetch_sessions;
@@ -16,6 +17,7 @@ mod hostile;
 mod idempotence;
 mod limits;
 mod measures;
+mod quotas;
 mod retention;
 mod security;
 mod support;

@@ -24,8 +24,9 @@ async fn run(call: Call) -> Outcome {
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_UNKNOWN };
     let groups = request.groups.into_iter().map(|id| {
         let described = match call.shared.groups.get(&id) {
-            Some(group) => describe(&lock(&group), version),
-            None => unknown(version),
+            Some(group) if lock(&group).consumers.is_none() => describe(&lock(&group), version),
+            // Those of KIP-848 have a description of their own.
+            _ => unknown(version),
         };
         let described = described.with_group_id(id);
         if version >= 3 { described.with_authorized_operations(operations) } else { described }

@@ -19,7 +19,7 @@ use crate::log::partition::{Offsets, Partition};
 use crate::log::read::{Isolation, Read, ReadError};
 use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
-use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
+use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::connection::{Call, Outcome};
 use crate::server::fetch_sessions::{Asked, Key, Said, Told};
 use crate::wire::header::Refusal;
@@ -113,10 +113,15 @@ async fn run(call: Call) -> Outcome {
     }))
 }
 
-/// The partitions of a topic, each by itself.
+/// The partitions of a topic, each by itself. What a session may keep of it is copied: the request's own strings and
+/// bytes would hold the whole frame in memory for as long.
 fn name_all(topic: FetchTopic) -> impl Iterator<Item = Asked> {
     let FetchTopic { topic, topic_id, partitions, .. } = topic;
-    partitions.into_iter().map(move |partition| Asked { topic: topic.clone(), topic_id, partition })
+    let topic = TopicName(text(topic.to_string()));
+    partitions.into_iter().map(move |mut partition| {
+        partition.unknown_tagged_fields.clear();
+        Asked { topic: topic.clone(), topic_id, partition }
+    })
 }
 
 fn forget_all(topic: ForgottenTopic) -> impl Iterator<Item = Key> {
@@ -309,5 +314,25 @@ impl Drop for Waiting<'_> {
         for (partition, id) in &self.registered {
             partition.waiters.remove(*id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use kafka_protocol::protocol::StrBytes;
+
+    #[test]
+    fn what_a_session_keeps_does_not_hold_the_request_in_memory() {
+        let frame = Bytes::from(b"topic".to_vec());
+        let mut partition = FetchPartition::default();
+        partition.unknown_tagged_fields.insert(77, frame.clone());
+        let name = TopicName(StrBytes::from_utf8(frame.clone()).unwrap());
+        let topic = FetchTopic::default().with_topic(name).with_partitions(vec![partition]);
+        assert!(!frame.is_unique());
+        let named: Vec<Asked> = name_all(topic).collect();
+        assert!(frame.is_unique(), "nothing of the request is left");
+        assert_eq!(named[0].topic.as_str(), "topic");
     }
 }

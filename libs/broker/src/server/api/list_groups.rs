@@ -16,8 +16,11 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
-/// What all groups are that there are.
+/// The types of groups.
 const CLASSIC: &str = "Classic";
+const CONSUMER: &str = "Consumer";
+/// The protocol type of groups of KIP-848.
+const CONSUMER_PROTOCOL: &str = "consumer";
 
 async fn run(call: Call) -> Outcome {
     let request: ListGroupsRequest = call.decode()?;
@@ -28,17 +31,19 @@ async fn run(call: Call) -> Outcome {
     let mut groups = Vec::new();
     for group in call.shared.groups.list() {
         let group = lock(&group);
-        let state = group.phase.name();
-        if wants(&request.states_filter, state) && wants(&request.types_filter, CLASSIC) {
-            let protocol_type = text(group.protocol_type.clone().unwrap_or_default());
+        let (state, kind, protocol_type) = match &group.consumers {
+            Some(consumers) => (consumers.state(), CONSUMER, CONSUMER_PROTOCOL.to_owned()),
+            None => (group.phase.name(), CLASSIC, group.protocol_type.clone().unwrap_or_default()),
+        };
+        if wants(&request.states_filter, state) && wants(&request.types_filter, kind) {
             let mut listed = ListedGroup::default()
                 .with_group_id(GroupId(text(group.id.to_string())))
-                .with_protocol_type(protocol_type);
+                .with_protocol_type(text(protocol_type));
             if version >= 4 {
                 listed = listed.with_group_state(text(state));
             }
             if version >= 5 {
-                listed = listed.with_group_type(text(CLASSIC));
+                listed = listed.with_group_type(text(kind));
             }
             groups.push(listed);
         }

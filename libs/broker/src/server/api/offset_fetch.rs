@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
@@ -73,6 +74,9 @@ async fn run(call: Call) -> Outcome {
     let stable = request.require_stable;
     if call.head.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
+            if let Err(error) = check_reader(&call, &group) {
+                return OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(error.code());
+            }
             let asked = group
                 .topics
                 .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
@@ -110,6 +114,14 @@ async fn run(call: Call) -> Outcome {
         OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
     });
     call.answer(&OffsetFetchResponse::default().with_topics(topics.collect()))
+}
+
+/// A member of KIP-848 that says who it is must be one, at its present epoch.
+fn check_reader(call: &Call, asked: &OffsetFetchRequestGroup) -> Result<(), ResponseError> {
+    let Some(member_id) = asked.member_id.as_ref().filter(|_| asked.member_epoch >= 0) else { return Ok(()) };
+    let Some(group) = call.shared.groups.get(&asked.group_id) else { return Ok(()) };
+    let group = lock(&group);
+    group.consumers.as_ref().map_or(Ok(()), |consumers| consumers.check_committer(member_id, asked.member_epoch))
 }
 
 /// With `stable` a partition has no position while a transaction over it is undecided.
