@@ -17,6 +17,7 @@ use crate::log::partition::{Offsets, Partition};
 use crate::log::read::{Isolation, Read, ReadError};
 use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::header::Refusal;
@@ -109,7 +110,13 @@ fn resolve(call: &Call, at: usize, topic: &FetchTopic) -> Vec<Wanted> {
     let by_id = call.head.version >= 13;
     let found =
         if by_id { call.shared.catalog.get_by_id(topic.topic_id) } else { call.shared.catalog.get(&topic.topic) };
+    let name = match &found {
+        Some(topic) => Some(&*topic.name),
+        None => Some(&*topic.topic.0).filter(|_| !by_id),
+    };
+    let refused = name.and_then(|name| call.require(Operation::Read, Resource::Topic(name)).err());
     let partition = |asked: &FetchPartition| match &found {
+        _ if let Some(error) = refused => Err(error),
         None if by_id => Err(ResponseError::UnknownTopicId),
         None => Err(ResponseError::UnknownTopicOrPartition),
         Some(topic) => topic.partition(asked.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition),

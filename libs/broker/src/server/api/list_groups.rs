@@ -3,6 +3,7 @@
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{ApiKey, GroupId, ListGroupsRequest, ListGroupsResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
@@ -25,11 +26,13 @@ async fn run(call: Call) -> Outcome {
     let wants = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
+    let sees_all = call.sees(Operation::Describe, Resource::Cluster);
+    let sees = |id: &str| sees_all || call.sees(Operation::Describe, Resource::Group(id));
     let mut groups = Vec::new();
     for group in call.shared.groups.list() {
         let group = lock(&group);
         let state = group.phase.name();
-        if wants(&request.states_filter, state) && wants(&request.types_filter, CLASSIC) {
+        if sees(&group.id) && wants(&request.states_filter, state) && wants(&request.types_filter, CLASSIC) {
             let protocol_type = text(group.protocol_type.clone().unwrap_or_default());
             let mut listed = ListedGroup::default()
                 .with_group_id(GroupId(text(group.id.to_string())))
