@@ -30,6 +30,7 @@ pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
 pub const SECRET_KEYS: &[&str] = &[
     "database.url",
     "kafka.sasl_password",
+    "broker.security.first_user_password",
     "redis.password",
     "user_service.access_token_key",
     "container.smtp.password",

@@ -49,7 +49,7 @@ impl KafkaSubscription {
     pub(crate) fn join(config: &KafkaConfig, interest: Interest) -> Result<Self> {
         let (outgoing, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
         let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max };
-        let mut settings = client_settings(config);
+        let mut settings = client_settings(config)?;
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
         }
