@@ -1,6 +1,7 @@
 //! Security from outside: listeners, logins, certificates, access rules.
 
 mod encryption;
+mod java;
 mod listeners;
 mod logins;
 mod rules;

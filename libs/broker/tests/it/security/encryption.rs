@@ -69,7 +69,7 @@ async fn assert_kept_out(broker: &Running, settings: &[(&str, &str)]) {
     consumer.subscribe(&["events"]).unwrap();
     let received = tokio::time::timeout(PATIENCE, consumer.recv()).await.expect("a complaint in time");
     let code = received.expect_err("a complaint").rdkafka_error_code();
-    let known = [RDKafkaErrorCode::Ssl, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
+    let known = [RDKafkaErrorCode::SSL, RDKafkaErrorCode::BrokerTransportFailure, RDKafkaErrorCode::AllBrokersDown];
     assert!(code.is_some_and(|code| known.contains(&code)), "{code:?}");
 }
 
