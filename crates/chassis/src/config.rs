@@ -31,6 +31,7 @@ pub const SECRET_KEYS: &[&str] = &[
     "auth.operator_token",
     "database.url",
     "kafka.sasl_password",
+    "broker.security.first_user_password",
     "redis.password",
     "user_service.access_token_key",
     "container.smtp.password",

@@ -179,6 +179,18 @@ pub(crate) struct BrokerArgs {
     /// What clients are told to come back to [default: where it listens].
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
+    /// A listener of its own name instead of --listen, as often as there are some [default: PLAINTEXT on --listen].
+    #[arg(long = "listener", value_name = "NAME://ADDRESS:PORT", conflicts_with_all = ["listen", "advertise"])]
+    pub(crate) listeners: Vec<String>,
+    /// What the clients of a listener are told to come back to.
+    #[arg(long = "advertised-listener", value_name = "NAME://HOST:PORT", requires = "listeners")]
+    pub(crate) advertised_listeners: Vec<String>,
+    /// A user that exists from the start on.
+    #[arg(long, value_name = "NAME", requires = "first_user_password_file")]
+    pub(crate) first_user: Option<String>,
+    /// A file with that user's password.
+    #[arg(long, value_name = "FILE", requires = "first_user")]
+    pub(crate) first_user_password_file: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -45,6 +45,14 @@ pub(crate) async fn broker(mut sources: Sources, args: BrokerArgs, keys: &[(Stri
     }
     sources.flags.extend(args.listen.map(|address| format!("broker.listen={address}")));
     sources.flags.extend(args.advertise.map(|address| format!("broker.advertise={address}")));
+    let security = [
+        ("listeners", Some(args.listeners.join(",")).filter(|listeners| !listeners.is_empty())),
+        ("advertised_listeners", Some(args.advertised_listeners.join(",")).filter(|listeners| !listeners.is_empty())),
+        ("first_user", args.first_user),
+        ("first_user_password_file", args.first_user_password_file),
+    ];
+    let set = security.into_iter().filter_map(|(key, value)| Some(format!("broker.security.{key}={}", value?)));
+    sources.flags.extend(set);
     let settings = load(&sources)?;
     let (mut parts, data_dir, _telemetry) = prepare(&settings)?;
     let address = parts.start("broker", start_broker(&settings, &data_dir, keys)).await?;

@@ -52,3 +52,27 @@ async fn a_member_that_another_has_fenced_is_told_that_its_subscription_is_over(
     present.close().await;
     broker.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_it_on_a_broker_that_asks_for_a_login_and_has_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, "from-a-file\n").unwrap();
+    let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
+    config.security.listeners = vec!["SASL_PLAINTEXT://127.0.0.1:0".to_owned()];
+    config.security.first_user = "techleet".to_owned();
+    config.security.first_user_password_file = Some(password_file.clone());
+    config.security.authorize = true;
+    config.security.super_users = "User:techleet".to_owned();
+    let broker = Broker::start(config).await.unwrap();
+    let config = KafkaConfig {
+        brokers: broker.address().to_string(),
+        security_protocol: "SASL_PLAINTEXT".to_owned(),
+        sasl_mechanism: "SCRAM-SHA-512".to_owned(),
+        sasl_username: "techleet".to_owned(),
+        sasl_password_file: password_file.display().to_string(),
+        ..KafkaConfig::default()
+    };
+    transport_suite(Arc::new(KafkaTransport::new(config).unwrap())).await;
+    broker.shutdown().await.unwrap();
+}

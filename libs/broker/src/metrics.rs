@@ -10,6 +10,8 @@ pub const CONNECTIONS: &str = "broker_connections";
 pub const REFUSED_CONNECTIONS: &str = "broker_refused_connections_total";
 /// Counter, label `mechanism`: clients that could not prove who they are.
 pub const FAILED_AUTHENTICATIONS: &str = "broker_failed_authentications_total";
+/// Counter, label `api`: requests, or parts of them, that access rules refused.
+pub const REFUSED_OPERATIONS: &str = "broker_refused_operations_total";
 /// Counter, label `topic`: bytes of record batches appended.
 pub const APPENDED_BYTES: &str = "broker_appended_bytes_total";
 /// Counter, label `topic`: records appended.

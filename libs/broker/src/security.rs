@@ -1,9 +1,12 @@
 //! Who may come in and what they may do: listeners, logins, and what is kept about both.
 
+pub(crate) mod acl;
+pub(crate) mod acls;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod listener;
 pub(crate) mod plain;
+pub(crate) mod policy;
 pub(crate) mod scram;
 pub(crate) mod session;
 pub(crate) mod store;
@@ -19,6 +22,7 @@ use tokio::task::spawn_blocking;
 use crate::config::Config;
 use crate::error::Error;
 use crate::security::audit::Audit;
+use crate::security::policy::Policy;
 use crate::security::scram::Mechanism;
 use crate::security::store::Store;
 
@@ -30,6 +34,7 @@ const HASHES_MAX: usize = 2;
 pub(crate) struct Security {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
+    pub(crate) policy: Policy,
     pub(crate) audit: Audit,
     pub(crate) hashes: Semaphore,
     /// What users who do not exist are asked with, so that nobody learns who exists.
@@ -46,7 +51,8 @@ impl Security {
         let store = opened.await.map_err(|_| Error::Worker { operation: "reading users" })??;
         let mut decoy = [0; 32];
         scram::fill_random(&mut decoy);
-        let security = Self { config, store, audit: Audit::default(), hashes: Semaphore::new(HASHES_MAX), decoy };
+        let (policy, hashes) = (Policy::of(&config.security), Semaphore::new(HASHES_MAX));
+        let security = Self { config, store, policy, audit: Audit::default(), hashes, decoy };
         security.ensure_first_user().await?;
         Ok(security)
     }

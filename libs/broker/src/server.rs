@@ -1,5 +1,6 @@
 //! The server: listener, connections, and the table of APIs.
 
+pub(crate) mod access;
 pub(crate) mod api;
 pub(crate) mod connection;
 pub(crate) mod fetch_sessions;

@@ -118,7 +118,10 @@ fn names_of_other_tools_are_aliases() {
         ("KAFKA_SASL_MECHANISM", "PLAIN"),
         ("KAFKA_SASL_USERNAME", "me"),
         ("KAFKA_SASL_PASSWORD", "secret-1"),
+        ("KAFKA_SASL_PASSWORD_FILE", "/password"),
         ("KAFKA_SSL_CA", "/ca.pem"),
+        ("KAFKA_SSL_CERTIFICATE", "/me.pem"),
+        ("KAFKA_SSL_KEY", "/me.key"),
         ("REDIS_HOST", "localhost"),
         ("REDIS_PORT", "6380"),
         ("REDIS_PASSWORD", "techleet123"),
@@ -134,6 +137,9 @@ fn names_of_other_tools_are_aliases() {
     assert_eq!(kafka.sasl_username.as_deref(), Some("me"));
     assert_eq!(kafka.sasl_password.unwrap().expose(), "secret-1");
     assert_eq!(kafka.ssl_ca.as_deref(), Some("/ca.pem"));
+    for (key, value) in [("sasl_password_file", "/password"), ("ssl_certificate", "/me.pem"), ("ssl_key", "/me.key")] {
+        assert_eq!(settings.get::<String>(&format!("kafka.{key}")).unwrap(), value);
+    }
     let redis: Redis = settings.section("redis").unwrap();
     assert_eq!(redis.host.as_deref(), Some("localhost"));
     assert_eq!((redis.port, redis.password.expose()), (6380, "techleet123"));

@@ -76,7 +76,11 @@ impl Client {
             }
             // With type PEM, which is the only one that this client reads.
             "ssl.truststore.location" => self.config.ssl_ca = value,
-            "ssl.truststore.type" => {}
+            "ssl.keystore.location" => {
+                self.config.ssl_certificate.clone_from(&value);
+                self.config.ssl_key = value;
+            }
+            "ssl.truststore.type" | "ssl.keystore.type" => {}
             "client.id" => self.config.client_id = value,
             "bootstrap.servers" => {}
             name => match RENAMED.iter().find(|(java, _)| *java == name) {

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::metrics as names;
+use crate::security::acl::{Operation, Resource};
+use crate::security::session::Who;
 use crate::sync::lock;
 
 /// The target of all lines, for those who want them elsewhere.
@@ -45,6 +47,18 @@ impl Audit {
         metrics::counter!(names::FAILED_AUTHENTICATIONS, "mechanism" => "TLS").increment(1);
         if let Some(left_out) = self.may_write() {
             tracing::warn!(target: TARGET, listener, %host, %error, left_out, "tls handshake failed");
+        }
+    }
+
+    /// An access rule, or the want of one, kept somebody from something.
+    pub(crate) fn refused(&self, api: &'static str, who: &Who, operation: Operation, resource: Resource<'_>) {
+        metrics::counter!(names::REFUSED_OPERATIONS, "api" => api).increment(1);
+        if let Some(left_out) = self.may_write() {
+            let (principal, host, kind, name) = (&*who.principal, who.host, resource.kind(), resource.name());
+            tracing::warn!(
+                target: TARGET, principal, %host, api, ?operation, resource_type = ?kind, resource = ?name, left_out,
+                "operation refused by access rules"
+            );
         }
     }
 

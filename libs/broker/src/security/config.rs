@@ -44,6 +44,14 @@ pub struct SecurityConfig {
     pub failed_login_delay_ms: u64,
     /// After how long a client must log in again, milliseconds; 0: never.
     pub reauthentication_max_ms: u64,
+    /// Whether access rules decide who may do what; otherwise everybody who comes in may do everything.
+    pub authorize: bool,
+    /// Who may do everything whatever the rules say, as `User:NAME` joined by semicolons.
+    pub super_users: String,
+    /// Whether a resource without any rule is open to everybody.
+    pub allow_everyone_if_no_acl_found: bool,
+    /// Access rules at most.
+    pub acls_max: usize,
     /// Users at most.
     pub users_max: usize,
 }
@@ -65,6 +73,10 @@ impl Default for SecurityConfig {
             first_user_password_file: None,
             failed_login_delay_ms: 100,
             reauthentication_max_ms: 0,
+            authorize: false,
+            super_users: String::new(),
+            allow_everyone_if_no_acl_found: false,
+            acls_max: 5_000,
             users_max: 10_000,
         }
     }

@@ -55,7 +55,7 @@ enum Login {
     Begun {
         mechanism: SaslMechanism,
         raw: bool,
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
     },
     Failed,
 }
@@ -160,7 +160,7 @@ impl Session {
             },
             (SaslMechanism::Scram(hash), None) => self.challenge(hash, message).map(|exchange| {
                 let bytes = exchange.challenge().as_bytes().to_vec();
-                lock(&self.state).login = Login::Begun { mechanism, raw, exchange: Some(exchange) };
+                lock(&self.state).login = Login::Begun { mechanism, raw, exchange: Some(Box::new(exchange)) };
                 Reply { bytes, lifetime_ms: 0 }
             }),
             (SaslMechanism::Scram(_), Some(exchange)) => match exchange.finish(message) {

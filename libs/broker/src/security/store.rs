@@ -1,4 +1,4 @@
-//! What is kept about security, in one file that is replaced whole: users with their salted passwords.
+//! What is kept about security, in one file that is replaced whole: users with their salted passwords, access rules.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 use crate::log::disk::{Disk, replace_file_as};
+use crate::security::policy::Acls;
 use crate::security::scram::{Credential, Mechanism};
 use crate::sync::{read, write};
 
@@ -25,6 +26,8 @@ const MODE: u32 = 0o600;
 pub(crate) struct Saved {
     /// What users prove themselves against, by name.
     pub(crate) users: BTreeMap<String, BTreeMap<Mechanism, Credential>>,
+    /// Access rules.
+    pub(crate) acls: Acls,
 }
 
 /// The file and what is in it.

@@ -10,11 +10,14 @@ pub(crate) mod api_versions;
 pub(crate) mod config_change;
 pub(crate) mod consumer_group_describe;
 pub(crate) mod consumer_group_heartbeat;
+pub(crate) mod create_acls;
 pub(crate) mod create_partitions;
 pub(crate) mod create_topics;
+pub(crate) mod delete_acls;
 pub(crate) mod delete_groups;
 pub(crate) mod delete_records;
 pub(crate) mod delete_topics;
+pub(crate) mod describe_acls;
 pub(crate) mod describe_client_quotas;
 pub(crate) mod describe_cluster;
 pub(crate) mod describe_configs;
@@ -111,6 +114,9 @@ pub(crate) static APIS: &[&Api] = &[
     &add_offsets_to_txn::API,
     &end_txn::API,
     &txn_offset_commit::API,
+    &describe_acls::API,
+    &create_acls::API,
+    &delete_acls::API,
     &describe_configs::API,
     &alter_configs::API,
     &describe_log_dirs::API,
@@ -143,23 +149,6 @@ pub(crate) fn find(key: ApiKey) -> Option<&'static Api> {
 pub(crate) const NONE: i16 = 0;
 /// What authorized-operations fields say when nobody asked, or nothing is restricted.
 pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
-/// All operations on a topic, as a bit field: read, write, create, delete, alter, describe, describe and alter configs.
-pub(crate) const TOPIC_OPERATIONS: i32 = bits(&[3, 4, 5, 6, 7, 8, 10, 11]);
-/// All operations on the cluster: create, alter, describe, cluster action, describe and alter configs, idempotent write.
-pub(crate) const CLUSTER_OPERATIONS: i32 = bits(&[5, 7, 8, 9, 10, 11, 12]);
-/// All operations on a group: read, delete, describe.
-pub(crate) const GROUP_OPERATIONS: i32 = bits(&[3, 6, 8]);
-
-const fn bits(codes: &[u8]) -> i32 {
-    let mut value = 0;
-    let mut at = 0;
-    while at < codes.len() {
-        value |= 1 << codes[at];
-        at += 1;
-    }
-    value
-}
-
 /// A message for a client.
 pub(crate) fn text(message: impl Into<String>) -> StrBytes {
     StrBytes::from_string(message.into())

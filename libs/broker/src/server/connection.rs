@@ -22,7 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::metrics as names;
 use crate::num::i32_of;
 use crate::security::listener::Listener;
-use crate::security::session::Session;
+use crate::security::session::{Session, Who};
 use crate::security::subject;
 use crate::server::Shared;
 use crate::server::api::{self, Handle, api_versions};
@@ -42,6 +42,10 @@ pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     pub(crate) head: Head,
     pub(crate) session: Arc<Session>,
+    /// Who the client is; nobody before its login.
+    pub(crate) who: Option<Arc<Who>>,
+    /// The API's name, for records.
+    pub(crate) api: &'static str,
     pub(crate) peer: SocketAddr,
     /// The address the client came in by, and the listener.
     local: SocketAddr,
@@ -250,7 +254,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         api.shape.check(version, &body).map_err(|error| Refusal::Malformed(error.to_string()))?;
         metrics::counter!(names::REQUESTS, "api" => api.name).increment(1);
         let (shared, Ends { peer, local, listener, session }) = (Arc::clone(&self.shared), self.ends.clone());
-        let call = Call { shared, head, session, peer, local, listener, body, _memory: frame.memory };
+        let (who, api_name) = (session.who(), api.name);
+        let call =
+            Call { shared, head, session, who, api: api_name, peer, local, listener, body, _memory: frame.memory };
         let taken = metrics::histogram!(names::REQUEST_SECONDS, "api" => api.name);
         let read = Instant::now();
         let work = match api.handle {

@@ -31,6 +31,8 @@ pub use writer::{Acknowledged, InFlight, KafkaWriter};
 
 /// How long a stopping producer waits for records in flight.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// Longest file with a password.
+const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 /// How soon to try again when librdkafka's queue is full of other callers' records.
 const QUEUE_FULL_POLL: Duration = Duration::from_millis(10);
 
@@ -52,8 +54,14 @@ pub struct KafkaConfig {
     pub sasl_username: String,
     /// The SASL password.
     pub sasl_password: Password,
+    /// A file with the SASL password, in the place of the one before.
+    pub sasl_password_file: String,
     /// A file with the certificate authority's certificates.
     pub ssl_ca: String,
+    /// A file with our own certificate (PEM).
+    pub ssl_certificate: String,
+    /// A file with the private key of it (PEM).
+    pub ssl_key: String,
     /// How long the producer gathers records before it sends them, in milliseconds.
     pub linger_ms: u64,
     /// How long a record may wait for its acknowledgement before publishing fails, in milliseconds.
@@ -74,7 +82,10 @@ impl Default for KafkaConfig {
             sasl_mechanism: String::new(),
             sasl_username: String::new(),
             sasl_password: Password::default(),
+            sasl_password_file: String::new(),
             ssl_ca: String::new(),
+            ssl_certificate: String::new(),
+            ssl_key: String::new(),
             linger_ms: 1,
             delivery_timeout_ms: 30_000,
             session_timeout_ms: 10_000,
@@ -128,7 +139,7 @@ impl KafkaTransport {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(config: KafkaConfig) -> Result<Self> {
-        let mut settings = client_settings(&config);
+        let mut settings = client_settings(&config)?;
         settings
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -244,7 +255,22 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-fn client_settings(config: &KafkaConfig) -> ClientConfig {
+/// The password, from the file that has it if there is one.
+fn sasl_password(config: &KafkaConfig) -> Result<String> {
+    if config.sasl_password_file.is_empty() {
+        return Ok(config.sasl_password.0.clone());
+    }
+    let path = &config.sasl_password_file;
+    let unreadable = |error: std::io::Error| Error::Config { reason: format!("{path} cannot be read: {error}") };
+    if std::fs::metadata(path).map_err(unreadable)?.len() > PASSWORD_FILE_BYTES_MAX {
+        return Err(Error::Config { reason: format!("{path} is larger than {PASSWORD_FILE_BYTES_MAX} bytes") });
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn client_settings(config: &KafkaConfig) -> Result<ClientConfig> {
+    let password = sasl_password(config)?;
     let mut settings = ClientConfig::new();
     settings
         .set("bootstrap.servers", &config.brokers)
@@ -257,13 +283,15 @@ fn client_settings(config: &KafkaConfig) -> ClientConfig {
         ("security.protocol", &config.security_protocol),
         ("sasl.mechanism", &config.sasl_mechanism),
         ("sasl.username", &config.sasl_username),
-        ("sasl.password", &config.sasl_password.0),
+        ("sasl.password", &password),
         ("ssl.ca.location", &config.ssl_ca),
+        ("ssl.certificate.location", &config.ssl_certificate),
+        ("ssl.key.location", &config.ssl_key),
     ];
     for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
         settings.set(name, value);
     }
-    settings
+    Ok(settings)
 }
 
 fn refused_setting(error: KafkaError) -> Error {

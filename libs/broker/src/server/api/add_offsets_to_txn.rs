@@ -3,6 +3,7 @@
 use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, ApiKey};
 
 use crate::catalog::OFFSETS_TOPIC;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, fenced_code};
 use crate::server::connection::{Call, Outcome};
 use crate::state_log::ProducerRun;
@@ -19,6 +20,11 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: AddOffsetsToTxnRequest = call.decode()?;
+    let group = |()| call.require(Operation::Read, Resource::Group(&request.group_id));
+    let allowed = call.require(Operation::Write, Resource::TransactionalId(&request.transactional_id)).and_then(group);
+    if let Err(error) = allowed {
+        return call.answer(&AddOffsetsToTxnResponse::default().with_error_code(error.code()));
+    }
     let producer = ProducerRun { id: request.producer_id.0, epoch: request.producer_epoch };
     let claim = Claim { producer, fenced: fenced_code(call.head.version >= 2) };
     let offsets = [(OFFSETS_TOPIC.to_owned(), 0)];

@@ -1,11 +1,14 @@
 //! AddPartitionsToTxn, in the versions of clients; the later ones are of brokers among themselves.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, fenced_code};
 use crate::server::connection::{Call, Outcome};
 use crate::state_log::ProducerRun;
@@ -30,10 +33,19 @@ async fn run(call: Call) -> Outcome {
     let topics = request.v3_and_below_topics;
     let asked = topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.name.to_string(), *index)));
     let asked: Vec<(String, i32)> = asked.collect();
+    let transaction = Resource::TransactionalId(&request.v3_and_below_transactional_id);
+    let allowed = call.require(Operation::Write, transaction);
+    let denied: BTreeMap<String, ResponseError> = topics
+        .iter()
+        .filter_map(|topic| {
+            let write = |()| call.require(Operation::Write, Resource::Topic(&topic.name));
+            Some((topic.name.to_string(), allowed.and_then(write).err()?))
+        })
+        .collect();
     let is_known = |name: &str, index: i32| {
         call.shared.catalog.get(name).is_some_and(|topic| !topic.is_internal() && topic.partition(index).is_some())
     };
-    let all_known = asked.iter().all(|(name, index)| is_known(name, *index));
+    let all_known = denied.is_empty() && asked.iter().all(|(name, index)| is_known(name, *index));
     let added = if all_known {
         let added = call.shared.txns.add(&request.v3_and_below_transactional_id, claim, &asked).await;
         added.map_or_else(|error| error.code(), |_| NONE)
@@ -42,8 +54,11 @@ async fn run(call: Call) -> Outcome {
     };
     let results = topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|index| {
-            let code =
-                if is_known(&topic.name, *index) { added } else { ResponseError::UnknownTopicOrPartition.code() };
+            let code = match denied.get(topic.name.as_str()) {
+                Some(error) => error.code(),
+                None if is_known(&topic.name, *index) => added,
+                None => ResponseError::UnknownTopicOrPartition.code(),
+            };
             AddPartitionsToTxnPartitionResult::default().with_partition_index(*index).with_partition_error_code(code)
         });
         let partitions = partitions.collect();

@@ -9,6 +9,8 @@ use kafka_protocol::messages::alter_client_quotas_response::{EntityData, EntryDa
 use kafka_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse, ApiKey};
 
 use crate::catalog::quotas::{Change, Entity, QuotaError};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::config_change::{Refused, refused};
 use crate::server::api::{Api, Handle, chain};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::header::Refusal;
@@ -33,12 +35,17 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: AlterClientQuotasRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::AlterConfigs, Resource::Cluster) {
+        let forbid = |entry| respond(entry, Err(refused(error, "access rules do not allow it")));
+        let entries = request.entries.into_iter().map(forbid).collect();
+        return call.answer(&AlterClientQuotasResponse::default().with_entries(entries));
+    }
     let quotas = Arc::clone(&call.shared.quotas);
     let validate_only = request.validate_only;
     let altered = tokio::task::spawn_blocking(move || {
         let alter = |entry: EntryData| {
             let result = change(&entry).and_then(|change| quotas.alter(&change, validate_only));
-            respond(entry, result)
+            respond(entry, result.map_err(told))
         };
         request.entries.into_iter().map(alter).collect::<Vec<Altered>>()
     });
@@ -65,17 +72,23 @@ fn change(entry: &EntryData) -> Result<Change, QuotaError> {
     Ok(Change { entity, values })
 }
 
-fn respond(entry: EntryData, result: Result<(), QuotaError>) -> Altered {
-    let entity = entry
-        .entity
-        .into_iter()
-        .map(|part| EntityData::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name));
-    let altered = Altered::default().with_entity(entity.collect());
-    let Err(error) = result else { return altered.with_error_message(None) };
+fn told(error: QuotaError) -> Refused {
     let code = match &error {
         QuotaError::Invalid(_) => ResponseError::InvalidRequest,
         QuotaError::TooMany => ResponseError::PolicyViolation,
         QuotaError::Storage(_) => ResponseError::KafkaStorageError,
     };
-    altered.with_error_code(code.code()).with_error_message(Some(chain(&error)))
+    Refused { code: code.code(), message: chain(&error) }
+}
+
+fn respond(entry: EntryData, result: Result<(), Refused>) -> Altered {
+    let entity = entry
+        .entity
+        .into_iter()
+        .map(|part| EntityData::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name));
+    let altered = Altered::default().with_entity(entity.collect());
+    match result {
+        Ok(()) => altered.with_error_message(None),
+        Err(refused) => altered.with_error_code(refused.code).with_error_message(Some(refused.message)),
+    }
 }

@@ -7,6 +7,7 @@ use kafka_protocol::messages::alter_partition_reassignments_response::{
 };
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ApiKey};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I32, I32_LIST, Kind, Shape, all, since};
@@ -28,6 +29,11 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: AlterPartitionReassignmentsRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Alter, Resource::Cluster) {
+        let message = Some(text("access rules do not allow it"));
+        let refused = AlterPartitionReassignmentsResponse::default().with_error_code(error.code());
+        return call.answer(&refused.with_error_message(message));
+    }
     let node = call.shared.config.node_id;
     let responses = request.topics.into_iter().map(|asked| {
         let topic = call.shared.catalog.get(&asked.name);

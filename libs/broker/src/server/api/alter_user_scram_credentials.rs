@@ -4,6 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
 use kafka_protocol::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, ApiKey};
 
+use crate::security::acl::{Operation, Resource};
 use crate::security::users::{Change, Salted};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
@@ -39,7 +40,11 @@ async fn run(call: Call) -> Outcome {
             password: upsertion.salted_password.to_vec(),
         }),
     });
-    let outcomes = call.shared.security.change_users(deletions.chain(upsertions).collect()).await;
+    let changes: Vec<Change> = deletions.chain(upsertions).collect();
+    let outcomes = match call.require(Operation::Alter, Resource::Cluster) {
+        Ok(()) => call.shared.security.change_users(changes).await,
+        Err(error) => changes.into_iter().map(|change| (change.user, Err(error))).collect(),
+    };
     let results = outcomes.into_iter().map(|(user, outcome)| {
         let result = AlterUserScramCredentialsResult::default().with_user(text(user)).with_error_message(None);
         match outcome {
@@ -57,6 +62,7 @@ fn message(error: ResponseError) -> &'static str {
         ResponseError::ResourceNotFound => "there is no such credential",
         ResponseError::UnacceptableCredential => "a name, a salt, a password and 4096 to 16384 iterations are needed",
         ResponseError::PolicyViolation => "there are too many users",
+        ResponseError::ClusterAuthorizationFailed => "access rules do not allow it",
         _ => "the users could not be stored",
     }
 }

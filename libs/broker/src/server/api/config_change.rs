@@ -6,6 +6,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::TopicError;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{chain, text, topic_code};
 use crate::server::connection::Call;
 
@@ -39,6 +40,10 @@ pub(crate) async fn apply(
     validate_only: bool,
     change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), String>,
 ) -> Result<(), Refused> {
+    let whose = if kind == TOPIC { Resource::Topic(name) } else { Resource::Cluster };
+    if let Err(error) = call.require(Operation::AlterConfigs, whose) {
+        return Err(refused(error, "access rules do not allow it"));
+    }
     match kind {
         TOPIC => {}
         BROKER => {

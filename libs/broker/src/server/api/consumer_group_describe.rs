@@ -10,7 +10,8 @@ use uuid::Uuid;
 use crate::catalog::Catalog;
 use crate::groups::assignors::Parts;
 use crate::groups::consumers::{Consumer, Consumers};
-use crate::server::api::{Api, GROUP_OPERATIONS, Handle, OPERATIONS_UNKNOWN, text};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, Kind, Shape, all};
@@ -28,8 +29,13 @@ const CONSUMER_MEMBER: i8 = 1;
 
 async fn run(call: Call) -> Outcome {
     let request: ConsumerGroupDescribeRequest = call.decode()?;
-    let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_UNKNOWN };
+    let wanted = request.include_authorized_operations;
     let groups = request.group_ids.into_iter().map(|id| {
+        let resource = Resource::Group(&id);
+        if let Err(error) = call.require(Operation::Describe, resource) {
+            return DescribedGroup::default().with_error_code(error.code()).with_group_id(id);
+        }
+        let operations = if wanted { call.operations(resource) } else { OPERATIONS_UNKNOWN };
         let group = call.shared.groups.get(&id);
         let described = group.and_then(|group| {
             let group = lock(&group);
@@ -41,10 +47,22 @@ async fn run(call: Call) -> Outcome {
                 .with_error_code(ResponseError::GroupIdNotFound.code())
                 .with_error_message(Some(text(message)))
         });
+        let described = if sees_topics(&call, &described) {
+            described
+        } else {
+            DescribedGroup::default().with_error_code(ResponseError::TopicAuthorizationFailed.code())
+        };
         described.with_group_id(id).with_authorized_operations(operations)
     });
     let groups = groups.collect();
     call.answer(&ConsumerGroupDescribeResponse::default().with_groups(groups))
+}
+
+/// Whether the caller may know of every topic that the group reads.
+fn sees_topics(call: &Call, group: &DescribedGroup) -> bool {
+    let read = group.members.iter().flat_map(|member| [&member.assignment, &member.target_assignment]);
+    read.flat_map(|assignment| &assignment.topic_partitions)
+        .all(|topic| call.sees(Operation::Describe, Resource::Topic(&topic.topic_name)))
 }
 
 fn describe(group: &Consumers, catalog: &Catalog, version: i16) -> DescribedGroup {

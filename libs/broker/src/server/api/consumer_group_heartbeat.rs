@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ApiKey, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use uuid::Uuid;
 use crate::groups::assignors::Parts;
 use crate::groups::consumers::{Beat, World};
 use crate::num::{i32_of, u64_of};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, I32_LIST, Kind, Shape, UUID, all, since};
@@ -39,6 +41,9 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: ConsumerGroupHeartbeatRequest = call.decode()?;
     let group_id = request.group_id.to_string();
+    if let Err(error) = require(&call, &request) {
+        return call.answer(&ConsumerGroupHeartbeatResponse::default().with_error_code(error.code()));
+    }
     let topics = call.shared.catalog.list();
     let world: World = topics
         .iter()
@@ -56,6 +61,13 @@ async fn run(call: Call) -> Outcome {
             .with_error_message(Some(text(refused.message))),
     };
     call.answer(&response)
+}
+
+/// Who reads with a group may do so, and may know of the topics that it names.
+fn require(call: &Call, request: &ConsumerGroupHeartbeatRequest) -> Result<(), ResponseError> {
+    call.require(Operation::Read, Resource::Group(&request.group_id))?;
+    let names = request.subscribed_topic_names.iter().flatten();
+    names.map(|name| call.require(Operation::Describe, Resource::Topic(name))).collect()
 }
 
 fn beat(call: &Call, request: ConsumerGroupHeartbeatRequest) -> Beat {

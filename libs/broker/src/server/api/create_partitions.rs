@@ -8,6 +8,7 @@ use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicR
 use kafka_protocol::messages::{ApiKey, CreatePartitionsRequest, CreatePartitionsResponse};
 
 use crate::num::usize_of_i32;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::config_change::{Refused, refused};
 use crate::server::api::{Api, Handle, NONE, chain, topic_code};
 use crate::server::connection::{Call, Outcome};
@@ -37,6 +38,8 @@ async fn run(call: Call) -> Outcome {
     for topic in request.topics {
         let grown = if twice.contains(&topic.name) {
             Err(refused(ResponseError::InvalidRequest, "the request names the topic more than once"))
+        } else if let Err(error) = call.require(Operation::Alter, Resource::Topic(&topic.name)) {
+            Err(refused(error, "access rules do not allow it"))
         } else {
             grow(&call, &topic, request.validate_only).await
         };

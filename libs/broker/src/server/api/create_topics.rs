@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::catalog::TopicError;
 use crate::catalog::topic_config::{KEYS, Source};
 use crate::num::i32_of;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, chain, text, topic_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I16, I32, I32_LIST, Kind, Shape, all, since};
@@ -58,6 +59,8 @@ async fn run(call: Call) -> Outcome {
     for topic in &request.topics {
         let made = if named[&topic.name] > 1 {
             Err(refused(ResponseError::InvalidRequest, "the request names the topic more than once"))
+        } else if let Err(error) = call.require_create(&topic.name) {
+            Err(refused(error, "access rules do not allow it"))
         } else {
             create(&call, topic, request.validate_only).await
         };
@@ -141,7 +144,11 @@ fn result(call: &Call, topic: &CreatableTopic, made: Result<Made, Refused>) -> C
         }
         Ok(made) => {
             let mut answer = answer.with_error_message(None);
-            if version >= 5 {
+            // What is configured is told to those who could ask for it.
+            if version >= 5 && !call.sees(Operation::DescribeConfigs, Resource::Topic(&topic.name)) {
+                let code = ResponseError::TopicAuthorizationFailed.code();
+                answer = answer.with_topic_config_error_code(code).with_configs(None);
+            } else if version >= 5 {
                 answer = answer.with_num_partitions(made.partitions).with_replication_factor(1);
                 answer.configs = Some(configs(call, &made.configs));
             }

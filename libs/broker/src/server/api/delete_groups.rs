@@ -3,6 +3,7 @@
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{ApiKey, DeleteGroupsRequest, DeleteGroupsResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{Kind, Shape, all};
@@ -19,7 +20,10 @@ async fn run(call: Call) -> Outcome {
     let request: DeleteGroupsRequest = call.decode()?;
     let mut results = Vec::new();
     for group in request.groups_names {
-        let deleted = call.shared.groups.delete(&group).await;
+        let deleted = match call.require(Operation::Delete, Resource::Group(&group)) {
+            Ok(()) => call.shared.groups.delete(&group).await,
+            Err(error) => Err(error),
+        };
         let code = deleted.map_or_else(|error| error.code(), |()| NONE);
         results.push(DeletableGroupResult::default().with_group_id(group).with_error_code(code));
     }

@@ -8,6 +8,7 @@ use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionRe
 use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse};
 
 use crate::catalog::Topic;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::server::keeper;
@@ -31,8 +32,13 @@ async fn run(call: Call) -> Outcome {
     let request: DeleteRecordsRequest = call.decode()?;
     let mut topics = Vec::new();
     for asked in request.topics {
+        let refused = call.require(Operation::Delete, Resource::Topic(&asked.name)).err();
         let topic = call.shared.catalog.get(&asked.name);
-        let partitions = asked.partitions.iter().map(|partition| delete(topic.as_ref(), partition)).collect();
+        let partitions = asked.partitions.iter().map(|partition| match refused {
+            Some(error) => nothing(partition).with_error_code(error.code()),
+            None => delete(topic.as_ref(), partition),
+        });
+        let partitions = partitions.collect();
         topics.push(DeleteRecordsTopicResult::default().with_name(asked.name).with_partitions(partitions));
     }
     if !keeper::save_checkpoint(&call.shared.catalog, false).await {
@@ -46,10 +52,15 @@ async fn run(call: Call) -> Outcome {
     call.answer(&DeleteRecordsResponse::default().with_topics(topics))
 }
 
-fn delete(topic: Option<&Arc<Topic>>, asked: &DeleteRecordsPartition) -> DeleteRecordsPartitionResult {
-    let result = DeleteRecordsPartitionResult::default()
+/// The answer for a partition of which nothing was deleted.
+fn nothing(asked: &DeleteRecordsPartition) -> DeleteRecordsPartitionResult {
+    DeleteRecordsPartitionResult::default()
         .with_partition_index(asked.partition_index)
-        .with_low_watermark(INVALID_LOW_WATERMARK);
+        .with_low_watermark(INVALID_LOW_WATERMARK)
+}
+
+fn delete(topic: Option<&Arc<Topic>>, asked: &DeleteRecordsPartition) -> DeleteRecordsPartitionResult {
+    let result = nothing(asked);
     let refused = |code: ResponseError| result.clone().with_error_code(code.code());
     let Some(topic) = topic else { return refused(ResponseError::UnknownTopicOrPartition) };
     let Some(partition) = topic.partition(asked.partition_index) else {

@@ -7,6 +7,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use crate::catalog::is_internal;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, chain, text, topic_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, Kind, Shape, UUID, all, since, until};
@@ -40,6 +41,10 @@ async fn run(call: Call) -> Outcome {
 
 async fn delete_by_id(call: &Call, id: Uuid) -> DeletableTopicResult {
     match call.shared.catalog.get_by_id(id) {
+        Some(topic) if !call.sees(Operation::Describe, Resource::Topic(&topic.name)) => {
+            let code = ResponseError::TopicAuthorizationFailed.code();
+            DeletableTopicResult::default().with_name(None).with_topic_id(id).with_error_code(code)
+        }
         Some(topic) => delete(call, TopicName(StrBytes::from_string(topic.name.to_string()))).await,
         None => DeletableTopicResult::default()
             .with_name(None)
@@ -53,6 +58,9 @@ async fn delete(call: &Call, name: TopicName) -> DeletableTopicResult {
         if call.head.version >= 5 { answer.with_error_message(Some(message)) } else { answer }
     };
     let answer = DeletableTopicResult::default().with_name(Some(name.clone()));
+    if let Err(error) = call.require(Operation::Delete, Resource::Topic(&name)) {
+        return says(answer.with_error_code(error.code()), text("access rules do not allow it"));
+    }
     if is_internal(&name) {
         let answer = answer.with_error_code(ResponseError::InvalidTopicException.code());
         return says(answer, text("this topic is the broker's own"));

@@ -8,6 +8,7 @@ use kafka_protocol::messages::describe_client_quotas_response::{EntityData, Entr
 use kafka_protocol::messages::{ApiKey, DescribeClientQuotasRequest, DescribeClientQuotasResponse};
 
 use crate::catalog::quotas::{Entity, Values, is_type};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I8, Kind, Shape, all};
@@ -30,6 +31,9 @@ enum Wanted {
 async fn run(call: Call) -> Outcome {
     let request: DescribeClientQuotasRequest = call.decode()?;
     let response = DescribeClientQuotasResponse::default();
+    if let Err(error) = call.require(Operation::DescribeConfigs, Resource::Cluster) {
+        return call.answer(&response.with_error_code(error.code()).with_entries(None));
+    }
     let wanted = match wanted(&request.components) {
         Ok(wanted) => wanted,
         Err((error, message)) => {

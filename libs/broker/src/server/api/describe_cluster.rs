@@ -4,7 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{ApiKey, BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 
-use crate::server::api::{Api, CLUSTER_OPERATIONS, Handle, OPERATIONS_UNKNOWN, text};
+use crate::security::acl::Resource;
+use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I8, Shape, all, since};
 
@@ -30,8 +31,8 @@ async fn run(call: Call) -> Outcome {
     let node = BrokerId(call.shared.config.node_id);
     let (host, port) = call.advertised();
     let broker = DescribeClusterBroker::default().with_broker_id(node).with_host(host).with_port(port).with_rack(None);
-    let operations =
-        if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { OPERATIONS_UNKNOWN };
+    let wanted = request.include_cluster_authorized_operations;
+    let operations = if wanted { call.operations(Resource::Cluster) } else { OPERATIONS_UNKNOWN };
     let response = DescribeClusterResponse::default()
         .with_error_message(None)
         .with_cluster_id(text(call.shared.catalog.cluster_id.clone()))

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsRe
 use crate::catalog::broker_config;
 use crate::catalog::topic_config::{KEYS, Kind as ValueKind, Source};
 use crate::config::Config;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::config_change::{BROKER, TOPIC};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
@@ -61,6 +62,13 @@ fn describe(call: &Call, resource: &DescribeConfigsResource, wanted: Wanted) -> 
         let keys = resource.configuration_keys.as_ref();
         keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == name))
     };
+    let whose = match resource.resource_type {
+        TOPIC => Resource::Topic(&resource.resource_name),
+        _ => Resource::Cluster,
+    };
+    if let Err(error) = call.require(Operation::DescribeConfigs, whose) {
+        return refused(error, "access rules do not allow it");
+    }
     let config = &call.shared.config;
     let configs: Vec<_> = match resource.resource_type {
         TOPIC => {

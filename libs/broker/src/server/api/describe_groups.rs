@@ -5,7 +5,8 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{ApiKey, DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
 use crate::groups::group::{Group, Phase};
-use crate::server::api::{Api, GROUP_OPERATIONS, Handle, OPERATIONS_UNKNOWN, text};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, Kind, Shape, all, since};
@@ -21,13 +22,16 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: DescribeGroupsRequest = call.decode()?;
     let version = call.head.version;
-    let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_UNKNOWN };
+    let wanted = request.include_authorized_operations;
     let groups = request.groups.into_iter().map(|id| {
-        let described = match call.shared.groups.get(&id) {
-            Some(group) if lock(&group).consumers.is_none() => describe(&lock(&group), version),
+        let resource = Resource::Group(&id);
+        let described = match (call.require(Operation::Describe, resource), call.shared.groups.get(&id)) {
+            (Err(error), _) => DescribedGroup::default().with_error_code(error.code()),
+            (Ok(()), Some(group)) if lock(&group).consumers.is_none() => describe(&lock(&group), version),
             // Those of KIP-848 have a description of their own.
-            _ => unknown(version),
+            (Ok(()), _) => unknown(version),
         };
+        let operations = if wanted { call.operations(resource) } else { OPERATIONS_UNKNOWN };
         let described = described.with_group_id(id);
         if version >= 3 { described.with_authorized_operations(operations) } else { described }
     });

@@ -11,7 +11,8 @@ use kafka_protocol::messages::{ApiKey, DescribeLogDirsRequest, DescribeLogDirsRe
 
 use crate::catalog::Topic;
 use crate::num::i64_of;
-use crate::server::api::{Api, Handle, text};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32_LIST, Kind, Shape, all};
 
@@ -25,6 +26,10 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: DescribeLogDirsRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Describe, Resource::Cluster) {
+        let code = if call.head.version >= 3 { error.code() } else { NONE };
+        return call.answer(&DescribeLogDirsResponse::default().with_error_code(code));
+    }
     let topics: Vec<DescribeLogDirsTopic> = match request.topics {
         None => call.shared.catalog.list().iter().map(|topic| describe(topic, |_| true)).collect(),
         Some(asked) => asked.iter().filter_map(|asked| find(&call, asked)).collect(),

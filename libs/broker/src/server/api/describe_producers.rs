@@ -6,6 +6,7 @@ use kafka_protocol::messages::{ApiKey, DescribeProducersRequest, DescribeProduce
 
 use crate::catalog::Topic;
 use crate::log::control::COORDINATOR_EPOCH;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32_LIST, Kind, Shape, all};
@@ -21,8 +22,12 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: DescribeProducersRequest = call.decode()?;
     let topics = request.topics.into_iter().map(|asked| {
+        let refused = call.require(Operation::Read, Resource::Topic(&asked.name)).err();
         let topic = call.shared.catalog.get(&asked.name);
-        let partitions = asked.partition_indexes.iter().map(|index| describe(topic.as_deref(), *index));
+        let partitions = asked.partition_indexes.iter().map(|index| match refused {
+            Some(error) => PartitionResponse::default().with_partition_index(*index).with_error_code(error.code()),
+            None => describe(topic.as_deref(), *index),
+        });
         TopicResponse::default().with_partitions(partitions.collect()).with_name(asked.name)
     });
     let topics = topics.collect();

@@ -6,6 +6,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
 use kafka_protocol::messages::{ApiKey, DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
@@ -24,7 +25,10 @@ async fn run(call: Call) -> Outcome {
     let request: DescribeTransactionsRequest = call.decode()?;
     let states = request.transactional_ids.into_iter().map(|id| {
         let state = match call.shared.txns.get(&id) {
-            Some(slot) => describe(&lock(&slot.held).current),
+            _ if let Err(error) = call.require(Operation::Describe, Resource::TransactionalId(&id)) => {
+                TransactionState::default().with_error_code(error.code())
+            }
+            Some(slot) => describe(&call, &lock(&slot.held).current),
             None => TransactionState::default().with_error_code(ResponseError::TransactionalIdNotFound.code()),
         };
         state.with_transactional_id(id)
@@ -33,10 +37,12 @@ async fn run(call: Call) -> Outcome {
     call.answer(&DescribeTransactionsResponse::default().with_transaction_states(states))
 }
 
-fn describe(transaction: &Transaction) -> TransactionState {
+fn describe(call: &Call, transaction: &Transaction) -> TransactionState {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in &transaction.partitions {
-        topics.entry(topic).or_default().push(*partition);
+        if call.sees(Operation::Describe, Resource::Topic(topic)) {
+            topics.entry(topic).or_default().push(*partition);
+        }
     }
     let topics = topics
         .into_iter()

@@ -6,6 +6,7 @@ use kafka_protocol::messages::describe_user_scram_credentials_response::{
 };
 use kafka_protocol::messages::{ApiKey, DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{Kind, Shape, all};
@@ -20,6 +21,10 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: DescribeUserScramCredentialsRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Describe, Resource::Cluster) {
+        let refused = DescribeUserScramCredentialsResponse::default().with_error_code(error.code());
+        return call.answer(&refused.with_error_message(Some(text("access rules do not allow it"))));
+    }
     let saved = call.shared.security.store.read();
     let asked: Vec<String> = request.users.unwrap_or_default().into_iter().map(|user| user.name.to_string()).collect();
     // No names ask for all.

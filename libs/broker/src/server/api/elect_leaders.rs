@@ -4,7 +4,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{ApiKey, ElectLeadersRequest, ElectLeadersResponse};
 
-use crate::server::api::{Api, Handle, text};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I8, I32, I32_LIST, Kind, Shape, all, since};
 
@@ -18,12 +19,15 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: ElectLeadersRequest = call.decode()?;
+    let allowed = call.require(Operation::Alter, Resource::Cluster);
     // Whoever asks for all partitions is told of those for which there was something to do: none.
     let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
         let topic = call.shared.catalog.get(&asked.topic);
         let partitions = asked.partitions.into_iter().map(|index| {
             let known = topic.as_ref().is_some_and(|topic| topic.partition(index).is_some());
-            let (error, message) = if known {
+            let (error, message) = if let Err(error) = allowed {
+                (error, "access rules do not allow it")
+            } else if known {
                 (ResponseError::ElectionNotNeeded, "the partition has its leader")
             } else {
                 (ResponseError::UnknownTopicOrPartition, "there is no such partition")
@@ -37,5 +41,6 @@ async fn run(call: Call) -> Outcome {
         ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(partitions)
     });
     let results = results.collect();
-    call.answer(&ElectLeadersResponse::default().with_replica_election_results(results))
+    let code = allowed.err().filter(|_| call.head.version >= 1).map_or(NONE, |error| error.code());
+    call.answer(&ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results))
 }

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::{ApiKey, EndTxnRequest, EndTxnResponse, ProducerId};
 
 use crate::log::control::Marker;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, fenced_code};
 use crate::server::connection::{Call, Outcome};
 use crate::state_log::ProducerRun;
@@ -23,6 +24,9 @@ const BUMPS_SINCE: i16 = 5;
 async fn run(call: Call) -> Outcome {
     let request: EndTxnRequest = call.decode()?;
     let version = call.head.version;
+    if let Err(error) = call.require(Operation::Write, Resource::TransactionalId(&request.transactional_id)) {
+        return call.answer(&EndTxnResponse::default().with_error_code(error.code()));
+    }
     let producer = ProducerRun { id: request.producer_id.0, epoch: request.producer_epoch };
     let claim = Claim { producer, fenced: fenced_code(version >= 2) };
     let marker = if request.committed { Marker::Commit } else { Marker::Abort };

@@ -19,6 +19,7 @@ use crate::log::partition::{Offsets, Partition};
 use crate::log::read::{Isolation, Read, ReadError};
 use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::connection::{Call, Outcome};
 use crate::server::fetch_sessions::{Asked, Key, Said, Told};
@@ -136,8 +137,14 @@ fn resolve(call: &Call, asked: &[Asked]) -> Vec<Wanted> {
     let runs = asked.chunk_by(|one, next| (&one.topic, one.topic_id) == (&next.topic, next.topic_id));
     let wanted = runs.flat_map(|run| {
         let found = if by_id { catalog.get_by_id(run[0].topic_id) } else { catalog.get(&run[0].topic) };
+        let name = match &found {
+            Some(topic) => Some(&*topic.name),
+            None => Some(&**run[0].topic).filter(|_| !by_id),
+        };
+        let refused = name.and_then(|name| call.require(Operation::Read, Resource::Topic(name)).err());
         run.iter().map(move |asked| {
             let found = match &found {
+                _ if let Some(error) = refused => Err(error),
                 None if by_id => Err(ResponseError::UnknownTopicId),
                 None => Err(ResponseError::UnknownTopicOrPartition),
                 Some(topic) => {

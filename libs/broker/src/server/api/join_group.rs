@@ -7,6 +7,7 @@ use kafka_protocol::messages::{ApiKey, JoinGroupRequest, JoinGroupResponse};
 
 use crate::groups::group::{Joined, millis};
 use crate::groups::membership::Join;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, Kind, Shape, all, since};
@@ -34,6 +35,9 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: JoinGroupRequest = call.decode()?;
     let version = call.head.version;
+    if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
+        return call.answer(&response(Joined::refused(&error, &request.member_id), version));
+    }
     let session_timeout = millis(request.session_timeout_ms);
     // The first version has one timeout for both.
     let rebalance_timeout: Duration = if version >= 1 { millis(request.rebalance_timeout_ms) } else { session_timeout };

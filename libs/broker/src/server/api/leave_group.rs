@@ -3,6 +3,7 @@
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{ApiKey, LeaveGroupRequest, LeaveGroupResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{Kind, Shape, all, since, until};
@@ -24,6 +25,9 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: LeaveGroupRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
+        return call.answer(&LeaveGroupResponse::default().with_error_code(error.code()));
+    }
     let leave = |member: &str, instance: Option<&str>| {
         let left = call.shared.groups.leave(&request.group_id, member, instance);
         left.map_or_else(|error| error.code(), |()| NONE)

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{ApiKey, GroupId, ListGroupsRequest, ListGroupsResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
@@ -28,6 +29,8 @@ async fn run(call: Call) -> Outcome {
     let wants = |filter: &[kafka_protocol::protocol::StrBytes], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
+    let sees_all = call.sees(Operation::Describe, Resource::Cluster);
+    let sees = |id: &str| sees_all || call.sees(Operation::Describe, Resource::Group(id));
     let mut groups = Vec::new();
     for group in call.shared.groups.list() {
         let group = lock(&group);
@@ -35,7 +38,7 @@ async fn run(call: Call) -> Outcome {
             Some(consumers) => (consumers.state(), CONSUMER, CONSUMER_PROTOCOL.to_owned()),
             None => (group.phase.name(), CLASSIC, group.protocol_type.clone().unwrap_or_default()),
         };
-        if wants(&request.states_filter, state) && wants(&request.types_filter, kind) {
+        if sees(&group.id) && wants(&request.states_filter, state) && wants(&request.types_filter, kind) {
             let mut listed = ListedGroup::default()
                 .with_group_id(GroupId(text(group.id.to_string())))
                 .with_protocol_type(text(protocol_type));

@@ -11,6 +11,7 @@ use crate::catalog::Topic;
 use crate::log::lookup::Found;
 use crate::log::partition::{LEADER_EPOCH, Partition};
 use crate::log::read::{Isolation, ReadError};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I8, I32, I64, Kind, Shape, all, since};
@@ -44,14 +45,23 @@ async fn run(call: Call) -> Outcome {
     let isolation = isolation_of(request.isolation_level);
     let mut topics = Vec::new();
     for asked in request.topics {
+        let refused = call.require(Operation::Describe, Resource::Topic(&asked.name)).err();
         let topic = call.shared.catalog.get(&asked.name);
         let mut partitions = Vec::new();
         for partition in &asked.partitions {
-            partitions.push(list(&call, topic.as_deref(), partition, isolation).await);
+            partitions.push(match refused {
+                Some(error) => nothing(partition.partition_index).with_error_code(error.code()),
+                None => list(&call, topic.as_deref(), partition, isolation).await,
+            });
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(asked.name).with_partitions(partitions));
     }
     call.answer(&ListOffsetsResponse::default().with_topics(topics))
+}
+
+/// The answer for a partition of which nothing is told.
+fn nothing(index: i32) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse::default().with_partition_index(index).with_offset(-1).with_timestamp(-1)
 }
 
 async fn list(
@@ -60,10 +70,7 @@ async fn list(
     asked: &ListOffsetsPartition,
     isolation: Isolation,
 ) -> ListOffsetsPartitionResponse {
-    let answer = ListOffsetsPartitionResponse::default()
-        .with_partition_index(asked.partition_index)
-        .with_offset(-1)
-        .with_timestamp(-1);
+    let answer = nothing(asked.partition_index);
     let Some(partition) = topic.and_then(|topic| topic.partition(asked.partition_index)) else {
         return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
     };

@@ -2,6 +2,7 @@
 
 use kafka_protocol::messages::{ApiKey, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, I32_LIST, Kind, Shape, all};
@@ -16,5 +17,8 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let _request: ListPartitionReassignmentsRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Describe, Resource::Cluster) {
+        return call.answer(&ListPartitionReassignmentsResponse::default().with_error_code(error.code()));
+    }
     call.answer(&ListPartitionReassignmentsResponse::default().with_error_message(None))
 }

@@ -3,6 +3,7 @@
 use kafka_protocol::messages::list_transactions_response::TransactionState;
 use kafka_protocol::messages::{ApiKey, ListTransactionsRequest, ListTransactionsResponse, TransactionalId};
 
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
@@ -32,7 +33,7 @@ async fn run(call: Call) -> Outcome {
     let mut states = Vec::new();
     for slot in call.shared.txns.list() {
         let current = &lock(&slot.held).current;
-        if wanted(current) {
+        if wanted(current) && call.sees(Operation::Describe, Resource::TransactionalId(&slot.id)) {
             let state = TransactionState::default().with_transactional_id(TransactionalId(text(slot.id.to_string())));
             let state = state.with_transaction_state(text(current.status.name()));
             states.push(state.with_producer_id(current.producer.id.into()));

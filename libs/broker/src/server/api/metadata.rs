@@ -10,9 +10,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::{Topic, TopicError};
 use crate::log::partition::LEADER_EPOCH;
-use crate::server::api::{
-    Api, CLUSTER_OPERATIONS, Handle, NONE, OPERATIONS_UNKNOWN, TOPIC_OPERATIONS, text, topic_code,
-};
+use crate::security::acl::{Operation, Resource};
+use crate::server::api::{Api, Handle, NONE, OPERATIONS_UNKNOWN, text, topic_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, Kind, Shape, UUID, all, between, since};
 
@@ -35,12 +34,16 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: MetadataRequest = call.decode()?;
     let version = call.head.version;
-    let operations = if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { OPERATIONS_UNKNOWN };
+    let operations = request.include_topic_authorized_operations;
     // Version 0 cannot say null: there an empty list asks for all topics.
     let asked = request.topics.as_ref().filter(|topics| !(version == 0 && topics.is_empty()));
     let mut topics = Vec::new();
     match asked {
-        None => topics.extend(call.shared.catalog.list().iter().map(|topic| describe(&call, topic, operations))),
+        None => {
+            let all = call.shared.catalog.list();
+            let seen = all.iter().filter(|topic| call.sees(Operation::Describe, Resource::Topic(&topic.name)));
+            topics.extend(seen.map(|topic| describe(&call, topic, operations)));
+        }
         Some(asked) => {
             for topic in asked {
                 topics.push(find(&call, topic, request.allow_auto_topic_creation, operations).await);
@@ -58,40 +61,70 @@ async fn run(call: Call) -> Outcome {
         response.cluster_id = Some(text(call.shared.catalog.cluster_id.clone()));
     }
     if (8..=10).contains(&version) && request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = CLUSTER_OPERATIONS;
+        response.cluster_authorized_operations = call.operations(Resource::Cluster);
     }
     call.answer(&response)
 }
 
-async fn find(call: &Call, asked: &MetadataRequestTopic, allow_create: bool, operations: i32) -> MetadataResponseTopic {
+async fn find(
+    call: &Call,
+    asked: &MetadataRequestTopic,
+    allow_create: bool,
+    operations: bool,
+) -> MetadataResponseTopic {
     let catalog = &call.shared.catalog;
     // With an id the name says nothing: some clients leave it empty instead of null.
     let name = asked.name.as_ref().filter(|_| asked.topic_id.is_nil());
     let Some(name) = name else {
         return match catalog.get_by_id(asked.topic_id) {
-            Some(topic) => describe(call, &topic, operations),
-            None => {
+            // What a client may not know of is not there for it.
+            Some(topic) if call.require(Operation::Describe, Resource::Topic(&topic.name)).is_ok() => {
+                describe(call, &topic, operations)
+            }
+            _ => {
                 let code = ResponseError::UnknownTopicId.code();
                 MetadataResponseTopic::default().with_error_code(code).with_topic_id(asked.topic_id).with_name(None)
             }
         };
     };
+    if let Err(error) = call.require(Operation::Describe, Resource::Topic(name)) {
+        return without(call, name, error.code(), operations);
+    }
     let create = allow_create && call.shared.config.auto_create_topics;
-    let found = if create { catalog.get_or_create(name).await } else { catalog.get(name).ok_or(TopicError::Unknown) };
+    let found = match catalog.get(name) {
+        Some(topic) => Ok(topic),
+        None if create => match call.require_create(name) {
+            Ok(()) => catalog.get_or_create(name).await,
+            Err(error) => return without(call, name, error.code(), operations),
+        },
+        None => Err(TopicError::Unknown),
+    };
     match found {
         Ok(topic) => describe(call, &topic, operations),
         Err(error) => {
             if !matches!(error, TopicError::Unknown) {
                 tracing::debug!(topic = %name.0, error = &error as &dyn std::error::Error, "topic not made");
             }
-            let topic =
-                MetadataResponseTopic::default().with_error_code(topic_code(&error)).with_name(Some(name.clone()));
-            if call.head.version >= 8 { topic.with_topic_authorized_operations(operations) } else { topic }
+            without(call, name, topic_code(&error), operations)
         }
     }
 }
 
-fn describe(call: &Call, topic: &Topic, operations: i32) -> MetadataResponseTopic {
+/// The answer about a topic of which there is nothing to tell.
+fn without(call: &Call, name: &TopicName, code: i16, operations: bool) -> MetadataResponseTopic {
+    let topic = MetadataResponseTopic::default().with_error_code(code).with_name(Some(name.clone()));
+    if call.head.version >= 8 {
+        topic.with_topic_authorized_operations(operations_of(call, name, operations))
+    } else {
+        topic
+    }
+}
+
+fn operations_of(call: &Call, topic: &str, wanted: bool) -> i32 {
+    if wanted { call.operations(Resource::Topic(topic)) } else { OPERATIONS_UNKNOWN }
+}
+
+fn describe(call: &Call, topic: &Topic, operations: bool) -> MetadataResponseTopic {
     let version = call.head.version;
     let node = BrokerId(call.shared.config.node_id);
     let partitions = topic.partitions.iter().map(|partition| {
@@ -110,7 +143,7 @@ fn describe(call: &Call, topic: &Topic, operations: i32) -> MetadataResponseTopi
         described.is_internal = topic.is_internal();
     }
     if version >= 8 {
-        described.topic_authorized_operations = operations;
+        described.topic_authorized_operations = operations_of(call, &topic.name, operations);
     }
     if version >= 10 {
         described.topic_id = topic.id;

@@ -8,6 +8,7 @@ use kafka_protocol::messages::{ApiKey, OffsetCommitRequest, OffsetCommitResponse
 use crate::catalog::Topic;
 use crate::groups::offsets::{Committer, NewOffset};
 use crate::groups::records::Committed;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, I64, Kind, Shape, all, between, since};
@@ -37,12 +38,14 @@ async fn run(call: Call) -> Outcome {
         instance: request.group_instance_id.as_ref().map(ToString::to_string),
         generation: request.generation_id_or_member_epoch,
     };
+    let allowed = call.require(Operation::Read, Resource::Group(&request.group_id));
     let mut offsets = Vec::new();
     let mut checked = Vec::new();
     for topic in &request.topics {
+        let allowed = allowed.and_then(|()| call.require(Operation::Read, Resource::Topic(&topic.name)));
         let known = call.shared.catalog.get(&topic.name);
         for partition in &topic.partitions {
-            match check(&call, known.as_deref(), partition) {
+            match allowed.and_then(|()| check(&call, known.as_deref(), partition)) {
                 Ok(committed) => {
                     let (topic, partition) = (topic.name.to_string(), partition.partition_index);
                     offsets.push(NewOffset { topic, partition, committed });
@@ -52,7 +55,10 @@ async fn run(call: Call) -> Outcome {
             }
         }
     }
-    let committed = call.shared.groups.commit(&request.group_id, committer, offsets).await;
+    let committed = match allowed {
+        Ok(()) => call.shared.groups.commit(&request.group_id, committer, offsets).await,
+        Err(error) => Err(error),
+    };
     let code = committed.map_or_else(|error| error.code(), |()| NONE);
     let mut checked = checked.into_iter();
     let topics = request.topics.into_iter().map(|topic| {

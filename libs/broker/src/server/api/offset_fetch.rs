@@ -11,6 +11,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{ApiKey, GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 
 use crate::groups::records::Committed;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
@@ -74,8 +75,10 @@ async fn run(call: Call) -> Outcome {
     let stable = request.require_stable;
     if call.head.version >= 8 {
         let groups = request.groups.into_iter().map(|group| {
-            if let Err(error) = check_reader(&call, &group) {
-                return OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(error.code());
+            let allowed = call.require(Operation::Describe, Resource::Group(&group.group_id));
+            if let Err(error) = allowed.and_then(|()| check_reader(&call, &group)) {
+                let refused = OffsetFetchResponseGroup::default().with_group_id(group.group_id);
+                return refused.with_error_code(error.code());
             }
             let asked = group
                 .topics
@@ -95,6 +98,9 @@ async fn run(call: Call) -> Outcome {
             OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(topics)
         });
         return call.answer(&OffsetFetchResponse::default().with_groups(groups.collect()));
+    }
+    if let Err(error) = call.require(Operation::Describe, Resource::Group(&request.group_id)) {
+        return refused(&call, request, error);
     }
     let asked =
         request.topics.map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
@@ -124,8 +130,50 @@ fn check_reader(call: &Call, asked: &OffsetFetchRequestGroup) -> Result<(), Resp
     group.consumers.as_ref().map_or(Ok(()), |consumers| consumers.check_committer(member_id, asked.member_epoch))
 }
 
+/// The answer of the versions that ask about one group, to somebody who may not ask about it.
+fn refused(call: &Call, request: OffsetFetchRequest, error: ResponseError) -> Outcome {
+    if call.head.version >= 2 {
+        return call.answer(&OffsetFetchResponse::default().with_error_code(error.code()));
+    }
+    let topics = request.topics.unwrap_or_default().into_iter().map(|topic| {
+        let partition = |index| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(index)
+                .with_committed_offset(-1)
+                .with_error_code(error.code())
+        };
+        let partitions = topic.partition_indexes.into_iter().map(partition).collect();
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    call.answer(&OffsetFetchResponse::default().with_topics(topics.collect()))
+}
+
 /// With `stable` a partition has no position while a transaction over it is undecided.
 fn find(call: &Call, group: &GroupId, asked: Asked, stable: bool) -> Found {
+    let refused = |topic: &str| call.require(Operation::Describe, Resource::Topic(topic)).err();
+    let (asked, mut denied) = match asked {
+        None => (None, Vec::new()),
+        Some(topics) => {
+            let mut denied = Vec::new();
+            let mut allowed = Vec::new();
+            for (topic, indexes) in topics {
+                match refused(&topic) {
+                    None => allowed.push((topic, indexes)),
+                    Some(error) => {
+                        let of = |index| (index, Position::refused(error.code()));
+                        denied.push((topic, indexes.into_iter().map(of).collect()));
+                    }
+                }
+            }
+            (Some(allowed), denied)
+        }
+    };
+    let mut found = find_allowed(call, group, asked, stable);
+    found.append(&mut denied);
+    found
+}
+
+fn find_allowed(call: &Call, group: &GroupId, asked: Asked, stable: bool) -> Found {
     let Some(group) = call.shared.groups.get(group) else {
         return nothing(asked);
     };
@@ -148,6 +196,9 @@ fn find(call: &Call, group: &GroupId, asked: Asked, stable: bool) -> Found {
         group.offsets.keys().chain(group.undecided.values().flat_map(|offsets| offsets.keys())).collect();
     let mut topics: BTreeMap<&str, Vec<(i32, Position)>> = BTreeMap::new();
     for key in keys {
+        if !call.sees(Operation::Describe, Resource::Topic(&key.0)) {
+            continue;
+        }
         // What is undecided and not committed before is told only to those who wait for decisions.
         if stable || group.offsets.contains_key(key) {
             topics.entry(&key.0).or_default().push((key.1, position(key)));

@@ -7,6 +7,7 @@ use kafka_protocol::messages::{ApiKey, OffsetForLeaderEpochRequest, OffsetForLea
 
 use crate::catalog::Topic;
 use crate::log::partition::LEADER_EPOCH;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, epoch_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, Kind, Shape, all, since};
@@ -28,15 +29,25 @@ pub(crate) static API: Api = Api {
 async fn run(call: Call) -> Outcome {
     let request: OffsetForLeaderEpochRequest = call.decode()?;
     let topics = request.topics.into_iter().map(|asked| {
+        let refused = call.require(Operation::Describe, Resource::Topic(&asked.topic)).err();
         let topic = call.shared.catalog.get(&asked.topic);
-        let partitions = asked.partitions.iter().map(|partition| end(topic.as_deref(), partition)).collect();
+        let partitions = asked.partitions.iter().map(|partition| match refused {
+            Some(error) => unknown(partition).with_error_code(error.code()),
+            None => end(topic.as_deref(), partition),
+        });
+        let partitions = partitions.collect();
         OffsetForLeaderTopicResult::default().with_topic(asked.topic).with_partitions(partitions)
     });
     call.answer(&OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
 }
 
+/// The answer that tells nothing.
+fn unknown(asked: &OffsetForLeaderPartition) -> EpochEndOffset {
+    EpochEndOffset::default().with_partition(asked.partition).with_leader_epoch(-1).with_end_offset(-1)
+}
+
 fn end(topic: Option<&Topic>, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
-    let answer = EpochEndOffset::default().with_partition(asked.partition).with_leader_epoch(-1).with_end_offset(-1);
+    let answer = unknown(asked);
     let Some(partition) = topic.and_then(|topic| topic.partition(asked.partition)) else {
         return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
     };

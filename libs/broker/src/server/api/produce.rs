@@ -18,6 +18,7 @@ use crate::log::LogConfig;
 use crate::log::batch::{Header, Invalid, check_produced};
 use crate::log::clean::{has_keys, times};
 use crate::log::partition::{AppendError, Appended, Partition};
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, append_code, chain, text};
 use crate::server::connection::{Call, Outcome};
 use crate::state_log::ProducerRun;
@@ -77,27 +78,32 @@ async fn begin(call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     let request: ProduceRequest = call.decode()?;
     let acks = request.acks;
     let mut topics = Vec::new();
-    for topic in request.topic_data {
-        topics.push(check_topic(&call, topic, acks).await);
-    }
     let id = request.transactional_id.as_ref().map(|id| id.as_str());
+    let allowed = id.map_or(Ok(()), |id| call.require(Operation::Write, Resource::TransactionalId(id)));
+    for topic in request.topic_data {
+        topics.push(check_topic(&call, topic, acks, allowed).await);
+    }
     enlist(&call, id, &mut topics).await;
     let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
     Ok(finish(call, topics, acks).boxed())
 }
 
-async fn check_topic(call: &Call, data: TopicProduceData, acks: i16) -> TopicItems {
+async fn check_topic(call: &Call, data: TopicProduceData, acks: i16, allowed: Result<(), ResponseError>) -> TopicItems {
     let version = call.head.version;
-    let found = if version >= 13 {
-        call.shared.catalog.get_by_id(data.topic_id)
-    } else if call.shared.config.auto_create_topics {
-        call.shared.catalog.get_or_create(&data.name).await.ok()
-    } else {
-        call.shared.catalog.get(&data.name)
-    };
+    let (catalog, creates) = (&call.shared.catalog, call.shared.config.auto_create_topics);
+    let mut found = if version >= 13 { catalog.get_by_id(data.topic_id) } else { catalog.get(&data.name) };
+    let name = found.as_ref().map_or(&*data.name.0, |topic| &*topic.name);
+    // An id of nothing has no name that could be asked about.
+    let nameless = version >= 13 && found.is_none();
+    let may = |()| if nameless { Ok(()) } else { call.require(Operation::Write, Resource::Topic(name)) };
+    let allowed = allowed.and_then(may);
+    if found.is_none() && version < 13 && creates && allowed.is_ok() && call.require_create(&data.name).is_ok() {
+        found = catalog.get_or_create(&data.name).await.ok();
+    }
     let unknown = if version >= 13 { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
     let items = data.partition_data.into_iter().map(|part| {
         let step = match &found {
+            _ if let Err(error) = allowed => refuse(error, "access rules do not allow it"),
             _ if !matches!(acks, -1..=1) => refuse(ResponseError::InvalidRequiredAcks, "acks must be -1, 0 or 1"),
             None => refuse(unknown, "no such topic"),
             Some(topic) if topic.is_internal() => {

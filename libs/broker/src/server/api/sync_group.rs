@@ -3,6 +3,7 @@
 use kafka_protocol::messages::{ApiKey, SyncGroupRequest, SyncGroupResponse};
 
 use crate::groups::membership::Sync;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32, Kind, Shape, all, since};
@@ -28,6 +29,9 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: SyncGroupRequest = call.decode()?;
+    if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
+        return call.answer(&SyncGroupResponse::default().with_error_code(error.code()));
+    }
     let sync = Sync {
         member_id: request.member_id.to_string(),
         instance: request.group_instance_id.map(|instance| instance.to_string()),

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{ApiKey, TxnOffsetCommitRequest, TxnOffsetCommitRe
 use crate::catalog::{OFFSETS_TOPIC, Topic};
 use crate::groups::offsets::{Committer, NewOffset};
 use crate::groups::records::Committed;
+use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE};
 use crate::server::connection::{Call, Outcome};
 use crate::state_log::ProducerRun;
@@ -41,12 +42,16 @@ const ADDS_SINCE: i16 = 5;
 
 async fn run(call: Call) -> Outcome {
     let request: TxnOffsetCommitRequest = call.decode()?;
+    let id = Resource::TransactionalId(&request.transactional_id);
+    let group = |()| call.require(Operation::Read, Resource::Group(&request.group_id));
+    let allowed = call.require(Operation::Write, id).and_then(group);
     let mut offsets = Vec::new();
     let mut checked = Vec::new();
     for topic in &request.topics {
+        let allowed = allowed.and_then(|()| call.require(Operation::Read, Resource::Topic(&topic.name)));
         let known = call.shared.catalog.get(&topic.name);
         for partition in &topic.partitions {
-            match check(&call, known.as_deref(), partition) {
+            match allowed.and_then(|()| check(&call, known.as_deref(), partition)) {
                 Ok(committed) => {
                     let (topic, partition) = (topic.name.to_string(), partition.partition_index);
                     offsets.push(NewOffset { topic, partition, committed });
@@ -56,7 +61,11 @@ async fn run(call: Call) -> Outcome {
             }
         }
     }
-    let code = commit(&call, &request, offsets).await.map_or_else(|error| error.code(), |()| NONE);
+    let committed = match allowed {
+        Ok(()) => commit(&call, &request, offsets).await,
+        Err(error) => Err(error),
+    };
+    let code = committed.map_or_else(|error| error.code(), |()| NONE);
     let mut checked = checked.into_iter();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {

@@ -3,12 +3,9 @@
 use broker::{Broker, Config, Error};
 use kafka_protocol::messages::{DescribeClusterRequest, FindCoordinatorRequest, MetadataRequest};
 
+use super::owned;
 use crate::support::wire::{Wire, text};
 use crate::support::{Running, receive, send};
-
-fn owned(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|text| (*text).to_owned()).collect()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_about_the_broker_names_the_listener_it_was_asked_on() {

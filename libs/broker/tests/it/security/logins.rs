@@ -1,6 +1,6 @@
 //! Logins: who is let in, who is not, and what may be asked before.
 
-use broker::{Password, SecurityConfig};
+use broker::Password;
 use bytes::Bytes;
 use kafka_protocol::messages::alter_user_scram_credentials_request::{
     ScramCredentialDeletion, ScramCredentialUpsertion,
@@ -8,51 +8,20 @@ use kafka_protocol::messages::alter_user_scram_credentials_request::{
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::{
     AlterUserScramCredentialsRequest, ApiVersionsRequest, DescribeUserScramCredentialsRequest, MetadataRequest,
-    SaslAuthenticateRequest, SaslHandshakeRequest,
+    SaslHandshakeRequest,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::producer::FutureProducer;
 
+use super::{greeted, login, message, with_logins};
 use crate::support::wire::{Wire, text};
 use crate::support::{Running, receive, send};
 
 const ILLEGAL_SASL_STATE: i16 = 34;
 const AUTHENTICATION_FAILED: i16 = 58;
 
-/// Logins on the first listener, everybody let in on the second.
-fn with_logins(security: &mut SecurityConfig) {
-    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    security.listeners = owned(&["SASL_PLAINTEXT://127.0.0.1:0", "PLAINTEXT://127.0.0.1:0"]);
-    security.sasl_mechanisms = owned(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
-    security.first_user = "admin".to_owned();
-    security.first_user_password = Password::from("admin-secret".to_owned());
-    security.failed_login_delay_ms = 1;
-}
-
 async fn start() -> Running {
     Running::with(|config| with_logins(&mut config.security)).await
-}
-
-/// What a client is told to log in as somebody.
-fn login<'a>(mechanism: &'a str, user: &'a str, password: &'a str) -> [(&'a str, &'a str); 4] {
-    [
-        ("security.protocol", "SASL_PLAINTEXT"),
-        ("sasl.mechanism", mechanism),
-        ("sasl.username", user),
-        ("sasl.password", password),
-    ]
-}
-
-/// A connection that has said how it wants to log in.
-async fn greeted(broker: &Running, mechanism: &str) -> Wire {
-    let mut wire = Wire::connect(&broker.address()).await;
-    let handshake = SaslHandshakeRequest::default().with_mechanism(text(mechanism));
-    assert_eq!(wire.call(1, &handshake).await.error_code, 0);
-    wire
-}
-
-fn message(bytes: &'static [u8]) -> SaslAuthenticateRequest {
-    SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(bytes))
 }
 
 fn metadata() -> MetadataRequest {

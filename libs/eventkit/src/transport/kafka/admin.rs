@@ -42,7 +42,7 @@ pub struct TopicSpec {
 /// [`crate::Error::Transport`] when the cluster does not answer or refuses one.
 pub async fn ensure_topics(config: &KafkaConfig, topics: &[TopicSpec]) -> Result<()> {
     let admin: AdminClient<LogContext> =
-        client_settings(config).create_with_context(LogContext).map_err(refused_setting)?;
+        client_settings(config)?.create_with_context(LogContext).map_err(refused_setting)?;
     let new_topics: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|topic| {
@@ -86,7 +86,7 @@ impl KafkaAdmin {
     /// # Errors
     /// [`Error::Config`] when librdkafka refuses a setting.
     pub fn new(config: KafkaConfig) -> Result<Self> {
-        let client = client_settings(&config).create_with_context(LogContext).map_err(refused_setting)?;
+        let client = client_settings(&config)?.create_with_context(LogContext).map_err(refused_setting)?;
         let asking = asking_for(&config, "techleet-admin")?;
         Ok(Self { config, client: Arc::new(client), asking: Arc::new(asking) })
     }
@@ -119,7 +119,7 @@ impl Drop for KafkaAdmin {
 
 /// A consumer that speaks for `group` without being its member.
 fn asking_for(config: &KafkaConfig, group: &str) -> Result<BaseConsumer<LogContext>> {
-    client_settings(config)
+    client_settings(config)?
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         // The end of a partition is where the next record goes, whether transactions are finished or not.

@@ -75,7 +75,7 @@ impl KafkaReader {
         start: Start,
         overrides: &[(String, String)],
     ) -> Result<Self> {
-        let mut settings = settings(config);
+        let mut settings = settings(config)?;
         settings
             // librdkafka wants a name; without subscribing or committing it joins no group.
             .set("group.id", "techleet-reader")
@@ -102,7 +102,7 @@ impl KafkaReader {
         from_beginning: bool,
         overrides: &[(String, String)],
     ) -> Result<Self> {
-        let mut settings = settings(config);
+        let mut settings = settings(config)?;
         settings
             .set("group.id", group)
             .set("enable.auto.commit", "true")
@@ -211,13 +211,13 @@ impl KafkaReader {
     }
 }
 
-fn settings(config: &KafkaConfig) -> ClientConfig {
-    let mut settings = client_settings(config);
+fn settings(config: &KafkaConfig) -> Result<ClientConfig> {
+    let mut settings = client_settings(config)?;
     settings
         .set("isolation.level", "read_committed")
         .set("allow.auto.create.topics", "false")
         .set("queued.max.messages.kbytes", config.prefetch_kib.to_string());
-    settings
+    Ok(settings)
 }
 
 fn create(mut settings: ClientConfig, overrides: &[(String, String)]) -> Result<BaseConsumer<LogContext>> {

@@ -50,7 +50,7 @@ impl KafkaSubscription {
     pub(super) fn join(config: &KafkaConfig, contact: Arc<Contact>, interest: Interest) -> Result<Self> {
         let (outgoing, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
         let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max, contact };
-        let mut settings = client_settings(config);
+        let mut settings = client_settings(config)?;
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
         }

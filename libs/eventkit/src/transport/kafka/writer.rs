@@ -72,7 +72,7 @@ impl KafkaWriter {
     /// # Errors
     /// [`Error::Config`] when the client refuses a setting.
     pub fn new(config: &KafkaConfig, overrides: &[(String, String)]) -> Result<Self> {
-        let mut settings = client_settings(config);
+        let mut settings = client_settings(config)?;
         settings
             .set("enable.idempotence", "true")
             .set("acks", "all")
