@@ -6,17 +6,21 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use contracts::recruitment::ApplicationStatus;
 use demo::story::Told;
-use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::mailbox;
+use crate::stage::eventually;
 use crate::system::System;
+use crate::wire;
 
 /// How long everything may take to arrive.
 const ARRIVE_MAX: Duration = Duration::from_secs(60);
 /// How long a topic must be silent to count as read to its end.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// Text messages and push notices.
+const CHANNELS_COUNT: usize = 2;
 
 /// Checks everything that follows from the stories, which are all that ever happened in this system.
 ///
@@ -29,10 +33,60 @@ pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
         let differences = found.differences(&told.ledger);
         ensure!(differences.is_empty(), "on the topics:\n{}", differences.join("\n"));
     }
+    be_refused(system).await?;
+    check_gateway(system, stories).await?;
+    wire::check(&kafka, stories).await?;
     check_mails(system, stories, &kafka).await?;
     check_audit(system, stories).await?;
     for told in stories {
         check_projections(system, told).await?;
+    }
+    Ok(())
+}
+
+/// Asks every service for something without saying who asks; the audit trail has to tell of it.
+async fn be_refused(system: &System) -> anyhow::Result<()> {
+    for (service, path) in
+        [("user-service", "users/1"), ("company-service", "companies/1"), ("recruitment-service", "job-postings/1")]
+    {
+        let url = format!("{}/api/v1/{path}", system.url(service));
+        let refused = reqwest::get(&url).await?;
+        ensure!(refused.status() == 401, "{url} without a token: {}", refused.status());
+    }
+    Ok(())
+}
+
+/// A text message and a push notice that somebody publishes are sent, once each, to whom they address.
+async fn check_gateway(system: &System, stories: &[Told]) -> anyhow::Result<()> {
+    let manager = stories.first().and_then(|told| told.companies.first()).context("a story has a company")?.manager_id;
+    let key = format!("notification-{manager}");
+    let text = "The canteen is closed today.";
+    let variables = json!({"message": text});
+    let notices = [
+        ("notification.sms", json!({"to": "+84901234567", "template": "user-notification", "variables": variables})),
+        ("notification.push", json!({"title": "Canteen", "template": "user-notification", "variables": variables})),
+    ];
+    for (event_type, data) in notices {
+        let args = ["produce", "notification-events", "--event-type", event_type, "--key", &key];
+        let ran = system.run_with_input("container", &args, &format!("{data}\n")).await?;
+        ensure!(ran.status.success(), "{event_type}: {}", ran.stderr);
+    }
+    let sent = eventually("the text message and the push notice are sent", async || {
+        let sent = system.gateway().messages();
+        let is_there = sent.as_ref().map_or(true, |sent| sent.len() >= CHANNELS_COUNT);
+        is_there.then_some(sent)
+    })
+    .await?;
+    let mut channels: Vec<&str> = sent.iter().map(|sent| sent.channel.as_str()).collect();
+    channels.sort_unstable();
+    ensure!(channels == ["push", "sms"], "sent: {sent:?}");
+    for sent in &sent {
+        let has_text = sent.body["text"].as_str().is_some_and(|found| found.contains(text));
+        let is_addressed = match sent.channel.as_str() {
+            "sms" => sent.body["to"] == "+84901234567",
+            _ => sent.body["recipientId"] == manager && sent.body["recipientType"] == "employee",
+        };
+        ensure!(has_text && is_addressed && sent.body["id"] == sent.id.as_str(), "sent: {sent:?}");
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ use crate::program::{Ran, variable};
 const COMMAND_MAX: Duration = Duration::from_secs(600);
 /// The variable that asks for tests with real servers.
 pub const REQUIRED: &str = "REQUIRE_INFRA";
+/// The variable that names a PostgreSQL server.
+const POSTGRES_VARIABLE: &str = "TECHLEET_TEST_POSTGRES_URL";
 
 /// What keeps Kafka's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,20 @@ pub struct Infrastructure {
 /// Whether tests with real servers have to run.
 pub fn is_required() -> bool {
     variable(REQUIRED).is_some()
+}
+
+/// A PostgreSQL server for tests, if one is given; a test without one says so and returns.
+///
+/// # Panics
+/// None is given where tests with real servers have to run.
+#[allow(clippy::print_stderr, reason = "a test that does not run says so")]
+pub fn postgres_url() -> Option<String> {
+    let url = variable(POSTGRES_VARIABLE);
+    if url.is_none() {
+        assert!(!is_required(), "{POSTGRES_VARIABLE} must name a PostgreSQL server");
+        eprintln!("no {POSTGRES_VARIABLE}: this test is left out");
+    }
+    url
 }
 
 impl Infrastructure {

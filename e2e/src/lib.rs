@@ -2,19 +2,24 @@
 //!
 //! # Map
 //! - [`program`]: building and running `techleet`; [`backbone`]: a whole one in one process.
-//! - [`system`]: one process or many, killed and started again on the same ports.
-//! - [`end_state`]: whether everything that follows from the hiring story is there; [`mailbox`]: what was mailed.
+//! - [`system`]: one process or many, killed and started again on the same ports; [`balancer`]: what stands before copies.
+//! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
+//!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
-//! - [`soak`]: how long the tests that kill go on.
+//! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
 
 pub mod backbone;
+pub mod balancer;
 pub mod end_state;
+pub mod gateway;
 pub mod infrastructure;
 pub mod mailbox;
 pub mod openapi;
 pub mod program;
 pub mod soak;
+pub mod stage;
 pub mod system;
+pub mod wire;
 
 pub use backbone::Backbone;

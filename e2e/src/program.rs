@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 /// How long any command but a server may take.
@@ -41,6 +42,22 @@ pub fn choose(program: PathBuf) -> anyhow::Result<()> {
 pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
     let what: &[&str] =
         if is_release { &["--package", "techleet", "--release"] } else { &["--workspace", "--bin", "techleet"] };
+    build_with("techleet", what)
+}
+
+/// An example, built as the program is.
+///
+/// # Errors
+/// It does not build.
+pub fn build_example(name: &str) -> anyhow::Result<PathBuf> {
+    let mut what = vec!["--workspace", "--bin", name];
+    if !cfg!(debug_assertions) {
+        what.push("--release");
+    }
+    build_with(name, &what)
+}
+
+fn build_with(name: &str, what: &[&str]) -> anyhow::Result<PathBuf> {
     let output = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
         .args(["build", "--quiet", "--message-format", "json"])
         .args(what)
@@ -52,7 +69,7 @@ pub fn build(is_release: bool) -> anyhow::Result<PathBuf> {
     let messages = String::from_utf8(output.stdout)?;
     let executable = messages.lines().rev().find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_program = message["target"]["name"] == "techleet";
+        let is_program = message["target"]["name"] == name;
         message["executable"].as_str().filter(|_| is_program).map(PathBuf::from)
     });
     executable.context("cargo named no executable")
@@ -74,9 +91,23 @@ pub struct Ran {
 /// # Errors
 /// It cannot be run, or takes too long.
 pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
+    run_with_input(args, "").await
+}
+
+/// Runs a command to its end, with `input` on its stdin.
+///
+/// # Errors
+/// It cannot be run, or takes too long.
+pub async fn run_with_input(args: &[&str], input: &str) -> anyhow::Result<Ran> {
     let mut command = Command::new(path()?);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(COMMAND_MAX, command.output()).await.context("the command took too long")??;
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().context("start the command")?;
+    let mut stdin = child.stdin.take().context("a piped stdin")?;
+    // A command that does not read its input may be gone already.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let ending = tokio::time::timeout(COMMAND_MAX, child.wait_with_output());
+    let output = ending.await.context("the command took too long")??;
     let stdout = String::from_utf8(output.stdout)?;
     let stderr = String::from_utf8(output.stderr)?;
     Ok(Ran { status: output.status, stdout, stderr })

@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::balancer::Balancer;
+use crate::gateway::Gateway;
 use crate::program::{self, Ran};
 
 /// How long a start may take on a machine that is busy with other tests.
@@ -37,6 +39,13 @@ pub const PARTS: [(&str, &str); 4] = [
     ("container", "container.listen"),
 ];
 
+/// The second copies of services, with what they are a copy of.
+const SECOND_COPIES: [(&str, &str); 3] = [
+    ("user-service-2", "user-service"),
+    ("company-service-2", "company-service"),
+    ("recruitment-service-2", "recruitment-service"),
+];
+
 /// How the parts are spread over processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -44,6 +53,9 @@ pub enum Layout {
     Together,
     /// `techleet broker` and a `techleet run` for each part.
     Apart,
+    /// As [`Layout::Apart`], each service twice behind a load balancer. The settings have to name a database that
+    /// copies can share, and an operator token.
+    Copies,
 }
 
 /// The system, running.
@@ -54,6 +66,8 @@ pub struct System {
     ports: BTreeMap<&'static str, SocketAddr>,
     children: BTreeMap<&'static str, Child>,
     settings: Vec<String>,
+    gateway: Gateway,
+    balancers: BTreeMap<&'static str, Balancer>,
 }
 
 impl System {
@@ -70,13 +84,17 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let gateway = Gateway::start().await?;
         let mut system = Self {
             layout,
             folder: folder.to_owned(),
             ports: free_ports()?,
             children: BTreeMap::new(),
-            settings: settings.to_vec(),
+            settings: [settings, &gateway.settings()].concat(),
+            gateway,
+            balancers: BTreeMap::new(),
         };
+        system.balance().await?;
         for process in system.processes() {
             system.start_process(process).await?;
         }
@@ -88,7 +106,31 @@ impl System {
         match self.layout {
             Layout::Together => vec![UP],
             Layout::Apart => [BROKER].into_iter().chain(PARTS.map(|(part, _)| part)).collect(),
+            Layout::Copies => {
+                let copies = SECOND_COPIES.map(|(copy, _)| copy);
+                [BROKER].into_iter().chain(PARTS.map(|(part, _)| part)).chain(copies).collect()
+            }
         }
+    }
+
+    /// Puts a balancer before the copies of each service, and tells every part of it.
+    async fn balance(&mut self) -> anyhow::Result<()> {
+        if self.layout != Layout::Copies {
+            return Ok(());
+        }
+        for (copy, part) in SECOND_COPIES {
+            self.balancers.insert(part, Balancer::start(&[self.ports[part], self.ports[copy]]).await?);
+        }
+        self.settings.push(format!("auth.user_service_url={}", self.url("user-service")));
+        Ok(())
+    }
+
+    /// How many requests each copy of a service answered.
+    ///
+    /// # Panics
+    /// It has one copy only.
+    pub fn answered(&self, service: &str) -> Vec<usize> {
+        self.balancers[service].answered()
     }
 
     /// Starts a process of it; ready when this returns.
@@ -101,7 +143,7 @@ impl System {
         let mut lines = BufReader::new(stdout).lines();
         let is_ready = |line: &str| match process {
             UP => line.starts_with("ready in "),
-            part => line.starts_with(part),
+            process => line.starts_with(part_of(process)),
         };
         tokio::time::timeout(START_MAX, async {
             while let Some(line) = lines.next_line().await? {
@@ -151,9 +193,15 @@ impl System {
         self.ports[BROKER].to_string()
     }
 
-    /// `http://host:port` of a part.
+    /// `http://host:port` of a part, or of the balancer before its copies.
     pub fn url(&self, part: &str) -> String {
-        format!("http://{}", self.ports[part])
+        let address = self.balancers.get(part).map_or(self.ports[part], Balancer::address);
+        format!("http://{address}")
+    }
+
+    /// `http://host:port` of one process, without a balancer.
+    pub fn url_of_process(&self, process: &str) -> String {
+        format!("http://{}", self.ports[process])
     }
 
     /// Where the services are.
@@ -165,11 +213,16 @@ impl System {
         }
     }
 
+    /// Where text messages and push notices go.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
     /// The data directory that a part uses.
     pub fn data_dir(&self, part: &str) -> PathBuf {
         match self.layout {
             Layout::Together => self.folder.clone(),
-            Layout::Apart => self.folder.join(part),
+            Layout::Apart | Layout::Copies => self.folder.join(part),
         }
     }
 
@@ -178,6 +231,10 @@ impl System {
     /// # Errors
     /// It cannot be read.
     pub fn operator_token(&self, part: &str) -> anyhow::Result<String> {
+        let configured = self.settings.iter().find_map(|setting| setting.strip_prefix("auth.operator_token="));
+        if let Some(token) = configured {
+            return Ok(token.to_owned());
+        }
         let path = self.data_dir(part).join("operator.token");
         let token = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(token.trim().to_owned())
@@ -188,13 +245,21 @@ impl System {
     /// # Errors
     /// It cannot be run, or takes too long.
     pub async fn run(&self, part: &str, args: &[&str]) -> anyhow::Result<Ran> {
+        self.run_with_input(part, args, "").await
+    }
+
+    /// As [`System::run`], with `input` on the command's stdin.
+    ///
+    /// # Errors
+    /// As [`System::run`].
+    pub async fn run_with_input(&self, part: &str, args: &[&str], input: &str) -> anyhow::Result<Ran> {
         let data_dir = self.data_dir(part).display().to_string();
-        let settings = self.listen_settings();
+        let listen = self.listen_settings();
         let mut own = vec!["--data-dir", &data_dir];
-        for setting in &settings {
+        for setting in self.settings.iter().chain(&listen) {
             own.extend(["--set", setting]);
         }
-        program::run(&[&own, args].concat()).await
+        program::run_with_input(&[&own, args].concat(), input).await
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
@@ -206,9 +271,13 @@ impl System {
                 command.arg("--set").arg(setting);
             }
         }
+        if let Some((_, key)) = PARTS.iter().find(|(part, _)| *part == part_of(process)) {
+            // Of two copies, each listens on its own.
+            command.arg("--set").arg(format!("{key}={}", self.ports[process]));
+        }
         match process {
             UP | BROKER => command.arg(process),
-            part => command.args(["run", part]),
+            process => command.args(["run", part_of(process)]),
         };
         command.stdin(Stdio::null()).kill_on_drop(true);
         Ok(command)
@@ -222,10 +291,15 @@ impl System {
     }
 }
 
+/// What a process runs.
+fn part_of(process: &str) -> &str {
+    SECOND_COPIES.iter().find(|(copy, _)| *copy == process).map_or(process, |(_, part)| part)
+}
+
 /// Ports that nobody listens on and nobody else is given: the system must find them free again after each kill, so they
 /// are below those that the operating system gives to connections, and no two systems of a test run share one.
 fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
-    let names = PARTS.iter().map(|(part, _)| *part).chain([BROKER]);
+    let names = PARTS.iter().chain(&SECOND_COPIES).map(|(name, _)| *name).chain([BROKER]);
     names.map(|name| Ok((name, free_port()?))).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Who is asking: bearer tokens, checked by whatever authenticator a router was given.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +12,8 @@ use axum::{Extension, Router};
 use contracts::access::{Access, Permission, Place, Scope};
 use contracts::audit::Actor;
 
+use crate::config::Settings;
+use crate::data_dir::DataDir;
 use crate::error::BoxError;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -18,12 +21,14 @@ use crate::secret::Secret;
 
 /// The scheme of the `Authorization` header, compared without regard to case.
 const SCHEME: &str = "bearer";
+/// A shorter operator token could be guessed.
+const OPERATOR_TOKEN_BYTES_MIN: usize = 32;
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Principal {
-    /// Somebody who can read the operator token in the data directory: may do everything.
+    /// Somebody who can read the operator token in the data directory or the configuration: may do everything.
     Operator,
     /// An employee who is logged in.
     Employee(Arc<Access>),
@@ -129,7 +134,7 @@ pub trait Authenticator: Send + Sync {
 pub struct OperatorToken(Secret);
 
 impl OperatorToken {
-    /// The token from [`crate::DataDir::operator_token`].
+    /// The token from [`configured_operator_token`] or [`crate::DataDir::operator_token`].
     ///
     /// # Panics
     /// When it is empty: then everybody would be an operator.
@@ -137,6 +142,31 @@ impl OperatorToken {
     pub fn new(token: Secret) -> Self {
         assert!(!token.is_empty(), "an empty operator token would let everybody in");
         Self(token)
+    }
+}
+
+/// The operator's token where the configuration names one, which every copy of every part can share; `None` where each
+/// data directory has its own.
+///
+/// # Errors
+/// It is too short.
+pub fn configured_operator_token(settings: &Settings) -> Result<Option<Secret>, BoxError> {
+    let token: Secret = settings.get("auth.operator_token")?;
+    match token.expose().len() {
+        0 => Ok(None),
+        OPERATOR_TOKEN_BYTES_MIN.. => Ok(Some(token)),
+        _ => Err(format!("auth.operator_token needs at least {OPERATOR_TOKEN_BYTES_MIN} characters").into()),
+    }
+}
+
+/// The token with which a tool beside running parts shows that it is the operator's.
+///
+/// # Errors
+/// The configured one is too short, or there is none and the one in the data directory cannot be read.
+pub fn operator_token_of(settings: &Settings) -> Result<Secret, BoxError> {
+    match configured_operator_token(settings)? {
+        Some(token) => Ok(token),
+        None => Ok(DataDir::read_operator_token(&settings.get::<PathBuf>("data_dir")?)?),
     }
 }
 

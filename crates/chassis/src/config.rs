@@ -28,6 +28,7 @@ pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// Keys whose values are never printed, logged or put in a message.
 pub const SECRET_KEYS: &[&str] = &[
+    "auth.operator_token",
     "database.url",
     "kafka.sasl_password",
     "redis.password",

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Authenticator, OperatorToken};
+use crate::auth::{Authenticator, OperatorToken, configured_operator_token};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::database::{DatabaseCheck, Databases};
@@ -64,14 +64,19 @@ impl std::fmt::Debug for Process {
 }
 
 impl Process {
-    /// A process over its settings and its data directory; makes the operator's token if there is none yet.
+    /// A process over its settings and its data directory; makes the operator's token if there is none yet and none is
+    /// configured.
     ///
     /// # Errors
     /// The token cannot be read or made, or the settings for ports are wrong.
     pub fn new(settings: Settings, data_dir: DataDir, telemetry: Telemetry) -> Result<Self, StartError> {
         let binder = Arc::new(Binder::from_settings(&settings)?);
         let databases = Arc::new(Databases::new(&settings, &data_dir)?);
-        let operator = Arc::new(OperatorToken::new(data_dir.operator_token()?));
+        let token = match configured_operator_token(&settings)? {
+            Some(token) => token,
+            None => data_dir.operator_token()?,
+        };
+        let operator = Arc::new(OperatorToken::new(token));
         let sessions = Arc::new(SessionClient::new(&user_service_url(&settings)?));
         let settings = Arc::new(settings);
         Ok(Self { settings, data_dir, telemetry, binder, databases, operator, sessions, clock: Clock::system() })
@@ -152,11 +157,12 @@ impl Part<'_> {
         }
         let db = databases.open(self.name).await?;
         migrate(&db, self.name, migrations).await?;
+        let groups = Groups { part: self.name, id: kafka.group_id.clone() };
         let transport = Arc::new(KafkaTransport::new(kafka)?);
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
         let instance = instance_id(&data_dir.part(self.name)?)?;
         let relay = relay::start(eventkit.relay(self.name, &instance), publisher.clone(), transport.clone());
-        Ok(Backbone { db, publisher, transport, relay, eventkit, instance })
+        Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -308,6 +314,25 @@ pub struct Backbone {
     relay: RelayHandle,
     eventkit: EventkitConfig,
     instance: String,
+    groups: Groups,
+}
+
+/// What a part's consumer groups are called.
+#[derive(Debug)]
+struct Groups {
+    part: &'static str,
+    /// `kafka.group_id`; empty for the part's own name.
+    id: String,
+}
+
+impl Groups {
+    /// The configured id takes the place of the part's name, with which the names of its groups begin.
+    fn name(&self, group: &str) -> String {
+        match group.strip_prefix(self.part) {
+            Some(rest) if !self.id.is_empty() => format!("{}{rest}", self.id),
+            _ => group.to_owned(),
+        }
+    }
 }
 
 impl Backbone {
@@ -323,11 +348,12 @@ impl Backbone {
         &self.publisher
     }
 
-    /// A consumer with the configured limits; dead letters are on.
+    /// A consumer with the configured limits; dead letters are on. The name of its group begins with the part's, which
+    /// `kafka.group_id` replaces.
     #[must_use]
     pub fn consumer(&self, group: &str) -> Consumer {
         let config = &self.eventkit;
-        Consumer::new(group)
+        Consumer::new(&self.groups.name(group))
             .instance(&self.instance)
             .concurrency(config.consumer_workers)
             .retry(config.retry())
@@ -431,5 +457,19 @@ fn instance_id(folder: &Path) -> Result<String, Error> {
             std::fs::write(&path, &id).map_err(unusable)?;
             Ok(id)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_group_takes_the_place_of_the_parts_name() {
+        let name = |part, id: &str, group: &str| Groups { part, id: id.to_owned() }.name(group);
+        assert_eq!(name("user-service", "", "user-service"), "user-service");
+        assert_eq!(name("user-service", "user-service-group", "user-service"), "user-service-group");
+        assert_eq!(name("container", "", "container-mail"), "container-mail");
+        assert_eq!(name("container", "karaf", "container-mail"), "karaf-mail");
     }
 }

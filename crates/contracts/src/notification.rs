@@ -63,6 +63,15 @@ pub fn recipient_key(recipient_type: RecipientType, recipient_id: i64) -> String
     }
 }
 
+/// Whom a key of [`recipient_key`] addresses.
+pub fn recipient_of_key(key: &str) -> Option<(RecipientType, i64)> {
+    let rest = key.strip_prefix("notification-")?;
+    match rest.strip_prefix("candidate-") {
+        Some(id) => Some((RecipientType::Candidate, id.parse().ok()?)),
+        None => Some((RecipientType::Employee, rest.parse().ok()?)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +88,15 @@ mod tests {
     fn employees_and_candidates_have_keys_of_their_own() {
         assert_eq!(recipient_key(RecipientType::Employee, 42), "notification-42");
         assert_eq!(recipient_key(RecipientType::Candidate, 7), "notification-candidate-7");
+    }
+
+    #[test]
+    fn a_key_tells_whom_it_addresses() {
+        for recipient in [(RecipientType::Employee, 42), (RecipientType::Candidate, 7)] {
+            assert_eq!(recipient_of_key(&recipient_key(recipient.0, recipient.1)), Some(recipient));
+        }
+        for key in ["user-42", "notification-", "notification-administrators", "notification-candidate-x"] {
+            assert_eq!(recipient_of_key(key), None, "{key}");
+        }
     }
 }

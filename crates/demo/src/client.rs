@@ -31,8 +31,11 @@ pub struct Addresses {
 }
 
 /// Somebody who asks: the operator, or an employee who is logged in.
+///
+/// Every method tries again while a service is away, for a minute and a half; all of them end with [`Error::Refused`]
+/// when a service says no, and with [`Error::GaveUp`] when it stays away.
 #[derive(Debug, Clone)]
-pub(crate) struct Client(Arc<Inner>);
+pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -55,14 +58,19 @@ struct Login {
 }
 
 /// What a service answered.
-pub(crate) struct Answer {
+#[derive(Debug, Clone)]
+pub struct Answer {
     request: String,
-    pub(crate) body: Value,
+    /// The JSON in it; null where it had none.
+    pub body: Value,
 }
 
 impl Answer {
     /// A number in the answer.
-    pub(crate) fn id(&self, field: &'static str) -> Result<i64, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`] when there is none.
+    pub fn id(&self, field: &'static str) -> Result<i64, Error> {
         self.body[field].as_i64().ok_or_else(|| Error::Incomplete { request: self.request.clone(), field })
     }
 }
@@ -75,8 +83,9 @@ enum Tried {
 }
 
 impl Client {
-    /// Whoever holds `token`; requests are counted in `requests`.
-    pub(crate) fn with_token(run: &str, who: &str, token: String, requests: Arc<AtomicU64>) -> Self {
+    /// Whoever holds `token`. Keys of requests begin with `run` and `who`, which together are this client's alone;
+    /// answers are counted in `requests`.
+    pub fn with_token(run: &str, who: &str, token: String, requests: Arc<AtomicU64>) -> Self {
         Self::new(run, who, token, None, requests)
     }
 
@@ -93,7 +102,10 @@ impl Client {
     }
 
     /// Logs an employee in.
-    pub(crate) async fn log_in(&self, users: &str, email: &str, password: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn log_in(&self, users: &str, email: &str, password: &str) -> Result<Self, Error> {
         let inner = &self.0;
         let login = Login { users: users.to_owned(), email: email.to_owned(), password: password.to_owned() };
         let session = self.post(&format!("{users}/api/v1/sessions"), credentials(&login)).await?;
@@ -107,7 +119,10 @@ impl Client {
     }
 
     /// Makes something; done once, however often it is tried.
-    pub(crate) async fn post(&self, url: &str, body: Value) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn post(&self, url: &str, body: Value) -> Result<Answer, Error> {
         let number = self.0.keys.fetch_add(1, Ordering::Relaxed);
         let key = format!("{}-{}-{number}", self.0.run, self.0.who);
         self.fulfil(Method::POST, url, Some(body), Some(key)).await
@@ -120,22 +135,34 @@ impl Client {
     }
 
     /// Changes something; the same change twice is one.
-    pub(crate) async fn patch(&self, url: &str, body: Value) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn patch(&self, url: &str, body: Value) -> Result<Answer, Error> {
         self.fulfil(Method::PATCH, url, Some(body), None).await
     }
 
     /// Sets something.
-    pub(crate) async fn put(&self, url: &str, body: Value) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn put(&self, url: &str, body: Value) -> Result<Answer, Error> {
         self.fulfil(Method::PUT, url, Some(body), None).await
     }
 
     /// Looks at something.
-    pub(crate) async fn get(&self, url: &str) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn get(&self, url: &str) -> Result<Answer, Error> {
         self.fulfil(Method::GET, url, None, None).await
     }
 
     /// Removes something; gone already is as good.
-    pub(crate) async fn delete(&self, url: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn delete(&self, url: &str) -> Result<(), Error> {
         match self.fulfil(Method::DELETE, url, None, None).await {
             Ok(_) => Ok(()),
             Err(Error::Refused { status: 404, .. }) => Ok(()),
@@ -144,7 +171,10 @@ impl Client {
     }
 
     /// Ends the session; not known any more is as good.
-    pub(crate) async fn log_out(&self, users: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Those of every request.
+    pub async fn log_out(&self, users: &str) -> Result<(), Error> {
         let url = format!("{users}/api/v1/sessions/current");
         match self.try_until_done(Method::DELETE, &url, None, None, false).await {
             Ok(_) => Ok(()),

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Collects the tokens of invitations from when it is opened on.
 #[derive(Debug)]
-pub(crate) struct Invitations {
+pub struct Invitations {
     shared: Arc<Shared>,
     reader: JoinHandle<()>,
 }
@@ -46,7 +46,7 @@ impl Shared {
 
 impl Invitations {
     /// Reads the notifications of everything that happens after `since_ms`.
-    pub(crate) fn open(kafka: &KafkaConfig, since_ms: i64) -> Self {
+    pub fn open(kafka: &KafkaConfig, since_ms: i64) -> Self {
         let shared = Arc::new(Shared::default());
         let (kafka, sharing) = (kafka.clone(), shared.clone());
         let reader = tokio::task::spawn_blocking(move || collect(&kafka, since_ms, &sharing));
@@ -54,7 +54,10 @@ impl Invitations {
     }
 
     /// The token with which an employee accepts the newest invitation.
-    pub(crate) async fn token(&self, employee_id: i64) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// [`Error::NoInvitation`] when none comes.
+    pub async fn token(&self, employee_id: i64) -> Result<String, Error> {
         let waited = tokio::time::timeout(WAIT_MAX, async {
             loop {
                 let came = self.shared.came.notified();
@@ -68,7 +71,10 @@ impl Invitations {
     }
 
     /// Ends the reading.
-    pub(crate) async fn close(self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Task`] when it died before.
+    pub async fn close(self) -> Result<(), Error> {
         self.shared.is_over.store(true, Ordering::Relaxed);
         Ok(self.reader.await?)
     }

@@ -51,7 +51,8 @@ impl Ledger {
         self.note(RECRUITMENT_EVENTS, format!("application-{id}"), event_type);
     }
 
-    fn note(&self, topic: &'static str, key: String, event_type: &'static str) {
+    /// Takes note of an event that has to come next under its key.
+    pub fn note(&self, topic: &'static str, key: String, event_type: &'static str) {
         let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         expected.entry((topic, key)).or_default().push(event_type);
     }

@@ -7,7 +7,7 @@
 //!
 //! # Map
 //! - [`plan`]: how large the story is; `people`: names and texts.
-//! - `client`: requests that are safe to repeat; `invitations`: links that only events tell.
+//! - [`Client`]: requests that are safe to repeat; [`Invitations`]: links that only events tell.
 //! - [`story`]: the story itself; `hiring`: jobs and applications.
 //! - [`ledger`]: what must be on the topics afterwards; [`check`]: whether it is.
 
@@ -21,7 +21,8 @@ mod people;
 pub mod plan;
 pub mod story;
 
-pub use client::Addresses;
+pub use client::{Addresses, Answer, Client};
 pub use error::Error;
+pub use invitations::Invitations;
 pub use plan::Plan;
 pub use story::{Progress, Story, log_in_without_roles, tell};

@@ -1,6 +1,7 @@
 //! An event told by hand: the envelope and headers that a service would give it.
 
 use bytes::Bytes;
+use contracts::notification::recipient_of_key;
 use eventkit::transport::Record;
 use eventkit::{Clock, Envelope, envelope};
 use serde_json::value::RawValue;
@@ -9,7 +10,8 @@ use uuid::Uuid;
 /// Who tells events that come from the command line.
 pub const SERVICE: &str = "techleet-cli";
 
-/// The record of a new event on `topic` about the entity `key`.
+/// The record of a new event on `topic` about the entity `key`, or addressed to the person whom a key of notifications
+/// names.
 ///
 /// # Errors
 /// `data` is not valid JSON.
@@ -23,12 +25,13 @@ pub fn event_record(
     let data: Box<RawValue> = serde_json::from_slice(data)?;
     let (id, time) = (Uuid::now_v7().to_string(), clock.now());
     let written = envelope::format_millis(time);
+    let recipient = recipient_of_key(key);
     let envelope = Envelope {
         event_id: Some(id.clone()),
         event_type: event_type.to_owned(),
         schema_version: 1,
-        recipient_id: None,
-        recipient_type: None,
+        recipient_id: recipient.map(|(_, id)| id),
+        recipient_type: recipient.map(|(kind, _)| kind),
         data,
         timestamp: Some(time),
         service: SERVICE.to_owned(),

@@ -1,7 +1,6 @@
 //! The command line's grammar and its help.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -27,9 +26,9 @@ pub(crate) struct Cli {
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// A configuration file; `techleet config print` shows every key.
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    /// A configuration file (`techleet config print` shows every key), or for `broker` one of its keys.
+    #[arg(long, global = true, value_name = "FILE|KEY=VALUE")]
+    pub(crate) config: Vec<String>,
     /// Where everything that survives a restart is kept [default: ./data].
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<String>,
@@ -51,6 +50,9 @@ pub(crate) enum Command {
         part: PartName,
     },
     /// Start the embedded Kafka broker alone.
+    ///
+    /// --config KEY=VALUE sets a key of the broker, by its name here or by that of Apache Kafka; may be repeated.
+    #[command(after_help = BROKER_EXAMPLE)]
     Broker(BrokerArgs),
     /// Tell the hiring story to a running system, and check that all of its events arrived.
     ///
@@ -111,6 +113,10 @@ pub(crate) struct ToolArgs {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     pub(crate) rest: Vec<OsString>,
 }
+
+const BROKER_EXAMPLE: &str = "\
+Example:
+  techleet broker --listen 127.0.0.1:9092 --data-dir ./data --config num.partitions=6 --config log.retention.ms=-1";
 
 const CONSUME_EXAMPLES: &str = "\
 Examples:

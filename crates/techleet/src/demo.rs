@@ -1,12 +1,11 @@
 //! `techleet demo`: tells the hiring story to a running system, at any size, and checks that all of it arrived.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use chassis::{DataDir, Settings};
+use chassis::Settings;
 use clap::Args;
 use demo::{Addresses, Plan, Progress, Story};
 use eventkit::Clock;
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::exit::{Class, classified};
-use crate::output;
+use crate::{operator, output};
 
 /// How long after its end the story's events may take to be on their topics.
 const ARRIVE_MAX: Duration = Duration::from_secs(60);
@@ -46,10 +45,7 @@ pub(crate) struct DemoArgs {
 
 /// Tells the story and reports how fast it went; fails if an event is missing or out of order.
 pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<()> {
-    let data_dir: PathBuf = settings.get("data_dir")?;
-    let token = DataDir::read_operator_token(&data_dir)
-        .map_err(|error| classified(Class::Unreachable, error))
-        .context("start it first with `techleet up`, or name its directory with --data-dir")?;
+    let token = operator::token(settings)?;
     let kafka: KafkaConfig = settings.section("kafka")?;
     let now_ms = Clock::system().now_ms();
     let plan = Plan {

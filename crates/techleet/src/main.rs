@@ -51,15 +51,22 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
-    let sources = sources(&cli.common);
+    let (sources, broker_keys) = sources(&cli.common)?;
+    if let (Some((key, value)), false) = (broker_keys.first(), matches!(cli.command, Command::Broker(_))) {
+        let hint = format!("--config {key}={value} is for `techleet broker`; elsewhere use --set SECTION.KEY=VALUE");
+        return Err(exit::usage(anyhow::Error::msg(hint)));
+    }
     match cli.command {
         Command::Up => up::up(sources).await,
         Command::Run { part } => run::run(sources, part).await,
-        Command::Broker(args) => run::broker(sources, args).await,
+        Command::Broker(args) => run::broker(sources, args, &broker_keys).await,
         Command::Demo(args) => demo::demo(&load(&sources)?, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
         Command::Produce(args) => produce::produce(&load(&sources)?, args).await,
-        Command::Topics(command) => topics::run(&load(&sources)?, command).await,
+        Command::Topics(command) => {
+            topics::refuse_setting_as_config(sources.file.as_deref())?;
+            topics::run(&load(&sources)?, command).await
+        }
         Command::Groups(command) => groups::run(&load(&sources)?, command).await,
         Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
         Command::Events(command) => events::run(&load(&sources)?, command).await,
@@ -92,8 +99,25 @@ fn environment_only() -> Sources {
     Sources { environment: Environment::from_process(), ..Sources::default() }
 }
 
-fn sources(common: &Common) -> Sources {
+/// Where settings come from, and the keys of the broker that were set by --config.
+fn sources(common: &Common) -> anyhow::Result<(Sources, Vec<(String, String)>)> {
     let mut flags = common.set.clone();
     flags.extend(common.data_dir.iter().map(|path| format!("data_dir={path}")));
-    Sources { file: common.config.clone(), environment: Environment::from_process(), flags }
+    let mut files = Vec::new();
+    let mut broker_keys = Vec::new();
+    for config in &common.config {
+        match config.split_once('=') {
+            Some((key, value)) if is_key(key) => broker_keys.push((key.to_owned(), value.to_owned())),
+            _ => files.push(std::path::PathBuf::from(config)),
+        }
+    }
+    if files.len() > 1 {
+        return Err(exit::usage(anyhow::Error::msg("--config names more than one file")));
+    }
+    Ok((Sources { file: files.pop(), environment: Environment::from_process(), flags }, broker_keys))
+}
+
+/// Whether a text can be a key, and not the beginning of a path.
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'))
 }

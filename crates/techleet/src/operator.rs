@@ -1,9 +1,8 @@
-//! Asks a running part over its operator API, with the token from the data directory.
-
-use std::path::PathBuf;
+//! Asks a running part over its operator API, with the operator's token.
 
 use anyhow::{Context, anyhow};
-use chassis::{DataDir, Secret, Settings};
+use chassis::auth::operator_token_of;
+use chassis::{Secret, Settings};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -14,6 +13,13 @@ pub(crate) struct Operator {
     address: String,
     token: Secret,
     client: reqwest::Client,
+}
+
+/// The operator's token: the configured one, or that of the data directory.
+pub(crate) fn token(settings: &Settings) -> anyhow::Result<Secret> {
+    operator_token_of(settings)
+        .map_err(|error| classified(Class::Unreachable, anyhow::Error::from_boxed(error)))
+        .context("start it first with `techleet up`, or name its directory with --data-dir")
 }
 
 /// What a problem document tells.
@@ -27,10 +33,7 @@ impl Operator {
     /// Reaches the part whose listening address is under `listen_key`.
     pub(crate) fn of(settings: &Settings, listen_key: &str) -> anyhow::Result<Self> {
         let address: String = settings.get(listen_key)?;
-        let data_dir: PathBuf = settings.get("data_dir")?;
-        let token = DataDir::read_operator_token(&data_dir)
-            .map_err(|error| classified(Class::Unreachable, error))
-            .context("start it first with `techleet up`, or name its directory with --data-dir")?;
+        let token = token(settings)?;
         Ok(Self { address, token, client: reqwest::Client::new() })
     }
 

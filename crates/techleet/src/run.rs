@@ -7,7 +7,7 @@ use chassis::part::{Process, StartError};
 use chassis::{DataDir, Parts, Running, Settings, Shutdown, Sources, Telemetry};
 
 use crate::cli::{BrokerArgs, PartName};
-use crate::{load, output, provision};
+use crate::{exit, load, output, provision};
 
 /// Starts one part and runs it until a stop is asked for.
 pub(crate) async fn run(sources: Sources, part: PartName) -> anyhow::Result<()> {
@@ -37,12 +37,17 @@ pub(crate) async fn start_part(
 }
 
 /// Starts the embedded broker and runs it until a stop is asked for.
-pub(crate) async fn broker(mut sources: Sources, args: BrokerArgs) -> anyhow::Result<()> {
+pub(crate) async fn broker(mut sources: Sources, args: BrokerArgs, keys: &[(String, String)]) -> anyhow::Result<()> {
+    // Before anything is started: a key that cannot be is the caller's mistake.
+    let mut trial = broker::Config::default();
+    for (key, value) in keys {
+        trial.set(key, value).map_err(exit::usage)?;
+    }
     sources.flags.extend(args.listen.map(|address| format!("broker.listen={address}")));
     sources.flags.extend(args.advertise.map(|address| format!("broker.advertise={address}")));
     let settings = load(&sources)?;
     let (mut parts, data_dir, _telemetry) = prepare(&settings)?;
-    let address = parts.start("broker", start_broker(&settings, &data_dir)).await?;
+    let address = parts.start("broker", start_broker(&settings, &data_dir, keys)).await?;
     output::line(&format!("broker  {address}"))?;
     Ok(parts.run().await?)
 }
@@ -57,8 +62,15 @@ pub(crate) fn prepare(settings: &Settings) -> anyhow::Result<(Parts, DataDir, Te
 }
 
 /// Starts the embedded broker as a part.
-pub(crate) async fn start_broker(settings: &Settings, data_dir: &DataDir) -> Result<(SocketAddr, Running), StartError> {
+pub(crate) async fn start_broker(
+    settings: &Settings,
+    data_dir: &DataDir,
+    keys: &[(String, String)],
+) -> Result<(SocketAddr, Running), StartError> {
     let mut config: broker::Config = settings.section("broker")?;
+    for (key, value) in keys {
+        config.set(key, value)?;
+    }
     config.data_dir = data_dir.part("broker")?;
     let listen: String = settings.get("broker.listen")?;
     let port = Binder::from_settings(settings)?.bind("broker", "broker.listen", &listen).await?;

@@ -1,13 +1,16 @@
 //! `techleet topics`: what topics there are, making and removing them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use anyhow::anyhow;
 use chassis::Settings;
 use clap::{Args, Subcommand};
 use eventkit::transport::kafka::admin::NewTopicSpec;
 use ops::topics::{Deletion, Description, Summary};
 
 use crate::cli::Output;
+use crate::exit::usage;
 use crate::kafka::{connect, refused};
 use crate::output;
 use crate::render::{Columns, counted, duration_ms, or_nothing};
@@ -109,10 +112,26 @@ pub(crate) async fn run(settings: &Settings, command: TopicsCommand) -> anyhow::
     }
 }
 
+/// Kafka's own tool calls a setting `--config`, which is a file here: whoever writes a setting there is told.
+pub(crate) fn refuse_setting_as_config(config: Option<&Path>) -> anyhow::Result<()> {
+    let Some((file, text)) = config.and_then(|file| Some((file, file.to_str()?))) else { return Ok(()) };
+    match text.split_once('=') {
+        Some((name, value)) if !file.exists() => Err(usage(anyhow!(
+            "--config names a configuration file, and there is no {text}; \
+             if it is a setting of the topic, write --setting {name}={value}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// `NAME=VALUE`.
 fn setting(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, for example retention.ms=86400000")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let hint = "write it as NAME=VALUE, for example retention.ms=86400000";
+    let (name, value) = text.split_once('=').ok_or(hint)?;
+    match name.trim() {
+        "" => Err(hint.to_owned()),
+        name => Ok((name.to_owned(), value.trim().to_owned())),
+    }
 }
 
 fn list_table(topics: &[Summary]) -> Vec<String> {

@@ -12,10 +12,18 @@ use eventkit::transport::kafka::KafkaConfig;
 use crate::cli::PartName;
 use crate::{load, output, provision, run};
 
+/// One group cannot be that of several parts: each would get events that are another's.
+const GROUP_ID_IGNORED: &str = "warning: kafka.group_id (KAFKA_GROUP_ID) is left out: it counts for `techleet run`; here each part has its own group";
+
 /// Starts every part, says how to try it, and runs until a stop is asked for.
 pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut settings = load(&sources)?;
+    if !settings.get::<String>("kafka.group_id")?.is_empty() {
+        output::say(GROUP_ID_IGNORED);
+        sources.flags.push("kafka.group_id=".to_owned());
+        settings = load(&sources)?;
+    }
     let (mut parts, data_dir, telemetry) = run::prepare(&settings)?;
     if let Some(address) = embedded_broker(&settings, &data_dir, &mut parts).await? {
         part_line("broker", &address.to_string())?;
@@ -49,7 +57,7 @@ async fn embedded_broker(
         part_line("kafka", &format!("{brokers} (kafka.brokers is set: no embedded broker)"))?;
         return Ok(None);
     }
-    let address = parts.start("broker", run::start_broker(settings, data_dir)).await?;
+    let address = parts.start("broker", run::start_broker(settings, data_dir, &[])).await?;
     Ok(Some(address))
 }
 

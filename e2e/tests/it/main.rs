@@ -3,6 +3,8 @@
 
 mod background;
 mod compose;
+mod copies;
+mod example;
 mod kill;
 mod slice;
 mod start;

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use demo::Plan;
 use demo::story::Told;
-use demo::{Plan, Story};
+use e2e::stage::{self, Stage};
 use e2e::system::{Layout, System};
 use e2e::{end_state, soak};
-use eventkit::Clock;
-use eventkit::transport::kafka::KafkaConfig;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
@@ -17,25 +16,23 @@ use tokio::task::JoinHandle;
 /// How long a process lives before it is killed: somewhere between these, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 150..900;
 const SEED: u64 = 11;
-
-fn story(system: &System, plan: Plan) -> Story {
-    Story {
-        addresses: system.addresses(),
-        kafka: KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() },
-        operator_token: system.operator_token("user-service").unwrap(),
-        now_ms: Clock::system().now_ms(),
-        plan,
-        progress: Arc::new(|_, _| {}),
-    }
-}
+/// How much longer each kill lets a test be.
+const KILL_MAX: Duration = Duration::from_secs(30);
 
 async fn told_and_checked(layout: Layout) {
-    let folder = tempfile::tempdir().unwrap();
-    let system = System::start(layout, folder.path()).await.unwrap();
-    let plan = Plan { companies: 2, employees: 12, jobs: 2, applications: 12, ..Plan::default() };
-    let told = demo::tell(story(&system, plan)).await.unwrap();
-    end_state::check(&system, &[told]).await.unwrap();
-    system.stop().await.unwrap();
+    stage::within_time(Duration::ZERO, async |stage| {
+        stage.enter("the start");
+        let folder = tempfile::tempdir().unwrap();
+        let system = System::start(layout, folder.path()).await.unwrap();
+        stage.enter("the story");
+        let plan = Plan { companies: 2, employees: 12, jobs: 2, applications: 12, ..Plan::default() };
+        let told = demo::tell(stage::story(&system, plan).unwrap()).await.unwrap();
+        stage.enter("the end state");
+        end_state::check(&system, &[told]).await.unwrap();
+        stage.enter("the stop");
+        system.stop().await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +58,12 @@ async fn the_story_holds_while_each_part_is_killed() {
 /// Tells stories, one after the other, while processes are killed and started again, until there were enough kills.
 async fn told_under_kills(layout: Layout) {
     let kills = soak::kills();
+    let longer = KILL_MAX * u32::try_from(kills).unwrap();
+    stage::within_time(longer, async |stage| tell_and_kill(stage, layout, kills).await).await;
+}
+
+async fn tell_and_kill(stage: &Stage, layout: Layout, kills: usize) {
+    stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
     let mut system = System::start(layout, folder.path()).await.unwrap();
     let mut random = StdRng::seed_from_u64(SEED);
@@ -69,25 +72,30 @@ async fn told_under_kills(layout: Layout) {
     while killed < kills {
         let plan = Plan { companies: 1, employees: 9, jobs: 2, applications: 9, ..Plan::default() };
         let (telling, is_told) = begin(&system, plan);
+        let number = all_told.len() + 1;
         while killed < kills && !is_told.load(Ordering::SeqCst) {
             let life = Duration::from_millis(random.random_range(LIFE_MS));
             // The wait is the experiment: at any moment, and the story goes on meanwhile.
             let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
             let processes = system.processes();
             let victim = processes[random.random_range(0..processes.len())];
+            stage.enter(format!("story {number}, kill {} of {kills}: {victim}", killed + 1));
             system.kill(victim).await.unwrap();
             killed += 1;
             system.start_process(victim).await.unwrap();
         }
+        stage.enter(format!("story {number}, after kill {killed} of {kills}"));
         all_told.push(telling.await.unwrap().unwrap());
     }
+    stage.enter("the end state");
     end_state::check(&system, &all_told).await.unwrap();
+    stage.enter("the stop");
     soak::report(&format!("{layout:?}"), killed, all_told.iter().map(|told| told.ledger.events()).sum());
     system.stop().await.unwrap();
 }
 
 fn begin(system: &System, plan: Plan) -> (JoinHandle<Result<Told, demo::Error>>, Arc<AtomicBool>) {
-    let story = story(system, plan);
+    let story = stage::story(system, plan).unwrap();
     let is_told = Arc::new(AtomicBool::new(false));
     let flag = is_told.clone();
     let telling = tokio::spawn(async move {

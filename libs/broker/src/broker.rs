@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::groups::coordinator::Coordinator;
 use crate::log::LogEnv;
 use crate::num::i32_of;
+use crate::server::fetch_sessions::Sessions;
 use crate::server::keeper::Pace;
 use crate::server::{Shared, keeper, listener};
 use crate::state_log::Ends;
@@ -104,6 +105,7 @@ impl Broker {
             catalog: Arc::clone(&catalog),
             groups,
             txns,
+            fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
             request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
             fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),

@@ -1,5 +1,7 @@
 //! Everything about a broker that its owner can choose, with defaults that suit one machine.
 
+mod properties;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ pub struct Config {
     pub compaction_keys_max: usize,
     /// How often the synced ends are noted in the checkpoint while something changes, milliseconds.
     pub checkpoint_interval_ms: u64,
+    /// How often sizes of topics and lags of groups are measured, milliseconds.
+    pub measure_interval_ms: u64,
     /// Segment and index files held open at most.
     pub open_files_max: usize,
     /// Syncs running at the same time at most.
@@ -82,6 +86,10 @@ pub struct Config {
     pub fetch_bytes_max: usize,
     /// Bytes of fetch answers under way over all connections at most.
     pub fetch_memory_bytes_max: usize,
+    /// Fetch sessions at most; 0 keeps none.
+    pub fetch_sessions_max: usize,
+    /// A fetch session that was not used for this long gives its place to a new one, milliseconds.
+    pub fetch_session_evict_after_ms: u64,
     /// Client connections at most.
     pub connections_max: usize,
     /// Requests of one connection under way at most.
@@ -117,6 +125,7 @@ impl Default for Config {
             compaction_check_interval_ms: 15_000,
             compaction_keys_max: 500_000,
             checkpoint_interval_ms: 2_000,
+            measure_interval_ms: 10_000,
             open_files_max: 512,
             syncs_max: 8,
             producers_per_partition_max: 10_000,
@@ -135,6 +144,8 @@ impl Default for Config {
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,
             fetch_memory_bytes_max: 256 * 1024 * 1024,
+            fetch_sessions_max: 1_000,
+            fetch_session_evict_after_ms: 120_000,
             connections_max: 1_000,
             in_flight_requests_max: 64,
             connection_idle_ms: 600_000,

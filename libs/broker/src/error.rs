@@ -48,6 +48,22 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// There is no configuration key of that name.
+    #[error("there is no configuration key {key}; there are {known}")]
+    UnknownKey {
+        /// The name.
+        key: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// A value given by name that does not fit its key.
+    #[error("configuration key {key} is invalid: {reason}")]
+    ConfigValue {
+        /// The key, as it was named.
+        key: String,
+        /// Why.
+        reason: String,
+    },
     /// A topic that cannot be made as asked.
     #[error("topic {topic} cannot be made: {reason}")]
     Topic {

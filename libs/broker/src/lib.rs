@@ -20,7 +20,10 @@
 //! broker's own state as a log), `groups` (consumer groups and their offsets), `txns` (transactions).
 //!
 //! Invariants:
-//! - What is acknowledged is on stable storage, and nothing is visible to a consumer before it is.
+//! - What is acknowledged is on stable storage, and nothing is visible to a consumer before it is. The one exception is
+//!   chosen per topic: with `flush.messages` above 1 records are acknowledged and visible at once and synced when that
+//!   many have come, or when `flush.ms` is over. A crash of the process costs nothing then, a crash of the machine may
+//!   cost what was acknowledged since the last sync.
 //! - The high watermark of a partition never falls, over restarts and over retention too.
 //! - Batches are stored and served as they were sent; only what a broker must decide is patched.
 //! - Nothing a stranger sends takes memory before it has arrived, or ends more than its own connection.
@@ -31,6 +34,8 @@ mod catalog;
 mod clock;
 mod config;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod groups;
 mod log;
 pub mod metrics;

@@ -7,6 +7,7 @@ pub(crate) mod codec;
 pub(crate) mod compact;
 pub(crate) mod control;
 pub(crate) mod disk;
+pub(crate) mod flush;
 pub(crate) mod index;
 pub(crate) mod lookup;
 pub(crate) mod partition;
@@ -90,4 +91,14 @@ pub(crate) struct LogConfig {
     pub(crate) compaction_lag_min_ms: i64,
     pub(crate) compaction_lag_max_ms: i64,
     pub(crate) log_append_time: bool,
+    /// Records that may be acknowledged before they are synced; 1: none is.
+    pub(crate) flush_messages: i64,
+    /// Longest time that such a record waits for its sync.
+    pub(crate) flush_ms: i64,
+    /// How long files of dropped segments stay under another name.
+    pub(crate) file_delete_delay_ms: i64,
+    /// How far a record's time may be behind the broker's.
+    pub(crate) timestamp_before_max_ms: i64,
+    /// How far a record's time may be ahead of the broker's.
+    pub(crate) timestamp_after_max_ms: i64,
 }

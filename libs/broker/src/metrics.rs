@@ -14,9 +14,12 @@ pub const APPENDED_BYTES: &str = "broker_appended_bytes_total";
 pub const APPENDED_RECORDS: &str = "broker_appended_records_total";
 /// Counter, label `topic`: bytes of record batches handed to consumers.
 pub const FETCHED_BYTES: &str = "broker_fetched_bytes_total";
-/// Gauge, label `topic`: bytes of log on disk.
+/// Counter, label `topic`: records in batches handed to consumers.
+pub const FETCHED_RECORDS: &str = "broker_fetched_records_total";
+/// Gauge, label `topic`: bytes of log on disk; 0 for a topic that is gone.
 pub const LOG_BYTES: &str = "broker_log_bytes";
-/// Gauge, labels `group` and `topic`: records below the high watermark that the group has not committed.
+/// Gauge, labels `group` and `topic`: records below the high watermark that the group has not committed; 0 when
+/// nothing of the topic is committed any more.
 pub const GROUP_LAG: &str = "broker_group_lag_records";
 /// Histogram, seconds: one sync of a segment file.
 pub const SYNC_SECONDS: &str = "broker_sync_seconds";
@@ -28,3 +31,22 @@ pub const DAMAGED_BATCHES: &str = "broker_damaged_batches_total";
 pub const FAILED_PARTITIONS: &str = "broker_failed_partitions";
 /// Counter: group rebalances completed.
 pub const REBALANCES: &str = "broker_group_rebalances_total";
+
+/// Every name there is.
+pub const ALL: &[&str] = &[
+    REQUESTS,
+    REQUEST_SECONDS,
+    CONNECTIONS,
+    REFUSED_CONNECTIONS,
+    APPENDED_BYTES,
+    APPENDED_RECORDS,
+    FETCHED_BYTES,
+    FETCHED_RECORDS,
+    LOG_BYTES,
+    GROUP_LAG,
+    SYNC_SECONDS,
+    STORAGE_FAILURES,
+    DAMAGED_BATCHES,
+    FAILED_PARTITIONS,
+    REBALANCES,
+];

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod connection;
+pub(crate) mod fetch_sessions;
 pub(crate) mod keeper;
 pub(crate) mod listener;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::config::{Config, split_host_port};
 use crate::groups::coordinator::Coordinator;
+use crate::server::fetch_sessions::Sessions;
 use crate::txns::coordinator::Coordinator as Transactions;
 
 /// What every connection of a broker shares.
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) groups: Arc<Coordinator>,
     pub(crate) txns: Arc<Transactions>,
+    pub(crate) fetch_sessions: Sessions,
     pub(crate) stop: CancellationToken,
     pub(crate) request_memory: Arc<Semaphore>,
     pub(crate) fetch_memory: Arc<Semaphore>,

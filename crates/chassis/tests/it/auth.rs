@@ -6,8 +6,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
-use chassis::auth::{OperatorToken, Refusal, require_operator, with_authenticator};
-use chassis::{Authenticator, Principal, RequireOperator, Secret};
+use chassis::auth::{
+    OperatorToken, Refusal, configured_operator_token, operator_token_of, require_operator, with_authenticator,
+};
+use chassis::{Authenticator, DataDir, Principal, RequireOperator, Secret, Settings, Sources};
 
 use crate::support::{call, json_of};
 
@@ -105,4 +107,20 @@ async fn route_without_an_authenticator_lets_nobody_in() {
     let known = format!("Bearer {TOKEN}");
     let response = call(router, request("/topics", Some(&known))).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[test]
+fn configured_operator_token_comes_before_the_one_of_the_data_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = |token: &str| {
+        let flags = vec![format!("data_dir={}", folder.path().display()), format!("auth.operator_token={token}")];
+        Settings::load(&Sources { flags, ..Sources::default() }).unwrap()
+    };
+    let own = DataDir::open(folder.path()).unwrap().operator_token().unwrap();
+    assert!(configured_operator_token(&settings("")).unwrap().is_none());
+    assert_eq!(operator_token_of(&settings("")).unwrap().expose(), own.expose());
+    let shared = "0123456789abcdef0123456789abcdef";
+    assert_eq!(operator_token_of(&settings(shared)).unwrap().expose(), shared);
+    let refused = operator_token_of(&settings("too short")).unwrap_err();
+    assert_eq!(refused.to_string(), "auth.operator_token needs at least 32 characters");
 }

@@ -1,10 +1,18 @@
 //! What the commands print and how they end.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use eventkit::dead_letter::{Cause, letter};
 use eventkit::transport::kafka::KafkaWriter;
 use eventkit::transport::{ConsumedRecord, Record};
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use crate::support::{Fixture, program, run};
+
+/// How long the broker may take to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs commands one after the other and keeps what they print, as a transcript.
 async fn transcript(fixture: &Fixture, commands: &[(&str, &str)]) -> String {
@@ -40,6 +48,34 @@ async fn topics_are_created_filled_shown_and_deleted() {
         ("topics list", ""),
     ];
     insta::assert_snapshot!(transcript(&fixture, &commands).await);
+}
+
+#[tokio::test]
+async fn a_topics_setting_is_taken_or_refused_in_every_spelling() {
+    let fixture = Fixture::start().await;
+    let commands = [
+        ("topics create spelled --setting cleanup.policy=compact", ""),
+        ("topics create joined --setting=cleanup.policy=compact", ""),
+        ("topics create twice --setting cleanup.policy=compact --setting retention.ms=1000", ""),
+        ("topics create none --config cleanup.policy=compact", ""),
+        ("topics create none --config=cleanup.policy=compact", ""),
+        ("--config cleanup.policy=compact topics create none", ""),
+        ("topics create none --setting cleanup.policy", ""),
+        ("topics create none --setting =compact", ""),
+        ("topics create none --setting =", ""),
+        ("topics create none --setting cleanup.policy=", ""),
+        ("topics create none --setting cleanup.policy=never", ""),
+        ("topics create none --setting no.such.setting=1", ""),
+        ("kafka-topics --create --topic tool --config cleanup.policy=compact --bootstrap-server BROKER", ""),
+        ("kafka-topics --create --topic none --config cleanup.policy --bootstrap-server BROKER", ""),
+        ("kafka-topics --create --topic none --config =compact --bootstrap-server BROKER", ""),
+        ("topics list", ""),
+    ];
+    let commands = commands.map(|(command, stdin)| (command.replace("BROKER", &fixture.config.brokers), stdin));
+    let commands: Vec<(&str, &str)> = commands.iter().map(|(command, stdin)| (command.as_str(), *stdin)).collect();
+    let transcript = transcript(&fixture, &commands).await;
+    assert!(!transcript.contains("panicked"), "{transcript}");
+    insta::assert_snapshot!(fixture.masked(&transcript));
 }
 
 #[tokio::test]
@@ -131,5 +167,37 @@ async fn without_a_broker_commands_end_with_3_and_the_way_out() {
         let start = "techleet: no broker answers on 127.0.0.1:1; start one with `techleet up`";
         assert!(ran.stderr.starts_with(start), "{command}: {}", ran.stderr);
         assert_eq!(ran.stdout, "");
+    }
+}
+
+#[tokio::test]
+async fn the_broker_starts_with_keys_of_kafka_and_tells_clients_what_it_was_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().display().to_string();
+    let args = ["broker", "--listen", "127.0.0.1:0", "--data-dir", &data_dir, "--advertise", "localhost:0"];
+    let keys = ["--config", "num.partitions=7", "--config", "connections_max=50"];
+    let mut child =
+        program(&[&args[..], &keys[..]].concat()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = line.strip_prefix("broker  ").unwrap();
+    let topics = ["kafka-topics", "--bootstrap-server", address, "--topic", "trials"];
+    let made = run(program(&[&topics[..], &["--create"]].concat()), "").await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let described = run(program(&[&topics[..], &["--describe"]].concat()), "").await.stdout;
+    assert!(described.contains("PartitionCount: 7"), "{described}");
+}
+
+#[tokio::test]
+async fn keys_of_the_broker_that_cannot_be_are_the_callers_mistake() {
+    for (args, said) in [
+        (&["broker", "--config", "no.such.key=1"][..], "there is no configuration key no.such.key; there are node_id"),
+        (&["broker", "--config", "num.partitions=many"], "configuration key num.partitions is invalid: `many`"),
+        (&["topics", "list", "--config", "num.partitions=1"], "--config num.partitions=1 is for `techleet broker`"),
+        (&["topics", "list", "--config", "a.toml", "--config", "b.toml"], "--config names more than one file"),
+    ] {
+        let ran = run(program(args), "").await;
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with(&format!("techleet: {said}")), "{args:?}: {}", ran.stderr);
     }
 }

@@ -4,8 +4,9 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 26] = [
         &[],
+        &["broker"],
         &["consume"],
         &["produce"],
         &["topics"],

@@ -80,9 +80,25 @@ pub(crate) const KEYS: &[Key] = &[
         "Batches are stored as the producer compressed them.",
     ),
     fixed("delete.retention.ms", Kind::Long(0), "86400000", "How long tombstones of a compacted topic are kept."),
-    fixed("file.delete.delay.ms", Kind::Long(0), "60000", "Accepted; files are deleted at once."),
-    fixed("flush.messages", Kind::Long(1), "1", "Accepted; every acknowledged record is synced."),
-    fixed("flush.ms", Kind::Long(0), "0", "Accepted; every acknowledged record is synced."),
+    fixed(
+        "file.delete.delay.ms",
+        Kind::Long(0),
+        "60000",
+        "How long files of segments that retention dropped stay on disk.",
+    ),
+    fixed(
+        "flush.messages",
+        Kind::Long(1),
+        "1",
+        "Records after which a sync is due. Above 1 records are acknowledged before they are synced: if the machine \
+         goes down, what was acknowledged since the last sync may be lost.",
+    ),
+    fixed(
+        "flush.ms",
+        Kind::Long(0),
+        "9223372036854775807",
+        "Longest time until a sync where flush.messages is above 1; otherwise every record is synced first.",
+    ),
     fixed("index.interval.bytes", Kind::Int(0), "4096", "Log bytes between two index entries."),
     fixed("max.compaction.lag.ms", Kind::Long(1), "9223372036854775807", "Longest time a record stays uncompacted."),
     of_broker(
@@ -96,13 +112,13 @@ pub(crate) const KEYS: &[Key] = &[
         "message.timestamp.after.max.ms",
         Kind::Long(0),
         "9223372036854775807",
-        "Accepted; timestamps ahead of the broker are taken.",
+        "How far a record's time may be ahead of the broker's.",
     ),
     fixed(
         "message.timestamp.before.max.ms",
         Kind::Long(0),
         "9223372036854775807",
-        "Accepted; timestamps behind the broker are taken.",
+        "How far a record's time may be behind the broker's.",
     ),
     fixed(
         "message.timestamp.type",
@@ -228,6 +244,11 @@ pub(crate) fn resolve(set: &BTreeMap<String, String>, config: &Config) -> LogCon
         compaction_lag_min_ms: number("min.compaction.lag.ms"),
         compaction_lag_max_ms: number("max.compaction.lag.ms"),
         log_append_time: text("message.timestamp.type") == "LogAppendTime",
+        flush_messages: number("flush.messages"),
+        flush_ms: number("flush.ms"),
+        file_delete_delay_ms: number("file.delete.delay.ms"),
+        timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
+        timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
     }
 }
 

@@ -233,7 +233,7 @@ impl Group {
 }
 
 /// The topics at the front of a consumer's subscription, where they stand in every version of it.
-fn subscription_topics(mut subscription: &[u8]) -> Option<Vec<String>> {
+pub(crate) fn subscription_topics(mut subscription: &[u8]) -> Option<Vec<String>> {
     let _version = subscription.try_get_i16().ok()?;
     let count = usize::try_from(subscription.try_get_i32().ok()?).ok()?;
     // Each topic takes two bytes at least: a count beyond that is no count.

@@ -138,6 +138,9 @@ pub(crate) fn checksum_holds(batch: &[u8], header: &Header) -> bool {
     batch.len() > CRC_FROM && crc32c::crc32c(&batch[CRC_FROM..]) == header.crc
 }
 
+/// Records in one batch at most. Those of a compressed batch are not counted, so this bounds what it can announce.
+const RECORDS_MAX: i32 = 1_000_000;
+
 /// Why a produced batch is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invalid {
@@ -166,6 +169,9 @@ pub(crate) fn check_produced(bytes: &[u8]) -> Result<Header, Invalid> {
     }
     if header.count < 1 || header.last_offset_delta != header.count - 1 {
         return Err(Invalid::Record("record count and last offset delta disagree"));
+    }
+    if header.count > RECORDS_MAX {
+        return Err(Invalid::Record("more records than a batch may have"));
     }
     if header.attributes & COMPRESSION_MASK > ZSTD {
         return Err(Invalid::Record("unknown compression"));

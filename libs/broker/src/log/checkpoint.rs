@@ -57,7 +57,7 @@ pub(crate) fn load(data_dir: &Path) -> io::Result<Option<Checkpoint>> {
     Ok(decode(&bytes))
 }
 
-fn decode(bytes: &[u8]) -> Option<Checkpoint> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     let (body, crc) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
     if crc32c::crc32c(body).to_be_bytes() != crc {
         return None;

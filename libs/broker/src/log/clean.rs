@@ -66,6 +66,12 @@ pub(crate) fn has_keys(batch: &[u8], header: &Header) -> bool {
     body(batch, header).is_some_and(keyed)
 }
 
+/// The times of a produced batch's records; `None` if it is unreadable.
+pub(crate) fn times(batch: &[u8], header: &Header) -> Option<Vec<i64>> {
+    let body = body(batch, header)?;
+    Some(split(&body, header)?.iter().map(|record| record.timestamp).collect())
+}
+
 /// What is left of a batch when each record has the fate that `decide` gives it; `horizon` is when tombstones that are
 /// kept for the first time may go, if that can be said already. A batch of a committed transaction becomes an ordinary one.
 pub(crate) fn filter(

@@ -19,6 +19,7 @@ use crate::log::clean::{self, Fate, Left, Raw};
 use crate::log::disk::{Disk, FileKind, remove_if_there, replace_file};
 use crate::log::partition::{Partition, State};
 use crate::log::point;
+use crate::log::retention::LEFTOVER;
 use crate::log::segment::{Segment, SegmentIndex, index_path, log_path};
 use crate::log::transactions::Aborted;
 use crate::log::walk::{Step, Walker};
@@ -377,12 +378,13 @@ fn finish_swap(disk: &dyn Disk, dir: &Path, swap: &Swap) -> io::Result<()> {
     disk.sync_dir(dir)
 }
 
-/// Finishes replacements that a crash cut short, and forgets those that it cut before they counted; blocking.
+/// Finishes replacements that a crash cut short, and forgets those that it cut before they counted, and what was left
+/// of dropped segments; blocking.
 pub(crate) fn settle(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if name.ends_with(".cleaned") {
+        if name.ends_with(".cleaned") || name.ends_with(LEFTOVER) {
             disk.remove(&path)?;
         } else if let Some((base, end)) = name.strip_suffix(".swap").and_then(|range| range.split_once('-')) {
             let (Ok(base), Ok(end)) = (base.parse(), end.parse()) else { continue };

@@ -75,12 +75,12 @@ impl Partition {
         let filled = state.segments.iter().filter(|segment| segment.size > 0 && timestamp_of(segment) >= 0);
         let newest = filled.max_by(|a, b| timestamp_of(a).cmp(&timestamp_of(b)).then(b.base.cmp(&a.base)));
         let Some(newest) = newest else { return Ok(None) };
-        let readable = (state.log_start..state.synced).contains(&newest.max_timestamp_offset);
+        let readable = (state.log_start..state.visible).contains(&newest.max_timestamp_offset);
         if readable || walked.contains_key(&newest.base) {
             return Ok(Some(Newest::Known { timestamp: timestamp_of(newest) }));
         }
         let limit = if state.segments.last().is_some_and(|last| last.base == newest.base) {
-            state.synced_size
+            state.visible_size
         } else {
             newest.size
         };
@@ -107,9 +107,9 @@ impl Partition {
             }
         };
         let (position, offset) = entry.map_or((0, base), |entry| (entry.position, entry.offset));
-        let limit = if at + 1 == count { state.synced_size } else { segment.size };
+        let limit = if at + 1 == count { state.visible_size } else { segment.size };
         let place = Place { base, file: self.log_file(base)?, position, offset, limit };
-        Ok(Some((place, state.log_start, state.synced)))
+        Ok(Some((place, state.log_start, state.visible)))
     }
 }
 

@@ -1,9 +1,10 @@
 //! One partition: appending, group commit, and the numbers others may see.
 //!
 //! Invariants: the high watermark is the synced end, so nothing is visible or acknowledged that a crash could take
-//! back; appends are in offset order under one lock; at most one sync of a partition runs, and everything appended
+//! back (but for topics that chose otherwise, see `flush`); appends are in offset order under one lock; at most one sync of a partition runs, and everything appended
 //! while it runs shares the next.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -19,6 +20,7 @@ use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there};
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
+use crate::log::retention::Leftover;
 use crate::log::segment::{Segment, SegmentIndex, create_files, index_path, log_path};
 use crate::log::transactions::{self, Ending};
 use crate::log::waiters::Waiters;
@@ -54,6 +56,7 @@ pub(crate) struct Counters {
     pub(crate) appended_bytes: metrics::Counter,
     pub(crate) appended_records: metrics::Counter,
     pub(crate) fetched_bytes: metrics::Counter,
+    pub(crate) fetched_records: metrics::Counter,
 }
 
 impl Counters {
@@ -61,6 +64,7 @@ impl Counters {
         Self {
             appended_bytes: metrics::counter!(names::APPENDED_BYTES, "topic" => Arc::clone(topic)),
             appended_records: metrics::counter!(names::APPENDED_RECORDS, "topic" => Arc::clone(topic)),
+            fetched_records: metrics::counter!(names::FETCHED_RECORDS, "topic" => Arc::clone(topic)),
             fetched_bytes: metrics::counter!(names::FETCHED_BYTES, "topic" => Arc::clone(topic)),
         }
     }
@@ -74,10 +78,15 @@ pub(crate) struct State {
     pub(crate) log_start: i64,
     /// Offset of the next record.
     pub(crate) end: i64,
-    /// Everything below is on stable storage: the high watermark.
+    /// Everything below is on stable storage.
     pub(crate) synced: i64,
     /// Bytes of the last segment below `synced`.
     pub(crate) synced_size: u64,
+    /// Everything below is acknowledged and may be read: the high watermark. It is `synced`, unless the topic chose
+    /// otherwise by `flush.messages`.
+    pub(crate) visible: i64,
+    /// Bytes of the last segment below `visible`.
+    pub(crate) visible_size: u64,
     pub(crate) producers: Producers,
     /// Transactions whose markers are not on stable storage yet.
     pub(crate) ending: Vec<Ending>,
@@ -86,14 +95,18 @@ pub(crate) struct State {
     /// A sync failed: what is on stable storage is unknown, nothing more is taken.
     pub(crate) failed: bool,
     pub(crate) deleted: bool,
-    syncing: bool,
+    pub(crate) syncing: bool,
+    /// A later sync is planned for what was acknowledged before it.
+    pub(crate) sync_planned: bool,
+    /// Files of dropped segments, and when they may be removed.
+    pub(crate) leftovers: VecDeque<Leftover>,
     bytes_since_point: u64,
     unnoted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Progress {
-    synced: i64,
+    visible: i64,
     stopped: bool,
 }
 
@@ -150,12 +163,16 @@ impl State {
             end,
             synced: end,
             synced_size,
+            visible: end,
+            visible_size: synced_size,
             producers,
             ending: Vec::new(),
             cleaned_to: 0,
             failed: false,
             deleted: false,
             syncing: false,
+            sync_planned: false,
+            leftovers: VecDeque::new(),
             bytes_since_point: 0,
             unnoted: false,
         }
@@ -163,7 +180,7 @@ impl State {
 
     /// What clients may see.
     pub(crate) fn offsets(&self) -> Offsets {
-        Offsets { log_start: self.log_start, high_watermark: self.synced, last_stable: self.last_stable() }
+        Offsets { log_start: self.log_start, high_watermark: self.visible, last_stable: self.last_stable() }
     }
 
     /// Whether more is taken.
@@ -191,7 +208,7 @@ impl Partition {
         state: State,
     ) -> Arc<Self> {
         let dir = partition_dir(&env.data_dir, topic_id, index);
-        let progress = watch::Sender::new(Progress { synced: state.synced, stopped: false });
+        let progress = watch::Sender::new(Progress { visible: state.visible, stopped: false });
         Arc::new(Self {
             topic_id,
             index,
@@ -309,7 +326,7 @@ impl Partition {
         state.bytes_since_point += header.total_bytes();
         self.counters.appended_bytes.increment(header.total_bytes());
         self.counters.appended_records.increment(u64::from(header.count.unsigned_abs()));
-        self.start_sync(state);
+        self.after_append(state, config);
         Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
     }
 
@@ -335,7 +352,7 @@ impl Partition {
             create_dirs(&*self.env.disk, &self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
             create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
             state.segments.push(Segment::empty(end));
-            state.synced_size = 0;
+            (state.synced_size, state.visible_size) = (0, 0);
             return Ok(());
         };
         let full = active.size > 0 && active.size + header.total_bytes() > config.segment_bytes;
@@ -365,7 +382,7 @@ impl Partition {
             active.index = SegmentIndex::Closed { entries: closed };
         }
         state.segments.push(Segment::empty(end));
-        state.synced_size = 0;
+        (state.synced_size, state.visible_size) = (0, 0);
         self.advance(state, end);
         let point = Point {
             offset: end,
@@ -402,7 +419,7 @@ impl Partition {
     }
 
     /// Makes a running sync loop take the new end, or starts one.
-    fn start_sync(self: &Arc<Self>, state: &mut State) {
+    pub(crate) fn start_sync(self: &Arc<Self>, state: &mut State) {
         if state.syncing {
             return;
         }
@@ -431,7 +448,7 @@ impl Partition {
     }
 
     /// One sync for everything appended so far; `true` if more came meanwhile.
-    fn sync_once(&self) -> bool {
+    fn sync_once(self: &Arc<Self>) -> bool {
         let (target, base, size) = {
             let mut state = self.state();
             let Some((base, size)) = state.segments.last().map(|active| (active.base, active.size)) else {
@@ -451,6 +468,7 @@ impl Partition {
                 // A roll meanwhile has synced more than this.
                 if state.segments.last().is_some_and(|active| active.base == base) {
                     state.synced_size = state.synced_size.max(size);
+                    state.visible_size = state.visible_size.max(size);
                 }
                 self.advance(&mut state, target);
             }
@@ -460,8 +478,13 @@ impl Partition {
             }
             Err(_) => {}
         }
-        let more = state.synced < state.end && !state.failed && !state.deleted;
+        let behind = state.synced < state.end && !state.failed && !state.deleted;
+        let config = self.config();
+        let more = behind && self.is_due(&state, &config);
         state.syncing = more;
+        if behind && !more {
+            self.plan_sync(&mut state, &config);
+        }
         more
     }
 
@@ -480,11 +503,19 @@ impl Partition {
             return;
         }
         state.synced = synced;
-        state.ending.retain(|ending| ending.marker_offset >= synced);
         state.unnoted = true;
-        self.progress.send_replace(Progress { synced, stopped: false });
         self.env.changed.notify_one();
-        self.waiters.wake();
+        self.show(state, synced);
+    }
+
+    /// Raises the high watermark.
+    pub(crate) fn show(&self, state: &mut State, visible: i64) {
+        if visible > state.visible {
+            state.visible = visible;
+            state.ending.retain(|ending| ending.marker_offset >= visible);
+            self.progress.send_replace(Progress { visible, stopped: false });
+            self.waiters.wake();
+        }
     }
 
     /// Takes nothing more until the next start.
@@ -497,20 +528,21 @@ impl Partition {
         self.waiters.wake();
     }
 
-    /// Returns when everything below `end` is on stable storage.
+    /// Returns when everything below `end` may be acknowledged: when it is on stable storage, or as soon as it is
+    /// appended where the topic chose that.
     ///
     /// # Errors
     /// [`AppendError::ReadOnly`] when that can no longer be said.
     pub(crate) async fn wait_synced(&self, end: i64) -> Result<(), AppendError> {
         let mut progress = self.progress.subscribe();
-        match progress.wait_for(|progress| progress.synced >= end || progress.stopped).await {
-            Ok(progress) if progress.synced >= end => Ok(()),
+        match progress.wait_for(|progress| progress.visible >= end || progress.stopped).await {
+            Ok(progress) if progress.visible >= end => Ok(()),
             _ => Err(AppendError::ReadOnly),
         }
     }
 
     /// Syncs what is not synced yet, in the caller's thread.
-    pub(crate) fn flush(&self) {
+    pub(crate) fn flush(self: &Arc<Self>) {
         while self.sync_once() {}
     }
 

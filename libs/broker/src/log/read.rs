@@ -91,7 +91,7 @@ impl Partition {
                 return Err(ReadError::Deleted);
             }
             let offsets = state.offsets();
-            if offset < state.log_start || offset > state.synced {
+            if offset < state.log_start || offset > state.visible {
                 return Err(ReadError::OutOfRange);
             }
             if offset >= isolation.end(&offsets) {
@@ -132,14 +132,14 @@ impl Partition {
         }
         let from = segment_of(&state, offset);
         let closed: u64 = state.segments.iter().skip(from).rev().skip(1).map(|segment| segment.size).sum();
-        closed + state.synced_size
+        closed + state.visible_size
     }
 
     /// Where to begin looking for `offset`, which lies in the log.
     pub(crate) fn place(&self, state: &State, offset: i64) -> io::Result<Place> {
         let at = segment_of(state, offset);
         let segment = state.segments.get(at).ok_or(io::ErrorKind::NotFound)?;
-        let limit = if at + 1 == state.segments.len() { state.synced_size } else { segment.size };
+        let limit = if at + 1 == state.segments.len() { state.visible_size } else { segment.size };
         let base = segment.base;
         let (position, first) = segment.locate(|| self.index_file(base), offset)?;
         Ok(Place { base, file: self.log_file(base)?, position, offset: first, limit })
@@ -191,6 +191,7 @@ impl Partition {
         let mut bytes = vec![0; length];
         place.file.read_exact_at(&mut bytes, position)?;
         let mut taken = 0;
+        let mut records = 0;
         let mut expected = first.base_offset;
         while expected < wanted.end
             && let Some(header) = Header::parse(&bytes[taken..])
@@ -201,6 +202,7 @@ impl Partition {
                 break;
             }
             taken += total;
+            records += u64::from(header.count.unsigned_abs());
             expected = header.next_offset();
         }
         if taken == 0 {
@@ -208,6 +210,7 @@ impl Partition {
             return Err(ReadError::Damaged);
         }
         bytes.truncate(taken);
+        self.counters.fetched_records.increment(records);
         Ok((bytes.into(), expected))
     }
 

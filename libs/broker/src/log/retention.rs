@@ -1,12 +1,23 @@
 //! Letting go of old segments, by age, by size, and on request; offsets never go back.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::log::disk::{FileKind, remove_if_there};
+use crate::log::disk::{Disk, FileKind, remove_if_there};
 use crate::log::partition::{AppendError, Offsets, Partition, State};
 use crate::log::read::ReadError;
 use crate::log::segment::{Segment, index_path, log_path};
 use crate::num::u64_of;
+
+/// Ends the names of files that belong to no segment any more.
+pub(crate) const LEFTOVER: &str = ".deleted";
+
+/// A file of a dropped segment.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    path: PathBuf,
+    due_ms: i64,
+}
 
 impl Partition {
     /// Deletes the segments that the topic's configuration no longer wants; blocking. Returns how many went.
@@ -17,6 +28,7 @@ impl Partition {
         if state.deleted || state.failed {
             return Ok(0);
         }
+        self.remove_leftovers(&mut state, now).map_err(AppendError::Storage)?;
         let mut doomed = wholly_below(&state.segments, state.log_start);
         if config.deletes {
             if config.retention_ms >= 0 {
@@ -36,7 +48,8 @@ impl Partition {
         if doomed == 0 {
             return Ok(0);
         }
-        self.drop_segments(&mut state, doomed).map_err(AppendError::Storage)?;
+        self.drop_segments(&mut state, doomed, now.saturating_add(config.file_delete_delay_ms))
+            .map_err(AppendError::Storage)?;
         Ok(doomed)
     }
 
@@ -48,8 +61,8 @@ impl Partition {
         if state.deleted {
             return Err(ReadError::Deleted);
         }
-        let before = if before == -1 { state.synced } else { before };
-        if before < 0 || before > state.synced {
+        let before = if before == -1 { state.visible } else { before };
+        if before < 0 || before > state.visible {
             return Err(ReadError::OutOfRange);
         }
         if before > state.log_start {
@@ -59,13 +72,20 @@ impl Partition {
         Ok(state.offsets())
     }
 
-    /// Removes the first `count` segments, oldest first, so that a crash leaves a gapless rest.
-    fn drop_segments(&self, state: &mut State, count: usize) -> io::Result<()> {
+    /// Takes the first `count` segments out, oldest first, so that a crash leaves a gapless rest. Their files keep their
+    /// bytes under another name until `due_ms`.
+    fn drop_segments(&self, state: &mut State, count: usize, due_ms: i64) -> io::Result<()> {
+        let at_once = due_ms <= self.env.clock.now_ms();
         let count = count.min(state.segments.len().saturating_sub(1));
         for _ in 0..count {
             let base = state.segments[0].base;
-            remove_if_there(&*self.env.disk, &log_path(&self.dir, base))?;
-            remove_if_there(&*self.env.disk, &index_path(&self.dir, base))?;
+            for path in [log_path(&self.dir, base), index_path(&self.dir, base)] {
+                if at_once {
+                    remove_if_there(&*self.env.disk, &path)?;
+                } else if let Some(path) = set_aside(&*self.env.disk, &path)? {
+                    state.leftovers.push_back(Leftover { path, due_ms });
+                }
+            }
             self.env.files.forget(self.key(base, FileKind::Log));
             self.env.files.forget(self.key(base, FileKind::Index));
             state.segments.remove(0);
@@ -75,6 +95,28 @@ impl Partition {
         }
         self.env.changed.notify_one();
         Ok(())
+    }
+
+    /// Removes the files of dropped segments whose time has come.
+    fn remove_leftovers(&self, state: &mut State, now: i64) -> io::Result<()> {
+        while state.leftovers.front().is_some_and(|leftover| leftover.due_ms <= now) {
+            if let Some(leftover) = state.leftovers.pop_front() {
+                remove_if_there(&*self.env.disk, &leftover.path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives the file of a dropped segment a name that is no segment's; `None` if there is no such file.
+fn set_aside(disk: &dyn Disk, path: &Path) -> io::Result<Option<PathBuf>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(LEFTOVER);
+    let aside = PathBuf::from(name);
+    match disk.rename(path, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

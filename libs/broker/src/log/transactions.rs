@@ -37,7 +37,7 @@ impl State {
     pub(crate) fn last_stable(&self) -> i64 {
         let ending = self.ending.iter().map(|ending| ending.first_offset).min();
         let undecided = self.producers.first_open().into_iter().chain(ending).min();
-        undecided.map_or(self.synced, |offset| offset.clamp(self.log_start, self.synced))
+        undecided.map_or(self.visible, |offset| offset.clamp(self.log_start, self.visible))
     }
 
     /// Notes a batch that was appended, or found, with the last segment as the one it is in.

@@ -1,6 +1,6 @@
 //! Housekeeping in the background: the checkpoint while something changes, retention, closing idle files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::{Catalog, is_internal};
 use crate::config::Config;
 use crate::groups::coordinator::Coordinator;
+use crate::groups::group::Offsets;
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::metrics as names;
 use crate::sync::lock;
-
-/// How often sizes and lags are measured.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// How often what is done.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +22,7 @@ pub(crate) struct Pace {
     pub(crate) retention_every: Duration,
     pub(crate) compaction_every: Duration,
     pub(crate) compaction_keys_max: usize,
+    pub(crate) measure_every: Duration,
 }
 
 impl Pace {
@@ -33,6 +32,7 @@ impl Pace {
             retention_every: Duration::from_millis(config.retention_check_interval_ms),
             compaction_every: Duration::from_millis(config.compaction_check_interval_ms),
             compaction_keys_max: config.compaction_keys_max,
+            measure_every: Duration::from_millis(config.measure_interval_ms),
         }
     }
 }
@@ -41,7 +41,8 @@ impl Pace {
 pub(crate) async fn run(catalog: Arc<Catalog>, groups: Arc<Coordinator>, pace: Pace, stop: CancellationToken) {
     let mut retention = interval(Duration::ZERO, pace.retention_every);
     let mut compaction = interval(pace.compaction_every, pace.compaction_every);
-    let mut measuring = interval(MEASURE_EVERY, MEASURE_EVERY);
+    let mut measuring = interval(pace.measure_every, pace.measure_every);
+    let mut measured = Measured::default();
     let mut idle_since = 0;
     loop {
         tokio::select! {
@@ -58,7 +59,7 @@ pub(crate) async fn run(catalog: Arc<Catalog>, groups: Arc<Coordinator>, pace: P
                 apply_retention(&catalog).await;
                 idle_since = catalog.env.files.close_idle(idle_since);
             }
-            _ = measuring.tick() => measure(&catalog, &groups),
+            _ = measuring.tick() => measure(&catalog, &groups, &mut measured),
             _ = compaction.tick() => compact(&catalog, pace.compaction_keys_max).await,
         }
     }
@@ -99,29 +100,50 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
     saved.await.unwrap_or(false)
 }
 
+/// What was told the last time: what is gone since then is told once more, as nothing.
+#[derive(Debug, Default)]
+struct Measured {
+    topics: BTreeSet<Arc<str>>,
+    lags: BTreeSet<(Arc<str>, String)>,
+}
+
 /// Tells how large topics are, and how far groups are behind.
-fn measure(catalog: &Catalog, groups: &Coordinator) {
+fn measure(catalog: &Catalog, groups: &Coordinator, before: &mut Measured) {
+    let mut now = Measured::default();
+    let size = |topic: &Arc<str>, bytes: u64| {
+        metrics::gauge!(names::LOG_BYTES, "topic" => Arc::clone(topic)).set(bytes as f64);
+    };
     for topic in catalog.list() {
-        let bytes: u64 = topic.partitions.iter().map(|partition| partition.size_bytes()).sum();
-        metrics::gauge!(names::LOG_BYTES, "topic" => Arc::clone(&topic.name)).set(bytes as f64);
+        size(&topic.name, topic.partitions.iter().map(|partition| partition.size_bytes()).sum());
+        now.topics.insert(Arc::clone(&topic.name));
     }
+    let behind = |group: &Arc<str>, topic: &str, lag: i64| {
+        metrics::gauge!(names::GROUP_LAG, "group" => Arc::clone(group), "topic" => topic.to_owned()).set(lag as f64);
+    };
     for group in groups.list() {
-        let mut lags: BTreeMap<String, i64> = BTreeMap::new();
         let (id, offsets) = {
             let group = lock(&group);
             (Arc::clone(&group.id), group.offsets.clone())
         };
-        for ((topic, index), committed) in offsets {
-            let Some(partition) = catalog.get(&topic).and_then(|topic| topic.partition(index).cloned()) else {
-                continue;
-            };
-            let behind = partition.offsets().high_watermark.saturating_sub(committed.offset).max(0);
-            *lags.entry(topic).or_default() += behind;
-        }
-        for (topic, lag) in lags {
-            metrics::gauge!(names::GROUP_LAG, "group" => Arc::clone(&id), "topic" => topic).set(lag as f64);
+        for (topic, lag) in lags(catalog, &offsets) {
+            behind(&id, &topic, lag);
+            now.lags.insert((Arc::clone(&id), topic));
         }
     }
+    before.topics.difference(&now.topics).for_each(|topic| size(topic, 0));
+    before.lags.difference(&now.lags).for_each(|(group, topic)| behind(group, topic, 0));
+    *before = now;
+}
+
+/// Records that are not committed, by topic.
+fn lags(catalog: &Catalog, offsets: &Offsets) -> BTreeMap<String, i64> {
+    let mut lags: BTreeMap<String, i64> = BTreeMap::new();
+    for ((topic, index), committed) in offsets {
+        let Some(partition) = catalog.get(topic).and_then(|topic| topic.partition(*index).cloned()) else { continue };
+        let behind = partition.offsets().high_watermark.saturating_sub(committed.offset).max(0);
+        *lags.entry(topic.clone()).or_default() += behind;
+    }
+    lags
 }
 
 fn interval(first: Duration, every: Duration) -> tokio::time::Interval {

@@ -37,11 +37,12 @@ pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, tasks: TaskT
         };
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            metrics::gauge!(names::CONNECTIONS).increment(1);
+            let open = metrics::gauge!(names::CONNECTIONS);
+            open.increment(1);
             if let Err(error) = connection::run(stream, peer, shared).await {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection closed");
             }
-            metrics::gauge!(names::CONNECTIONS).decrement(1);
+            open.decrement(1);
             drop(slot);
         });
     }

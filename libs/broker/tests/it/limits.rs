@@ -1,11 +1,17 @@
 //! Row "limits": sizes of batches, frames, metadata; numbers of connections.
 
+use std::collections::BTreeMap;
+
+use broker::TopicSpec;
+use bytes::Bytes;
+use crc32c::crc32c;
 use kafka_protocol::ResponseError;
+use kafka_protocol::records::Compression;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureRecord;
 
-use crate::support::batch::batch;
-use crate::support::wire::Wire;
+use crate::support::batch::{batch, packed};
+use crate::support::wire::{Ask, FETCH, Wire, fetch_request};
 use crate::support::{PATIENCE, Running, eventually, send};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,4 +62,54 @@ async fn connections_over_the_limit_are_closed_and_a_freed_place_is_taken() {
         tokio::time::timeout(std::time::Duration::from_millis(100), wire.is_closed()).await.err()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_with_all_its_requests_under_way_is_not_read_further() {
+    const FRAME_BYTES: usize = 1_000_000;
+    const FRAMES: usize = 64;
+    let broker = Running::with(|config| config.in_flight_requests_max = 2).await;
+    broker.topic("t", 1, &[]).await;
+    let mut wire = broker.wire().await;
+    wire.send(FETCH, &fetch_request("t", 0, Ask { wait_ms: 60_000, ..Ask::at(0) })).await;
+    // More than sockets hold, behind a fetch that waits: unless reading stops all of it is taken.
+    let mut frame = 18_i16.to_be_bytes().to_vec();
+    frame.extend([0, 0, 0, 0, 0, 2]);
+    frame.extend([0xff, 0xff]);
+    frame.resize(FRAME_BYTES, 0);
+    let length = i32::try_from(frame.len()).unwrap().to_be_bytes();
+    let all = [&length[..], &frame].concat().repeat(FRAMES);
+    let sending = wire.send_bytes(&all);
+    let taken = tokio::time::timeout(std::time::Duration::from_secs(3), sending).await;
+    assert!(taken.is_err(), "64 MB were taken though the first request is not answered");
+    assert_eq!(broker.wire().await.produce("t", 0, batch(&["v"])).await.error_code, 0, "others go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_over_all_topics_are_limited() {
+    let broker = Running::with(|config| config.partitions_max = 10).await;
+    let spec = |name: &str, partitions| TopicSpec { name: name.to_owned(), partitions, configs: BTreeMap::new() };
+    // The broker's own two topics have a partition each.
+    assert!(broker.try_ensure(&spec("a", 8)).await);
+    assert!(!broker.try_ensure(&spec("b", 1)).await);
+    assert!(!broker.try_ensure(&spec("a", 9)).await, "nor by growing");
+    assert_eq!(broker.wire().await.produce("a", 7, batch(&["v"])).await.error_code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_a_batch_are_limited_also_where_they_are_compressed() {
+    let broker = Running::start().await;
+    broker.topic("t", 1, &[]).await;
+    let mut wire = broker.wire().await;
+    let announce = |records: i32| {
+        let mut bytes = packed(Compression::Lz4, &["v"], |plain| plain.to_vec()).to_vec();
+        bytes[23..27].copy_from_slice(&(records - 1).to_be_bytes());
+        bytes[57..61].copy_from_slice(&records.to_be_bytes());
+        let crc = crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        Bytes::from(bytes)
+    };
+    let refused = wire.produce("t", 0, announce(i32::MAX)).await;
+    assert_eq!(refused.error_code, ResponseError::InvalidRecord.code());
+    assert_eq!(wire.watermarks("t", 0).await, (0, 0), "two thousand million offsets are not used up");
 }

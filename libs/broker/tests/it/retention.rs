@@ -18,6 +18,17 @@ fn segments(data_dir: &Path) -> usize {
     count
 }
 
+/// How many files of dropped segments there are.
+fn set_aside(data_dir: &Path) -> usize {
+    let mut count = 0;
+    for topic in std::fs::read_dir(data_dir.join("topics")).unwrap() {
+        let Ok(files) = std::fs::read_dir(topic.unwrap().path().join("0")) else { continue };
+        count +=
+            files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "deleted")).count();
+    }
+    count
+}
+
 async fn wait_for_low(wire: &mut Wire, topic: &str, low: i64) {
     let wire = tokio::sync::Mutex::new(wire);
     eventually("the low watermark moves", || async {
@@ -111,4 +122,34 @@ async fn a_negative_retention_keeps_everything() {
     wait_for_low(&mut wire, "gone", 3).await;
     wait_for_low(&mut wire, "gone", 3).await;
     assert_eq!(wire.watermarks("kept", 0).await, (0, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_dropped_segments_stay_for_file_delete_delay_and_no_restart_brings_them_back() {
+    let clock = SetClock::at(1_000_000);
+    let broker = Running::with(|config| {
+        config.clock = clock.clone();
+        config.retention_check_interval_ms = 20;
+    })
+    .await;
+    let configs = [("retention.ms", "5000"), ("segment.bytes", "1024"), ("file.delete.delay.ms", "60000")];
+    broker.topic("t", 1, &configs).await;
+    let mut wire = broker.wire().await;
+    let old = Stamp { timestamp: 1_000_000, ..Stamp::default() };
+    for _ in 0..3 {
+        wire.produce("t", 0, stamped(old, &["x".repeat(900).as_str()])).await;
+    }
+    clock.set(1_010_000);
+    wait_for_low(&mut wire, "t", 3).await;
+    assert_eq!((segments(broker.data_dir()), set_aside(broker.data_dir())), (1, 6), "three segments of two files");
+    clock.set(1_080_000);
+    eventually("they are gone", || async { (set_aside(broker.data_dir()) == 0).then_some(()) }).await;
+
+    wire.produce("t", 0, stamped(Stamp { timestamp: 1_080_000, ..Stamp::default() }, &["y"])).await;
+    clock.set(1_090_000);
+    wait_for_low(&mut wire, "t", 4).await;
+    assert_eq!(set_aside(broker.data_dir()), 2);
+    let broker = broker.restart().await;
+    assert_eq!(set_aside(broker.data_dir()), 0, "a start removes them");
+    assert_eq!(broker.wire().await.watermarks("t", 0).await, (4, 4));
 }

@@ -173,7 +173,7 @@ pub(crate) fn consumer(address: &str, group: &str, settings: &[(&str, &str)]) ->
             ("group.id", group),
             ("auto.offset.reset", "earliest"),
             ("enable.auto.commit", "false"),
-            ("session.timeout.ms", "6000"),
+            ("session.timeout.ms", "45000"),
             ("heartbeat.interval.ms", "100"),
             ("fetch.wait.max.ms", "50"),
         ],

@@ -1,8 +1,12 @@
 //! Row "timestamps": the producer's time or the broker's, and finding offsets by time.
 
+use kafka_protocol::ResponseError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::FutureRecord;
+
 use crate::support::batch::{Stamp, decode, stamped};
 use crate::support::wire::Ask;
-use crate::support::{Running, SetClock};
+use crate::support::{PATIENCE, Running, SetClock};
 
 fn at(timestamp: i64, values: &[&str]) -> bytes::Bytes {
     stamped(Stamp { timestamp, ..Stamp::default() }, values)
@@ -84,4 +88,30 @@ async fn the_record_with_the_largest_timestamp_is_found_wherever_it_is() {
     wire.delete_records("t", 0, 4).await;
     let largest = wire.offset_at("t", 0, -3).await;
     assert_eq!((largest.offset, largest.timestamp), (5, 7_001), "what was deleted does not count");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_too_far_before_or_after_the_brokers_are_refused_also_inside_a_compressed_batch() {
+    let clock = SetClock::at(1_000_000);
+    let broker = Running::with(|config| config.clock = clock.clone()).await;
+    let bounds = [("message.timestamp.before.max.ms", "10000"), ("message.timestamp.after.max.ms", "5000")];
+    broker.topic("t", 1, &[&bounds[..], &[("retention.ms", "-1")]].concat()).await;
+    let own_time = [&bounds[..], &[("message.timestamp.type", "LogAppendTime")]].concat();
+    broker.topic("stamped", 1, &own_time).await;
+    let mut wire = broker.wire().await;
+    let refused = ResponseError::InvalidTimestamp.code();
+    for (timestamp, code) in [(990_000, 0), (989_999, refused), (1_004_999, 0), (1_005_000, refused)] {
+        // The second record is a millisecond later than the first.
+        let produced = wire.produce("t", 0, at(timestamp, &["a", "b"])).await;
+        assert_eq!(produced.error_code, code, "{timestamp}");
+    }
+    assert_eq!(wire.produce("t", 0, at(-1, &["no time"])).await.error_code, 0);
+    assert_eq!(wire.produce("stamped", 0, at(1, &["a"])).await.error_code, 0, "the producer's time is not kept there");
+    assert_eq!(wire.produce("t", 0, at(i64::MAX - 5, &["a"])).await.error_code, refused);
+
+    let producer = broker.producer(&[("compression.type", "lz4")]);
+    let record = |timestamp| FutureRecord::<(), str>::to("t").partition(0).timestamp(timestamp).payload("value");
+    let sent = producer.send(record(900_000), PATIENCE).await.unwrap_err().0;
+    assert_eq!(sent, KafkaError::MessageProduction(RDKafkaErrorCode::InvalidTimestamp));
+    producer.send(record(1_000_000), PATIENCE).await.unwrap();
 }

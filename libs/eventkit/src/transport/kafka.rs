@@ -38,7 +38,7 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// The name that the broker's logs and quotas know this client by.
     pub client_id: String,
-    /// The group of a consumer that is not given one.
+    /// The group of whoever reads this configuration and is not given one; the transport does not look at it.
     pub group_id: String,
     /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
     pub security_protocol: String,

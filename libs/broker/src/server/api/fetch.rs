@@ -1,17 +1,19 @@
 //! Fetch: whole batches below the high watermark, waiting for them if asked to.
 //!
-//! Fetch sessions are not kept: every answer has session id 0, which tells the client to send whole requests.
+//! What a client reads is kept in a fetch session where it asks for one (`fetch_sessions`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId, TopicName};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use crate::log::partition::{Offsets, Partition};
 use crate::log::read::{Isolation, Read, ReadError};
@@ -19,6 +21,7 @@ use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code};
 use crate::server::connection::{Call, Outcome};
+use crate::server::fetch_sessions::{Asked, Key, Said, Told};
 use crate::wire::header::Refusal;
 use crate::wire::shape::{I8, I32, I32_LIST, I64, Kind, Shape, UUID, all, between, since, until};
 
@@ -48,13 +51,13 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
+/// First version that names topics by id.
+const BY_ID_SINCE: i16 = 13;
 /// Longest wait, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// One partition of the request.
+/// One partition that is wanted.
 struct Wanted {
-    /// Which topic of the request.
-    topic: usize,
     asked: FetchPartition,
     found: Result<Arc<Partition>, ResponseError>,
 }
@@ -87,34 +90,68 @@ struct Pass {
 
 async fn run(call: Call) -> Outcome {
     let request: FetchRequest = call.decode()?;
-    if request.session_id != 0 {
-        let code = ResponseError::FetchSessionIdNotFound.code();
-        return call.answer(&FetchResponse::default().with_error_code(code));
-    }
-    let wanted: Arc<Vec<Wanted>> =
-        Arc::new(request.topics.iter().enumerate().flat_map(|(at, topic)| resolve(&call, at, topic)).collect());
+    let said = Said { id: request.session_id, epoch: request.session_epoch, by_id: call.head.version >= BY_ID_SINCE };
+    let named = request.topics.into_iter().flat_map(name_all).collect();
+    let forgotten = request.forgotten_topics_data.into_iter().flat_map(forget_all).collect();
+    let (context, asked) = match call.shared.fetch_sessions.enter(said, named, &forgotten, Instant::now()) {
+        Ok(entered) => entered,
+        Err(error) => return call.answer(&FetchResponse::default().with_error_code(error.code())),
+    };
+    let wanted: Arc<Vec<Wanted>> = Arc::new(resolve(&call, &asked));
     let bytes_max = usize_of_i32(request.max_bytes).min(call.shared.config.fetch_bytes_max);
     let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
     let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
     let limits = Limits { bytes_min, bytes_max, isolation: isolation_of(request.isolation_level) };
     let (pass, memory) = fetch(&call, &wanted, limits, Instant::now() + wait).await?;
-    let answer = call.answer(&respond(&call, request.topics, &wanted, pass))?;
+    let told: Vec<Told> = pass.got.iter().map(told).collect();
+    let (session, news) = call.shared.fetch_sessions.leave(context, &asked, &told, Instant::now());
+    let told = asked.into_iter().zip(pass.got).zip(news).filter(|(_, is_news)| *is_news).map(|(told, _)| told);
+    let answer = call.answer(&respond(call.head.version, told).with_session_id(session))?;
     Ok(answer.map(|mut answer| {
         answer.memory = Some(memory);
         answer
     }))
 }
 
-fn resolve(call: &Call, at: usize, topic: &FetchTopic) -> Vec<Wanted> {
-    let by_id = call.head.version >= 13;
-    let found =
-        if by_id { call.shared.catalog.get_by_id(topic.topic_id) } else { call.shared.catalog.get(&topic.topic) };
-    let partition = |asked: &FetchPartition| match &found {
-        None if by_id => Err(ResponseError::UnknownTopicId),
-        None => Err(ResponseError::UnknownTopicOrPartition),
-        Some(topic) => topic.partition(asked.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition),
-    };
-    topic.partitions.iter().map(|asked| Wanted { topic: at, found: partition(asked), asked: asked.clone() }).collect()
+/// The partitions of a topic, each by itself.
+fn name_all(topic: FetchTopic) -> impl Iterator<Item = Asked> {
+    let FetchTopic { topic, topic_id, partitions, .. } = topic;
+    partitions.into_iter().map(move |partition| Asked { topic: topic.clone(), topic_id, partition })
+}
+
+fn forget_all(topic: ForgottenTopic) -> impl Iterator<Item = Key> {
+    let ForgottenTopic { topic, topic_id, partitions, .. } = topic;
+    partitions.into_iter().map(move |partition| (topic.clone(), topic_id, partition))
+}
+
+/// Finds the partitions that are asked for; those of one topic mostly follow each other.
+fn resolve(call: &Call, asked: &[Asked]) -> Vec<Wanted> {
+    let by_id = call.head.version >= BY_ID_SINCE;
+    let catalog = &call.shared.catalog;
+    let runs = asked.chunk_by(|one, next| (&one.topic, one.topic_id) == (&next.topic, next.topic_id));
+    let wanted = runs.flat_map(|run| {
+        let found = if by_id { catalog.get_by_id(run[0].topic_id) } else { catalog.get(&run[0].topic) };
+        run.iter().map(move |asked| {
+            let found = match &found {
+                None if by_id => Err(ResponseError::UnknownTopicId),
+                None => Err(ResponseError::UnknownTopicOrPartition),
+                Some(topic) => {
+                    topic.partition(asked.partition.partition).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
+                }
+            };
+            Wanted { asked: asked.partition.clone(), found }
+        })
+    });
+    wanted.collect()
+}
+
+fn told(got: &Got) -> Told {
+    Told {
+        has_records: !got.records.is_empty(),
+        is_error: got.code != NONE,
+        high_watermark: got.offsets.high_watermark,
+        log_start: got.offsets.log_start,
+    }
 }
 
 /// Reads until there is enough, something is wrong, or time is up.
@@ -212,37 +249,44 @@ fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool, isolation: Iso
     }
 }
 
-fn respond(call: &Call, topics: Vec<FetchTopic>, wanted: &[Wanted], pass: Pass) -> FetchResponse {
-    let version = call.head.version;
-    let mut responses: Vec<FetchableTopicResponse> = topics
-        .into_iter()
-        .map(|topic| {
+fn respond(version: i16, told: impl Iterator<Item = (Asked, Got)>) -> FetchResponse {
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut places: HashMap<(TopicName, Uuid), usize> = HashMap::new();
+    for (asked, got) in told {
+        let at = *places.entry((asked.topic.clone(), asked.topic_id)).or_insert_with(|| {
             let response = FetchableTopicResponse::default();
-            if version >= 13 { response.with_topic_id(topic.topic_id) } else { response.with_topic(topic.topic) }
-        })
-        .collect();
-    for (item, got) in wanted.iter().zip(pass.got) {
-        let aborted = got.aborted.into_iter().map(|aborted| {
-            AbortedTransaction::default()
-                .with_producer_id(ProducerId(aborted.producer_id))
-                .with_first_offset(aborted.first_offset)
+            responses.push(if version >= BY_ID_SINCE {
+                response.with_topic_id(asked.topic_id)
+            } else {
+                response.with_topic(asked.topic)
+            });
+            responses.len() - 1
         });
-        let mut data = PartitionData::default()
-            .with_partition_index(item.asked.partition)
-            .with_error_code(got.code)
-            .with_high_watermark(got.offsets.high_watermark)
-            .with_last_stable_offset(got.offsets.last_stable)
-            .with_aborted_transactions(Some(aborted.collect()))
-            .with_records(Some(got.records));
-        if version >= 5 {
-            data.log_start_offset = got.offsets.log_start;
-        }
-        if version >= 11 {
-            data.preferred_read_replica = BrokerId(-1);
-        }
-        responses[item.topic].partitions.push(data);
+        responses[at].partitions.push(data(version, asked.partition.partition, got));
     }
     FetchResponse::default().with_responses(responses)
+}
+
+fn data(version: i16, partition: i32, got: Got) -> PartitionData {
+    let aborted = got.aborted.into_iter().map(|aborted| {
+        AbortedTransaction::default()
+            .with_producer_id(ProducerId(aborted.producer_id))
+            .with_first_offset(aborted.first_offset)
+    });
+    let mut data = PartitionData::default()
+        .with_partition_index(partition)
+        .with_error_code(got.code)
+        .with_high_watermark(got.offsets.high_watermark)
+        .with_last_stable_offset(got.offsets.last_stable)
+        .with_aborted_transactions(Some(aborted.collect()))
+        .with_records(Some(got.records));
+    if version >= 5 {
+        data.log_start_offset = got.offsets.log_start;
+    }
+    if version >= 11 {
+        data.preferred_read_replica = BrokerId(-1);
+    }
+    data
 }
 
 /// The registration of a waiting fetch with its partitions, which ends with it.

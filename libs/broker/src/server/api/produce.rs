@@ -14,8 +14,9 @@ use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::Topic;
+use crate::log::LogConfig;
 use crate::log::batch::{Header, Invalid, check_produced};
-use crate::log::clean::has_keys;
+use crate::log::clean::{has_keys, times};
 use crate::log::partition::{AppendError, Appended, Partition};
 use crate::server::api::{Api, Handle, append_code, chain, text};
 use crate::server::connection::{Call, Outcome};
@@ -50,6 +51,9 @@ pub(crate) static API: Api = Api {
 const ZSTD_SINCE: i16 = 7;
 /// First version whose clients do not add partitions to their transaction before they produce to them.
 const ADDS_SINCE: i16 = 12;
+
+/// The time of a record that has none.
+const NO_TIME: i64 = -1;
 
 /// What becomes of one partition's batch.
 struct Item {
@@ -130,10 +134,23 @@ fn check_batch(version: i16, topic: &Topic, part: &PartitionProduceData) -> Step
     if partition.config().compacts && !has_keys(&batch, &header) {
         return refuse(ResponseError::InvalidRecord, "a compacted topic takes only records with keys");
     }
+    if !is_in_time(&partition.config(), &batch, &header, partition.env.clock.now_ms()) {
+        return refuse(ResponseError::InvalidTimestamp, "a record's time is too far from the broker's for its topic");
+    }
     if header.is_transactional() && header.producer_id < 0 {
         return refuse(ResponseError::InvalidRecord, "a transactional batch needs a producer id");
     }
     Step::Append { partition: Arc::clone(partition), header, batch, transaction: None }
+}
+
+/// Whether the records' own times are within what their topic allows.
+fn is_in_time(config: &LogConfig, batch: &[u8], header: &Header, now: i64) -> bool {
+    let (before, after) = (config.timestamp_before_max_ms, config.timestamp_after_max_ms);
+    if config.log_append_time || (before == i64::MAX && after == i64::MAX) {
+        return true;
+    }
+    let allowed = |time: &i64| now.saturating_sub(*time) <= before && time.saturating_sub(now) <= after;
+    times(batch, header).is_some_and(|times| times.iter().all(|time| *time == NO_TIME || allowed(time)))
 }
 
 /// Finds the transaction of each transactional batch; newer clients add partitions to it by producing to them.

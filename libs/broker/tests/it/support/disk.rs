@@ -59,6 +59,12 @@ impl Journal {
         self.inner.lock().unwrap().changes.len()
     }
 
+    /// How many files were synced.
+    pub(crate) fn syncs(&self) -> usize {
+        let written = self.inner.lock().unwrap();
+        written.changes.iter().filter(|change| matches!(change, Change::Sync { .. })).count()
+    }
+
     /// Makes `to` what `from` is after the first `count` changes and a power loss.
     pub(crate) fn replay(&self, count: usize, loss: Loss, from: &Path, to: &Path) {
         let mut state = Replayed::default();
@@ -287,6 +293,11 @@ impl Failing {
     /// Fails the change after so many with this error of the system.
     pub(crate) fn after(changes: usize, for_good: bool, errno: i32) -> Self {
         Self { left: AtomicUsize::new(changes), for_good, errno }
+    }
+
+    /// Has the next change fail.
+    pub(crate) fn fail_now(&self) {
+        self.left.store(0, Ordering::SeqCst);
     }
 
     /// How many changes it would have taken before failing.

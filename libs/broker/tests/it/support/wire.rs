@@ -11,8 +11,8 @@ use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionRespons
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    DeleteRecordsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
-    TransactionalId,
+    DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, RequestHeader,
+    ResponseHeader, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -156,6 +156,12 @@ impl Wire {
     pub(crate) async fn watermarks_or_zero(&mut self, topic: &str) -> (i64, i64) {
         let (low, high) = self.watermarks(topic, 0).await;
         (low.max(0), high.max(0))
+    }
+
+    /// Deletes a topic.
+    pub(crate) async fn delete_topic(&mut self, name: &str) {
+        let request = DeleteTopicsRequest::default().with_topic_names(vec![topic_name(name)]);
+        assert_eq!(self.call(5, &request).await.responses[0].error_code, 0);
     }
 
     /// Makes everything below `before` unreadable.
