@@ -66,8 +66,8 @@ async fn run(call: Call) -> Outcome {
 /// Who reads with a group may do so, and may know of the topics that it names.
 fn require(call: &Call, request: &ConsumerGroupHeartbeatRequest) -> Result<(), ResponseError> {
     call.require(Operation::Read, Resource::Group(&request.group_id))?;
-    let names = request.subscribed_topic_names.iter().flatten();
-    names.map(|name| call.require(Operation::Describe, Resource::Topic(name))).collect()
+    let mut names = request.subscribed_topic_names.iter().flatten();
+    names.try_for_each(|name| call.require(Operation::Describe, Resource::Topic(name)))
 }
 
 fn beat(call: &Call, request: ConsumerGroupHeartbeatRequest) -> Beat {
