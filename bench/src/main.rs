@@ -1,6 +1,7 @@
 //! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
 
 mod create_users;
+mod events;
 mod load;
 mod peer;
 mod process;
@@ -14,6 +15,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use e2e::program;
 
+use events::{consume, latency, relay, workers};
 use load::Load;
 use report::Format;
 
@@ -57,16 +59,58 @@ enum Measurement {
         #[arg(long, conflicts_with = "rounds")]
         alone: bool,
     },
+    /// How fast a relay works off a backlog, and whether a larger one makes an event dearer
+    Relay {
+        /// Events of the largest backlog; smaller ones are its tenth, hundredth and so on, down to 10,000
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        events: u32,
+    },
+    /// How fast a consumer handles events with inbox row and effect
+    Consume {
+        /// Events that are handled
+        #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        events: u32,
+    },
+    /// How long an event takes from its commit until a reader of its topic has it
+    Latency {
+        /// Commits a second, one event each
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+        /// How long
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
+        seconds: u32,
+    },
+    /// How long many workers take for messages of 0 to 5 ms on one partition, in order per key
+    Workers {
+        /// Messages on the partition
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        messages: u32,
+        /// Keys that they are spread over
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        keys: u16,
+        /// Workers of the consumer
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        workers: u16,
+    },
+}
+
+impl Measurement {
+    /// The others measure eventkit in this process.
+    fn runs_program(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::CreateUsers { .. } | Self::Latency { .. })
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let program = match cli.program {
-        Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
-        None => program::build(true)?,
-    };
-    program::choose(program)?;
+    if cli.measurement.runs_program() {
+        let program = match cli.program {
+            Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
+            None => program::build(true)?,
+        };
+        program::choose(program)?;
+    }
     match cli.measurement {
         Measurement::Start { rounds, users } => report::print(cli.format, &start::measure(rounds, users).await?),
         Measurement::CreateUsers { connections, seconds, alone: true, .. } => {
@@ -74,6 +118,12 @@ async fn main() -> anyhow::Result<()> {
         }
         Measurement::CreateUsers { connections, seconds, rounds, .. } => {
             report::print(cli.format, &peer::compare(Load { connections, seconds }, rounds).await?)
+        }
+        Measurement::Relay { events } => report::print(cli.format, &relay::measure(events).await?),
+        Measurement::Consume { events } => report::print(cli.format, &consume::measure(events).await?),
+        Measurement::Latency { rate, seconds } => report::print(cli.format, &latency::measure(rate, seconds).await?),
+        Measurement::Workers { messages, keys, workers } => {
+            report::print(cli.format, &workers::measure(messages, keys.into(), workers.into()).await?)
         }
     }
 }

@@ -1,0 +1,80 @@
+//! How fast a consumer handles events with inbox row and effect, from topics in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use db::params;
+use eventkit::relay::{self, RelayConfig};
+use eventkit::transport::memory::MemoryTransport;
+use eventkit::{Consumer, Handle, HandleBatch, HandlerResult, Received, UnitOfWork};
+
+use super::{AccountOpened, LOOK_EVERY, Lines, SERVICE, Stopwatch, Store};
+
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// Events that are handled with a transaction each: more would take long and say the same.
+const ALONE_MAX: u32 = 5_000;
+/// How many events share a transaction at the most.
+const BATCH_MAX: usize = 256;
+
+const ADD: &str = "insert into accounts (account_id, effects) values ($1, $2)
+                   on conflict (account_id) do update set effects = accounts.effects + excluded.effects";
+
+struct Count;
+
+impl Handle<AccountOpened> for Count {
+    async fn handle(&self, received: &Received<AccountOpened>, work: &mut UnitOfWork) -> HandlerResult {
+        work.execute(ADD, &params![received.event.account_id, 1_i64]).await?;
+        Ok(())
+    }
+}
+
+impl HandleBatch<AccountOpened> for Count {
+    async fn handle_batch(&self, events: &[Received<AccountOpened>], work: &mut UnitOfWork) -> HandlerResult {
+        let mut effects = BTreeMap::new();
+        for received in events {
+            *effects.entry(received.event.account_id).or_insert(0_i64) += 1;
+        }
+        for (account_id, count) in effects {
+            work.execute(ADD, &params![account_id, count]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// On each database: a transaction an event, transactions shared by events, and handlers of batches.
+pub(crate) async fn measure(events: u32) -> anyhow::Result<Lines> {
+    let mut lines = Vec::new();
+    for store in Store::both().await? {
+        let transport = publish(&store, events).await?;
+        let consumers = [
+            ("alone", ALONE_MAX.min(events), Consumer::new("alone").on::<AccountOpened>(Count)),
+            ("shared", events, Consumer::new("shared").on::<AccountOpened>(Count).share_units().batch_max(BATCH_MAX)),
+            ("batch", events, Consumer::new("batch").on_batch::<AccountOpened>(Count).batch_max(BATCH_MAX)),
+        ];
+        for (group, events, consumer) in consumers {
+            let watch = Stopwatch::begin()?;
+            let running = consumer.start(store.publisher.clone(), transport.clone());
+            let sql = "select count(*) as n from inbox where group_name = $1";
+            while store.publisher.db().query_one(sql, &params![group]).await?.get::<i64>("n")? < events.into() {
+                tokio::time::sleep(LOOK_EVERY * 10).await;
+            }
+            lines.push(watch.end(&store, &format!("consume, {group}"), events)?);
+            running.stop().await;
+        }
+        store.publisher.db().close().await;
+    }
+    Ok(Lines(lines))
+}
+
+/// Topics in memory with this many events.
+async fn publish(store: &Store, events: u32) -> anyhow::Result<Arc<MemoryTransport>> {
+    store.fill(events).await?;
+    let transport = Arc::new(MemoryTransport::new());
+    let relay = relay::start(RelayConfig::new(SERVICE, SERVICE), store.publisher.clone(), transport.clone());
+    while transport.total() < usize::try_from(events)? {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    relay.stop(STOP_MAX).await;
+    Ok(transport)
+}
