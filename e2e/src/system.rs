@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use demo::Addresses;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -162,6 +162,7 @@ impl System {
         command.envs(armed.iter().map(|spec| (FAILPOINT_VARIABLE, spec)));
         let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet")?;
         let stdout = child.stdout.take().context("a piped stdout")?;
+        self.children.insert(process, child);
         let mut lines = BufReader::new(stdout).lines();
         let is_ready = |line: &str| match process {
             UP => line.starts_with("ready in "),
@@ -179,7 +180,6 @@ impl System {
         .with_context(|| format!("{process} did not get ready"))??;
         // What else it prints must have somewhere to go.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.children.insert(process, child);
         Ok(())
     }
 
@@ -211,14 +211,31 @@ impl System {
         Ok(child.try_wait()?.is_some())
     }
 
-    /// Sends a process a signal.
+    /// Has a process stand still; every thread of it does when this returns.
     ///
     /// # Errors
     /// It is gone already.
-    pub fn signal(&self, process: &'static str, signal: Signal) -> anyhow::Result<()> {
+    pub async fn freeze(&self, process: &'static str) -> anyhow::Result<()> {
+        let pid = self.pid(process)?;
+        kill_process(pid, Signal::STOP)?;
+        let stopped = tokio::task::spawn_blocking(move || waitpid(Some(pid), WaitOptions::UNTRACED));
+        let status = stopped.await??.with_context(|| format!("nothing is known of {process}"))?;
+        ensure!(status.1.stopped(), "{process} ended instead of standing still");
+        Ok(())
+    }
+
+    /// Has a process go on that stands still.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn thaw(&self, process: &'static str) -> anyhow::Result<()> {
+        Ok(kill_process(self.pid(process)?, Signal::CONT)?)
+    }
+
+    fn pid(&self, process: &'static str) -> anyhow::Result<Pid> {
         let child = self.children.get(process).with_context(|| format!("{process} does not run"))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        Ok(kill_process(pid.with_context(|| format!("{process} is gone already"))?, signal)?)
+        pid.with_context(|| format!("{process} is gone already"))
     }
 
     /// kill -9 of one process; it is gone when this returns.
@@ -252,7 +269,7 @@ impl System {
     }
 
     async fn end(&mut self, process: &'static str, signal: Signal) -> anyhow::Result<ExitStatus> {
-        self.signal(process, signal)?;
+        kill_process(self.pid(process)?, signal)?;
         let mut child = self.children.remove(process).with_context(|| format!("{process} does not run"))?;
         Ok(tokio::time::timeout(STOP_MAX, child.wait()).await.with_context(|| format!("{process} does not end"))??)
     }

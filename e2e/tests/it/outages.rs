@@ -12,7 +12,6 @@ use eventkit::dead_letter::REDRIVE_GROUP;
 use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
 use eventkit::transport::{ConsumedRecord, Record};
 use rusqlite::Connection;
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::topics::read_until;
@@ -24,8 +23,8 @@ const REQUESTS: usize = 20;
 const REFUSALS: usize = 5;
 /// Pages that a full disk still has.
 const PAGES_LEFT: i64 = 8;
-/// How often the container is stopped until that was outside of a unit.
-const STOPS_MAX: usize = 20;
+/// How often the container is frozen until that was outside of a unit.
+const FREEZES_MAX: usize = 20;
 const HUGE_BYTES: usize = 10 * 1024 * 1024;
 
 /// The system and what it answered so far.
@@ -81,9 +80,9 @@ impl Scene {
     async fn broker_stands_still(&mut self) {
         let load = self.load("broker");
         load.more_acknowledged(1).await.unwrap();
-        self.system.signal(BROKER, Signal::STOP).unwrap();
+        self.system.freeze(BROKER).await.unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
-        self.system.signal(BROKER, Signal::CONT).unwrap();
+        self.system.thaw(BROKER).unwrap();
         // And gone altogether.
         self.system.kill(BROKER).await.unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
@@ -132,7 +131,7 @@ impl Scene {
         load.more_acknowledged(1).await.unwrap();
         self.system.start_process(CONTAINER_COPY).await.unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
-        self.stop_container_outside_of_units();
+        self.freeze_container_outside_of_units().await;
         load.more_acknowledged(1).await.unwrap();
         let answers = load.end().await;
         // All partitions are the copy's when the last employee's mails are there.
@@ -150,7 +149,7 @@ impl Scene {
         .await
         .unwrap();
         self.answers.extend(answers);
-        self.system.signal(CONTAINER, Signal::CONT).unwrap();
+        self.system.thaw(CONTAINER).unwrap();
         let load = self.load("woken");
         load.more_acknowledged(REQUESTS).await.unwrap();
         self.answers.extend(load.end().await);
@@ -159,21 +158,21 @@ impl Scene {
 
 impl Scene {
     /// On SQLite whoever stands still inside a unit holds the file's lock, and then nobody can take over.
-    fn stop_container_outside_of_units(&self) {
+    async fn freeze_container_outside_of_units(&self) {
         let probe = Connection::open(self.folder.join("shared/container.db")).unwrap();
         let is_free = |within| {
             probe.busy_timeout(within).unwrap();
             probe.execute_batch("begin immediate; rollback").is_ok()
         };
-        for _ in 0..STOPS_MAX {
-            self.system.signal(CONTAINER, Signal::STOP).unwrap();
+        for _ in 0..FREEZES_MAX {
+            self.system.freeze(CONTAINER).await.unwrap();
             if is_free(Duration::from_secs(1)) {
                 return;
             }
-            self.system.signal(CONTAINER, Signal::CONT).unwrap();
+            self.system.thaw(CONTAINER).unwrap();
             assert!(is_free(Duration::from_secs(30)), "the container's unit ends when it goes on");
         }
-        panic!("the container is inside a unit whenever it is stopped");
+        panic!("the container is inside a unit whenever it is frozen");
     }
 }
 
