@@ -211,3 +211,18 @@ pub(crate) fn assigned(consumer: &StreamConsumer) -> Vec<(String, i32)> {
     partitions.sort();
     partitions
 }
+
+/// The folder with the jars of Kafka's own tools, or why nothing is tried.
+#[allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests find their infrastructure and say what they skip"
+)]
+pub(crate) fn kafka_tools_folder() -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("TECHLEET_TEST_KAFKA_TOOLS");
+    if folder.is_none() {
+        assert!(std::env::var_os("REQUIRE_INFRA").is_none(), "TECHLEET_TEST_KAFKA_TOOLS names no folder with jars");
+        println!("skipped: TECHLEET_TEST_KAFKA_TOOLS names no folder with the jars of Apache Kafka's tools");
+    }
+    folder.map(std::path::PathBuf::from)
+}
