@@ -44,8 +44,11 @@ impl Call {
         self.require(Operation::Create, Resource::Topic(topic))
     }
 
-    /// What the client may do with a resource, as a bit field.
+    /// What the client may do with a resource, as a bit field; nothing with one that it may not describe.
     pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
+        if !self.sees(Operation::Describe, resource) {
+            return 0;
+        }
         let allowed = resource.kind().operations().iter().filter(|operation| self.sees(**operation, resource));
         allowed.fold(0, |bits, operation| bits | 1 << (*operation as i32))
     }

@@ -1,32 +1,17 @@
 //! Apache Kafka's own tools make users and rules, and its client keeps to them; `TECHLEET_TEST_KAFKA_TOOLS` names a
 //! folder with their jars.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::{ADMIN, with_logins};
-use crate::support::Running;
+use crate::support::{Running, kafka_tools_folder};
 
 /// A JVM on a machine with much to do.
 const RUN_MAX: std::time::Duration = std::time::Duration::from_secs(180);
-
-/// The folder with the jars, or why nothing is tried.
-#[allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests find their infrastructure and say what they skip"
-)]
-fn jars() -> Option<PathBuf> {
-    let folder = std::env::var_os("TECHLEET_TEST_KAFKA_TOOLS");
-    if folder.is_none() {
-        assert!(std::env::var_os("REQUIRE_INFRA").is_none(), "TECHLEET_TEST_KAFKA_TOOLS names no folder with jars");
-        println!("skipped: TECHLEET_TEST_KAFKA_TOOLS names no folder with the jars of Apache Kafka's tools");
-    }
-    folder.map(PathBuf::from)
-}
 
 /// A file that lets somebody log in.
 fn properties(dir: &Path, (user, password): (&str, &str)) -> String {
@@ -56,7 +41,7 @@ async fn run(jars: &Path, class: &str, arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafkas_tools_make_users_and_rules_and_its_producer_keeps_to_them() {
-    let Some(jars) = jars() else { return };
+    let Some(jars) = kafka_tools_folder() else { return };
     let broker = Running::with(|config| {
         with_logins(&mut config.security);
         config.security.authorize = true;

@@ -12,12 +12,13 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::{
     AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest,
     DescribeClusterRequest, DescribeGroupsRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
+    SaslHandshakeRequest,
 };
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{ADMIN, logged_in, login, with_logins};
+use super::{ADMIN, logged_in, login, message, with_logins};
 use crate::support::wire::{Ask, Wire, text, topic_name};
 use crate::support::{PATIENCE, Running, batch, receive, send};
 
@@ -257,5 +258,18 @@ async fn rules_that_cannot_be_and_rules_where_there_are_none_are_refused() {
         kafka_protocol::messages::metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name("t"))),
     ]));
     assert_ne!(anybody.call(9, &named).await.topics[0].error_code, TOPIC_REFUSED);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_becomes_another_by_logging_in_again() {
+    let (broker, _admin) = start().await;
+    let broker = broker.restart_with(|config| config.security.reauthentication_max_ms = 3_600_000).await;
+    let mut an = logged_in(&broker, AN).await;
+    let handshake = SaslHandshakeRequest::default().with_mechanism(text("PLAIN"));
+    assert_eq!(an.call(1, &handshake).await.error_code, 0);
+    let answer = an.call(1, &message(format!("\0{}\0{}", ADMIN.0, ADMIN.1).as_bytes())).await;
+    assert_eq!(answer.error_code, 58);
+    assert!(an.is_closed().await);
     broker.stop().await;
 }
