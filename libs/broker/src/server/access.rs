@@ -102,6 +102,8 @@ mod tests {
             | ApiKey::SyncGroup
             | ApiKey::DescribeGroups
             | ApiKey::DeleteGroups
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe
             | ApiKey::OffsetDelete => Refused(30),
             ApiKey::DescribeAcls
             | ApiKey::CreateAcls
@@ -113,6 +115,8 @@ mod tests {
             | ApiKey::ElectLeaders
             | ApiKey::AlterPartitionReassignments
             | ApiKey::ListPartitionReassignments
+            | ApiKey::DescribeClientQuotas
+            | ApiKey::AlterClientQuotas
             | ApiKey::DescribeUserScramCredentials
             | ApiKey::AlterUserScramCredentials => Refused(31),
             ApiKey::Produce

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use broker::{Broker, Config, Disk, metrics};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+use crate::security::{greeted, message, with_logins};
 use crate::support::batch::batch;
 use crate::support::disk::Failing;
 use crate::support::member::Member;
-use crate::support::wire::Ask;
+use crate::support::wire::{Ask, Wire};
 use crate::support::{Running, eventually};
 
 const IO_ERROR: i32 = 5;
@@ -99,6 +100,27 @@ async fn requests_are_counted_and_timed_by_api_and_connections_and_syncs_too() {
     stranger.send_bytes(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert!(stranger.is_closed().await);
     assert!(told(metrics::REFUSED_CONNECTIONS, "") > refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_logins_and_what_access_rules_refuse_are_counted() {
+    recorder();
+    let broker = Running::with(|config| {
+        with_logins(&mut config.security);
+        config.security.authorize = true;
+        config.security.super_users = "User:admin".to_owned();
+    })
+    .await;
+    let failed = told(metrics::FAILED_AUTHENTICATIONS, "mechanism=\"PLAIN\"");
+    let mut wrong = greeted(&broker, "PLAIN").await;
+    assert_ne!(wrong.call(1, &message(b"\0admin\0wrong")).await.error_code, 0);
+    assert!(told(metrics::FAILED_AUTHENTICATIONS, "mechanism=\"PLAIN\"") > failed);
+
+    broker.topic("guarded", 1, &[]).await;
+    let refused = told(metrics::REFUSED_OPERATIONS, "api=\"produce\"");
+    let mut anybody = Wire::connect(&broker.address_of("PLAINTEXT")).await;
+    assert_ne!(anybody.produce("guarded", 0, batch(&["a"])).await.error_code, 0);
+    assert!(told(metrics::REFUSED_OPERATIONS, "api=\"produce\"") > refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

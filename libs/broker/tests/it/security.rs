@@ -21,7 +21,7 @@ fn owned(texts: &[&str]) -> Vec<String> {
 }
 
 /// Logins on the first listener, everybody let in on the second.
-fn with_logins(security: &mut SecurityConfig) {
+pub(crate) fn with_logins(security: &mut SecurityConfig) {
     security.listeners = owned(&["SASL_PLAINTEXT://127.0.0.1:0", "PLAINTEXT://127.0.0.1:0"]);
     security.sasl_mechanisms = owned(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]);
     security.first_user = ADMIN.0.to_owned();
@@ -40,14 +40,14 @@ fn login<'a>(mechanism: &'a str, user: &'a str, password: &'a str) -> [(&'a str,
 }
 
 /// A connection that has said how it wants to log in.
-async fn greeted(broker: &Running, mechanism: &str) -> Wire {
+pub(crate) async fn greeted(broker: &Running, mechanism: &str) -> Wire {
     let mut wire = Wire::connect(&broker.address()).await;
     let handshake = SaslHandshakeRequest::default().with_mechanism(text(mechanism));
     assert_eq!(wire.call(1, &handshake).await.error_code, 0);
     wire
 }
 
-fn message(bytes: &[u8]) -> SaslAuthenticateRequest {
+pub(crate) fn message(bytes: &[u8]) -> SaslAuthenticateRequest {
     SaslAuthenticateRequest::default().with_auth_bytes(Bytes::copy_from_slice(bytes))
 }
 
