@@ -14,8 +14,8 @@ use crate::support::{Fixture, program};
 /// How long anything may take on a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(90);
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
-/// How long the broker is away.
-const AWAY: Duration = Duration::from_secs(10);
+/// How long the broker is away: longer than sessions of its groups live.
+const AWAY: Duration = Duration::from_secs(12);
 /// How many lines one part may write about that.
 const LINES_MAX: usize = 8;
 

@@ -20,6 +20,8 @@ const PROBE_MAX: Duration = Duration::from_secs(2);
 const PROBE_PAUSE: Duration = Duration::from_millis(500);
 /// What librdkafka calls its words about a connection that failed.
 const CONNECTION_FAILED: &str = "FAIL";
+/// What it calls its words about a group that has not heard of the client for too long.
+const SESSION_TIMED_OUT: &str = "SESSTMOUT";
 
 /// What the clients of one transport know together.
 #[derive(Debug)]
@@ -49,10 +51,14 @@ impl Contact {
         }
     }
 
-    /// Takes what a client wants to have logged; a failed connection also comes as a complaint.
+    /// Takes what a client wants to have logged; a failed connection also comes as a complaint, and that sessions end
+    /// follows from a cluster that is away.
     pub(super) fn note(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match facility {
             CONNECTION_FAILED => tracing::debug!(client = self.client, message, "kafka connection failed"),
+            SESSION_TIMED_OUT if self.away().is_some() => {
+                tracing::debug!(client = self.client, message, "kafka session timed out");
+            }
             _ => log(level, facility, message),
         }
     }
