@@ -60,9 +60,8 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
     if let Some(spec) = sources.environment.get(FAILPOINT_VARIABLE) {
         eventkit::failpoint::arm_to_abort(spec).context(FAILPOINT_VARIABLE).map_err(exit::usage)?;
     }
-    if let (Some((key, value)), false) = (broker_keys.first(), matches!(cli.command, Command::Broker(_))) {
-        let hint = format!("--config {key}={value} is for `techleet broker`; elsewhere use --set SECTION.KEY=VALUE");
-        return Err(exit::usage(anyhow::Error::msg(hint)));
+    if let Some(setting) = broker_keys.first() {
+        refuse_setting(&cli.command, setting)?;
     }
     match cli.command {
         Command::Up => up::up(sources).await,
@@ -71,10 +70,7 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Demo(args) => demo::demo(&load(&sources)?, args).await,
         Command::Consume(args) => consume::consume(&load(&sources)?, args).await,
         Command::Produce(args) => produce::produce(&load(&sources)?, args).await,
-        Command::Topics(command) => {
-            topics::refuse_setting_as_config(sources.file.as_deref())?;
-            topics::run(&load(&sources)?, command).await
-        }
+        Command::Topics(command) => topics::run(&load(&sources)?, command).await,
         Command::Groups(command) => groups::run(&load(&sources)?, command).await,
         Command::Dlq(command) => dlq::run(&load(&sources)?, command).await,
         Command::Events(command) => events::run(&load(&sources)?, command).await,
@@ -123,6 +119,18 @@ fn sources(common: &Common) -> anyhow::Result<(Sources, Vec<(String, String)>)> 
         return Err(exit::usage(anyhow::Error::msg("--config names more than one file")));
     }
     Ok((Sources { file: files.pop(), environment: Environment::from_process(), flags }, broker_keys))
+}
+
+/// Refuses `--config KEY=VALUE` but to the broker. Kafka's own tools call a topic's setting so: whoever writes one there is
+/// told what it is called here.
+fn refuse_setting(command: &Command, (key, value): &(String, String)) -> anyhow::Result<()> {
+    let instead = match command {
+        Command::Broker(_) => return Ok(()),
+        Command::Topics(_) => format!("a setting of the topic is --setting {key}={value}"),
+        _ => "elsewhere use --set SECTION.KEY=VALUE".to_owned(),
+    };
+    let hint = format!("--config {key}={value} is for `techleet broker`; {instead}");
+    Err(exit::usage(anyhow::Error::msg(hint)))
 }
 
 /// Whether a text can be a key, and not the beginning of a path.

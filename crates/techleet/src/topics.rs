@@ -1,16 +1,13 @@
 //! `techleet topics`: what topics there are, making and removing them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::anyhow;
 use chassis::Settings;
 use clap::{Args, Subcommand};
 use eventkit::transport::kafka::admin::NewTopicSpec;
 use ops::topics::{Deletion, Description, Summary};
 
 use crate::cli::Output;
-use crate::exit::usage;
 use crate::kafka::{connect, refused};
 use crate::output;
 use crate::render::{Columns, counted, duration_ms, or_nothing};
@@ -137,18 +134,6 @@ pub(crate) async fn run(settings: &Settings, command: TopicsCommand) -> anyhow::
             }
             Ok(())
         }
-    }
-}
-
-/// Kafka's own tool calls a setting `--config`, which is a file here: whoever writes a setting there is told.
-pub(crate) fn refuse_setting_as_config(config: Option<&Path>) -> anyhow::Result<()> {
-    let Some((file, text)) = config.and_then(|file| Some((file, file.to_str()?))) else { return Ok(()) };
-    match text.split_once('=') {
-        Some((name, value)) if !file.exists() => Err(usage(anyhow!(
-            "--config names a configuration file, and there is no {text}; \
-             if it is a setting of the topic, write --setting {name}={value}"
-        ))),
-        _ => Ok(()),
     }
 }
 
