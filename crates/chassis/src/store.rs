@@ -134,7 +134,7 @@ pub async fn create<T: Table>(work: &mut UnitOfWork, actor: Actor, columns: Colu
 /// Stores what a client may write of a locked entity; nothing happens where it is the same.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn change<T: Table>(
     work: &mut UnitOfWork,
     actor: Actor,
