@@ -1,6 +1,5 @@
 //! `techleet up` as a child process on ports of its own.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -127,27 +126,6 @@ impl Backbone {
         self.client.post(url).bearer_auth(&self.token).json(body)
     }
 
-    /// Every employee that the user-service knows: address and number.
-    ///
-    /// # Errors
-    /// It does not answer as it should.
-    pub async fn users(&self) -> anyhow::Result<HashMap<String, i64>> {
-        let mut users = HashMap::new();
-        let mut next = Some(String::new());
-        while let Some(cursor) = next {
-            let cursor = if cursor.is_empty() { cursor } else { format!("&cursor={cursor}") };
-            let request = self.get_user_service(&format!("/api/v1/users?limit=200{cursor}"));
-            let answer = request.bearer_auth(&self.token).send().await?.error_for_status()?;
-            let page: serde_json::Value = answer.json().await?;
-            for user in page["items"].as_array().context("items")? {
-                let email = user["email"].as_str().context("an email")?;
-                users.insert(email.to_owned(), user["employeeId"].as_i64().context("a number")?);
-            }
-            next = page["nextCursor"].as_str().map(str::to_owned);
-        }
-        Ok(users)
-    }
-
     /// A GET of a path of the user-service, without a token.
     pub fn get_user_service(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("{}{path}", self.user_service))
@@ -209,8 +187,16 @@ impl Backbone {
     /// # Errors
     /// It does not end in time.
     pub async fn interrupt(self) -> anyhow::Result<ExitStatus> {
-        kill_process(self.pid()?, Signal::INT)?;
+        self.ask_to_stop()?;
         self.wait().await
+    }
+
+    /// Ctrl-C; it may take its time.
+    ///
+    /// # Errors
+    /// It is gone already.
+    pub fn ask_to_stop(&self) -> anyhow::Result<()> {
+        Ok(kill_process(self.pid()?, Signal::INT)?)
     }
 
     fn pid(&self) -> anyhow::Result<Pid> {

@@ -23,11 +23,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The invitation and the welcome.
 const MAILS_PER_EMPLOYEE: usize = 2;
 
-/// Checks that every acknowledged request's event is on its topic, in order per key, and each effect was had once.
+/// Checks that everybody whose creation was answered is there, that every acknowledged request's event is on its topic,
+/// in order per key, and that each effect was had once.
 ///
 /// # Errors
 /// A promise was broken; the error tells which.
 pub async fn check_all(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
+    check_state(system, acknowledged).await?;
     let told = arrived("the events of every answer", async || {
         let told = facts_on(system, USER_EVENTS).await?;
         Ok(is_among(acknowledged, &told).then_some(told))
@@ -43,6 +45,23 @@ pub async fn check_all(system: &System, acknowledged: &[Fact]) -> anyhow::Result
     let verified = system.run("container", &["audit", "verify"]).await?;
     ensure!(verified.status.success(), "the audit trail: {}{}", verified.stdout, verified.stderr);
     check_mails(system, &told).await
+}
+
+/// Everybody whose creation was answered is listed.
+async fn check_state(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
+    let (http, token) = (reqwest::Client::new(), system.operator_token("user-service")?);
+    let first = format!("{}/api/v1/users?limit=200", system.url("user-service"));
+    let (mut listed, mut next) = (HashSet::new(), Some(first.clone()));
+    while let Some(url) = next {
+        let page: Value = http.get(url).bearer_auth(&token).send().await?.error_for_status()?.json().await?;
+        for user in page["items"].as_array().context("items")? {
+            listed.insert(format!("user-{}", user["employeeId"]));
+        }
+        next = page["nextCursor"].as_str().map(|cursor| format!("{first}&cursor={cursor}"));
+    }
+    let gone = acknowledged.iter().find(|fact| !listed.contains(&fact.key));
+    ensure!(gone.is_none(), "{gone:?} was answered, and nobody is listed under this key");
+    Ok(())
 }
 
 /// Reads a topic to its end: every event that follows from a request of the load, with the request as its identity.

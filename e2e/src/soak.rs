@@ -9,6 +9,8 @@ const KILLS: usize = 10;
 /// How many kills a test is to do. The program lets variables of tests (`TECHLEET_TEST_…`) pass; others of ours that
 /// are no configuration it refuses.
 pub const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
+/// How many kills a test is to do while requests come in.
+pub const LOAD_KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_LOAD_KILLS";
 /// How often a test is to go through every failpoint.
 pub const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
 /// The file to which results are added.
@@ -16,12 +18,29 @@ pub const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
 /// How many times a test kills.
 pub fn kills() -> usize {
-    variable(KILLS_VARIABLE).and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
+    number(KILLS_VARIABLE).unwrap_or(KILLS)
+}
+
+/// How many times a test kills under load.
+pub fn load_kills() -> usize {
+    number(LOAD_KILLS_VARIABLE).unwrap_or(KILLS)
 }
 
 /// How often a test goes through every failpoint.
 pub fn rounds() -> usize {
-    variable(ROUNDS_VARIABLE).and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+    number(ROUNDS_VARIABLE).unwrap_or(1)
+}
+
+fn number(name: &str) -> Option<usize> {
+    variable(name).and_then(|number| number.parse().ok())
+}
+
+/// Tells how far a long run is.
+pub fn progress(so_far: &str) {
+    if variable(REPORT_VARIABLE).is_some() {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(std::io::stderr(), "{so_far}");
+    }
 }
 
 /// Adds a row to the report, if one is asked for.

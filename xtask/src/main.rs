@@ -25,13 +25,16 @@ enum Task {
     Asyncapi,
     /// Run the Kafka clients of compat/ against the embedded broker and Apache Kafka
     Compat(compat::Options),
-    /// Kill for long while the hiring story is told, and add what was found to docs/soak.md
+    /// Kill for long, and add what was found to docs/soak.md: while the hiring story is told, if nothing else is said
     Soak {
         /// Kills in each layout of the system: everything in one process, every part in its own
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         kills: u32,
-        /// Go through every failpoint this often instead
+        /// Kill this often in each layout while requests come in instead
         #[arg(long, conflicts_with = "kills", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        load_kills: Option<u32>,
+        /// Go through every failpoint this often instead
+        #[arg(long, conflicts_with_all = ["kills", "load_kills"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
         failpoints: Option<u32>,
     },
     /// Check the rules that neither the compiler nor clippy knows
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Asyncapi => tidy::write_asyncapi(),
         Task::Compat(options) => compat::run(&options),
         Task::Soak { failpoints: Some(rounds), .. } => soak::run(soak::Mode::Failpoints { rounds }),
+        Task::Soak { load_kills: Some(kills), .. } => soak::run(soak::Mode::LoadKills { kills }),
         Task::Soak { kills, .. } => soak::run(soak::Mode::Kills { kills }),
         Task::Tidy { write } => tidy::run(write),
     }

@@ -15,6 +15,7 @@ use crate::machine::Machine;
 const RECORD: &str = "docs/soak.md";
 /// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`).
 const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
+const LOAD_KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_LOAD_KILLS";
 const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
 const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
@@ -23,8 +24,8 @@ const HEAD: &str = "\
 
 What `cargo xtask soak` found, the latest run first; the command adds to this page.
 With `--kills` the hiring story is told again and again while processes get `kill -9` at random moments and are started
-again; with `--failpoints` the process dies at every marked point in turn, as often as asked, while employees are
-created and changed.
+again; with `--load-kills` they get it while employees are created and changed as fast as four clients can; with
+`--failpoints` the process dies at every marked point in turn, as often as asked, under that load.
 In the end every event that the answers promised is looked for: none may be lost, none may be there twice.
 A run that finds one fails, and adds nothing here.
 ";
@@ -34,6 +35,8 @@ A run that finds one fails, and adds nothing here.
 pub(crate) enum Mode {
     /// At random moments, this often in each layout of the system.
     Kills { kills: u32 },
+    /// At random moments while requests come in, this often in each layout of the system.
+    LoadKills { kills: u32 },
     /// At every failpoint in turn, this often.
     Failpoints { rounds: u32 },
 }
@@ -43,6 +46,7 @@ impl Mode {
     fn option(self) -> String {
         match self {
             Self::Kills { kills } => format!("--kills {kills}"),
+            Self::LoadKills { kills } => format!("--load-kills {kills}"),
             Self::Failpoints { rounds } => format!("--failpoints {rounds}"),
         }
     }
@@ -50,7 +54,8 @@ impl Mode {
     /// Which tests run, and what tells them for how long.
     fn tests(self) -> (&'static str, &'static str, u32) {
         match self {
-            Self::Kills { kills } => ("is_killed", KILLS_VARIABLE, kills),
+            Self::Kills { kills } => ("the_story_holds_while", KILLS_VARIABLE, kills),
+            Self::LoadKills { kills } => ("answers_hold_while", LOAD_KILLS_VARIABLE, kills),
             Self::Failpoints { rounds } => ("every_failpoint", ROUNDS_VARIABLE, rounds),
         }
     }

@@ -1,122 +1,79 @@
-//! kill -9 at any moment: what was answered is on the topic, is mailed once, and the audit trail is whole.
+//! kill -9 at any moment under load, of everything in one process and of each part in its own: what was answered is
+//! stored, is told of in order, and had each effect once.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use e2e::Backbone;
-use eventkit::testing::eventually;
-use eventkit::transport::ConsumedRecord;
+use e2e::load::{Answers, Load};
+use e2e::promises;
+use e2e::soak;
+use e2e::stage::{self, Stage};
+use e2e::system::{Layout, System, UP};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
-use tokio::task::JoinSet;
 
-use crate::topics::{read_until, value};
-
-const KILLS: usize = 10;
-const CLIENTS: usize = 8;
-/// The kill comes somewhere within this time under load.
-const LOAD_MAX_MS: u64 = 400;
 const SEED: u64 = 7;
-
-/// Employees: address and number.
-type Users = HashMap<String, i64>;
+/// A process lives this long under load before it is killed: somewhere between these, in milliseconds.
+const LIFE_MS: std::ops::Range<u64> = 1..400;
+/// After so many kills everything is looked at, and the next ones begin in empty folders.
+const KILLS_PER_LOOK: usize = 20;
+/// How much longer each kill lets a test be.
+const KILL_MAX: Duration = Duration::from_secs(30);
+/// The parts whose end the load's clients notice.
+const ASKED: [&str; 2] = [UP, "user-service"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_nine_at_any_moment_loses_nothing_and_repeats_nothing() {
-    let data_dir = tempfile::tempdir().unwrap();
-    let mut random = StdRng::seed_from_u64(SEED);
-    let mut answered = Users::new();
-    for round in 0..KILLS {
-        let backbone = Backbone::start(data_dir.path()).await.unwrap();
-        let load = Duration::from_millis(random.random_range(1..LOAD_MAX_MS));
-        answered.extend(load_and_kill(backbone, round, load).await);
-    }
-    assert!(answered.len() > KILLS, "the load was answered: {}", answered.len());
-    let backbone = Backbone::start(data_dir.path()).await.unwrap();
-    let users = backbone.users().await.unwrap();
-    for (email, id) in &answered {
-        assert_eq!(users.get(email), Some(id), "the answered {email} is gone");
-    }
-    assert_events(&backbone, &users).await;
-    assert_mails(&backbone, &users).await;
-    assert_audit(&backbone, &users).await;
-    assert!(backbone.interrupt().await.unwrap().success());
+async fn answers_hold_while_the_process_is_killed_under_load() {
+    killed_under_load(Layout::Together).await;
 }
 
-/// Creates users from several clients and kills the backbone in the middle; tells which were answered.
-async fn load_and_kill(backbone: Backbone, round: usize, load: Duration) -> Users {
-    let backbone = Arc::new(backbone);
-    let mut clients = JoinSet::new();
-    for client in 0..CLIENTS {
-        clients.spawn(create_until_killed(backbone.clone(), format!("r{round}c{client}")));
-    }
-    let ended = tokio::time::timeout(load, clients.join_next()).await;
-    assert!(ended.is_err(), "a client ended before the kill: {ended:?}");
-    backbone.kill().unwrap();
-    let answered = clients.join_all().await.into_iter().flatten().collect();
-    Arc::into_inner(backbone).unwrap().wait().await.unwrap();
-    answered
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_hold_while_each_part_is_killed_under_load() {
+    killed_under_load(Layout::Apart).await;
 }
 
-async fn create_until_killed(backbone: Arc<Backbone>, name: String) -> Users {
-    let mut answered = Users::new();
-    for number in 0.. {
-        let email = format!("{name}n{number}@example.com");
-        let request = json!({"firstName": "An", "lastName": "Tran", "email": email});
-        // An error means that it was in flight at the kill: it may have happened or not.
-        let Ok(answer) = backbone.post_user(&request).send().await else { break };
-        let status = answer.status();
-        let Ok(employee) = answer.json::<serde_json::Value>().await else { break };
-        assert_eq!(status, 201, "{employee}");
-        answered.insert(email, employee["employeeId"].as_i64().unwrap());
-    }
-    answered
-}
-
-/// Everybody is told of on the topic, under the right key; redeliveries are the same event.
-async fn assert_events(backbone: &Backbone, users: &Users) {
-    let everybody = users.len();
-    let is_enough = move |records: &[ConsumedRecord]| {
-        let keys: HashSet<_> = records.iter().map(|record| record.record.key.clone()).collect();
-        keys.len() == everybody
-    };
-    let records = read_until(backbone.broker(), "user-events", is_enough).await;
-    let mut told: HashMap<String, (i64, String)> = HashMap::new();
-    for record in &records {
-        let event = value(record);
-        let (email, id) = (event["data"]["email"].as_str().unwrap(), event["data"]["employeeId"].as_i64().unwrap());
-        assert_eq!(record.record.key.as_deref(), Some(format!("user-{id}").as_bytes()));
-        let event_id = event["eventId"].as_str().unwrap().to_owned();
-        let before = told.insert(email.to_owned(), (id, event_id.clone()));
-        assert!(before.is_none_or(|before| before == (id, event_id)), "{email} is told of by two events");
-    }
-    let told: Users = told.into_iter().map(|(email, (id, _))| (email, id)).collect();
-    assert_eq!(&told, users);
-}
-
-async fn assert_mails(backbone: &Backbone, users: &Users) {
-    let mails = eventually("a mail for everybody", async || {
-        let mails = backbone.mails().unwrap();
-        // The invitation and the welcome.
-        (mails.len() >= 2 * users.len()).then_some(mails)
+async fn killed_under_load(layout: Layout) {
+    let kills = soak::load_kills();
+    let longer = KILL_MAX * u32::try_from(kills).unwrap();
+    stage::within_time(longer, async |stage| {
+        let mut random = StdRng::seed_from_u64(SEED);
+        let (mut killed, mut answered) = (0, 0);
+        while killed < kills {
+            let until_look = KILLS_PER_LOOK.min(kills - killed);
+            answered += kill_and_look(stage, layout, until_look, &mut random).await;
+            killed += until_look;
+            soak::progress(&format!("{layout:?}, under load: {killed} of {kills} kills, {answered} answers kept"));
+        }
+        soak::report(&format!("{layout:?}, under load"), killed, answered);
     })
     .await;
-    let addressed: HashSet<&str> = mails.iter().map(|mail| mail.to.as_str()).collect();
-    let expected: HashSet<&str> = users.keys().map(String::as_str).collect();
-    assert_eq!(addressed, expected);
-    assert_eq!(mails.len(), 2 * users.len(), "somebody got a mail twice");
 }
 
-async fn assert_audit(backbone: &Backbone, users: &Users) {
-    let audited = eventually("an audit record for everybody", async || {
-        let audited = backbone.audited().await.unwrap();
-        (audited.len() >= users.len()).then_some(audited)
-    })
-    .await;
-    assert_eq!(audited.len(), users.len(), "an audit record is doubled");
-    let verified = backbone.run(&["audit", "verify", "--format", "json"]).await.unwrap();
-    let report: serde_json::Value = serde_json::from_str(&verified.stdout).unwrap();
-    assert_eq!(report["faults"], json!([]));
+/// Kills and starts again, so many times, and looks whether every answer holds; tells how many there were.
+async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut StdRng) -> usize {
+    stage.enter("the start");
+    let folder = tempfile::tempdir().unwrap();
+    let mut system = System::start(layout, folder.path()).await.unwrap();
+    let mut answers = Answers::default();
+    let mut load = Load::begin(&system, "k").unwrap();
+    for kill in 0..kills {
+        let life = Duration::from_millis(random.random_range(LIFE_MS));
+        // The wait is the experiment: at any moment, under load.
+        let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
+        let processes = system.processes();
+        let victim = processes[random.random_range(0..processes.len())];
+        stage.enter(format!("kill {} of {kills}: {victim}", kill + 1));
+        system.kill(victim).await.unwrap();
+        let is_cut_off = ASKED.contains(&victim);
+        system.start_process(victim).await.unwrap();
+        if is_cut_off {
+            answers.extend(load.lost().await);
+            load = Load::begin(&system, &format!("k{kill}")).unwrap();
+        }
+    }
+    answers.extend(load.end().await);
+    stage.enter("the look at every answer");
+    promises::check_all(&system, &answers.acknowledged).await.unwrap();
+    stage.enter("the stop");
+    system.stop().await.unwrap();
+    answers.acknowledged.len()
 }

@@ -1,10 +1,18 @@
 //! Starting and stopping: a second start goes on, and what cannot start says why and leaves nothing half started.
 
+use std::path::Path;
+
 use e2e::Backbone;
 use e2e::backbone::command;
+use e2e::stage::eventually;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::topics::read_until;
+
+/// What `techleet` answers to a second Ctrl-C.
+const IMPATIENT_EXIT: i32 = 130;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_start_goes_on_where_the_first_one_was() {
@@ -32,6 +40,39 @@ async fn a_data_directory_in_use_is_refused_with_the_way_out() {
     assert!(said.contains("is in use by process") && said.contains("data_dir"), "{said}");
     assert!(said.lines().count() == 1, "one line: {said}");
     drop(backbone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_that_cannot_be_written_is_refused_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    // Nobody can make a directory in the second, whoever runs the test.
+    for data_dir in [file.join("data"), Path::new("/proc/techleet").to_owned()] {
+        let refused = command(&data_dir).unwrap().output().await.unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains(&data_dir.display().to_string()) && said.contains("data_dir"), "{said}");
+        assert!(said.lines().count() == 1, "one line: {said}");
+        assert!(refused.stdout.is_empty(), "nothing has started");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_ctrl_c_does_not_wait_for_what_is_in_flight() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let backbone = Backbone::start(data_dir.path()).await.unwrap();
+    let address = backbone.user_service().strip_prefix("http://").unwrap().to_owned();
+    // A request that never ends holds the first stop up.
+    let mut slow = TcpStream::connect(&address).await.unwrap();
+    let head = format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\r\n{{");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    backbone.get_user_service("/health/live").send().await.unwrap().error_for_status().unwrap();
+    backbone.ask_to_stop().unwrap();
+    eventually("nobody is let in any more", async || TcpStream::connect(&address).await.err()).await;
+    let status = backbone.interrupt().await.unwrap();
+    assert_eq!(status.code(), Some(IMPATIENT_EXIT));
+    Backbone::start(data_dir.path()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
