@@ -1,5 +1,7 @@
 //! The door through which an operator's tools reach a running part's events: what it knows of one, telling stored ones
-//! again, what is parked and held. For the operator alone, by the same guard as every other route.
+//! again, what is parked and held, its projections. For the operator alone, by the same guard as every other route.
+
+mod projections;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::error_code::ErrorCode;
 use crate::extract::ValidJson;
 use crate::problem::Problem;
 
+pub(crate) use projections::Fed;
+
 /// Events of a preview that are shown.
 const SAMPLE_MAX: u32 = 5;
 
@@ -32,6 +36,7 @@ pub(crate) struct Door {
     pub(crate) transport: Arc<dyn Transport>,
     /// The part's consumer groups.
     pub(crate) groups: Arc<[String]>,
+    pub(crate) projections: Arc<[Fed]>,
 }
 
 impl fmt::Debug for Door {
@@ -51,6 +56,7 @@ pub(crate) fn router(door: Door) -> Router {
         .operator(routes!(skip_parked))
         .operator(routes!(list_held))
         .operator(routes!(skip_held))
+        .merge(projections::routes())
         .into_routes(door)
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use contracts::audit::{AuditSystem, Occurrence, digest};
 use db::{Db, Migration};
+use eventkit::projection::Projection;
 use eventkit::relay::{self, RelayConfig, RelayHandle};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
 use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy};
@@ -28,7 +29,7 @@ use crate::http::{Health, HealthChecks, HttpConfig, HttpServer};
 use crate::idempotency::{self, Idempotency};
 use crate::lifecycle::Running;
 use crate::net::Binder;
-use crate::operator_api::{self, Door};
+use crate::operator_api::{self, Door, Fed};
 use crate::problem::Problem;
 use crate::security_log::SecurityLog;
 use crate::session_client::SessionClient;
@@ -188,6 +189,7 @@ impl Part<'_> {
             publisher: backbone.publisher.clone(),
             transport: backbone.transport.clone(),
             groups: consumers.iter().map(|consumer| consumer.group().to_owned()).collect(),
+            projections: consumers.iter().flat_map(fed).collect(),
         };
         let router = router.merge(operator_api::router(door));
         let consumers = Arc::new(consumers);
@@ -215,6 +217,12 @@ impl Part<'_> {
         });
         Ok((address, running))
     }
+}
+
+/// The projections that a consumer feeds.
+fn fed(consumer: &ConsumerHandle) -> impl Iterator<Item = Fed> {
+    let feed = |projection: &Projection| Fed { projection: projection.clone(), feeder: consumer.feeder().clone() };
+    consumer.projections().iter().map(feed)
 }
 
 /// Makes the tables that a part needs: eventkit's, the chassis's and its own.

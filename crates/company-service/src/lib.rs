@@ -33,7 +33,7 @@ pub use error::Error;
 pub use events::handlers;
 
 /// The service's name in events, logs and folders, and its consumer group.
-pub const NAME: &str = "company-service";
+pub const NAME: &str = contracts::services::COMPANY_SERVICE;
 
 /// The service's tables.
 pub const MIGRATIONS: &[Migration] =

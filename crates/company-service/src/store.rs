@@ -3,7 +3,7 @@
 
 mod companies;
 mod departments;
-mod employees;
+pub(crate) mod employees;
 mod headquarters;
 mod positions;
 mod types;

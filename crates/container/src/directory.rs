@@ -4,9 +4,30 @@
 
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::recruitment::{Applicant, ApplicationReviewed, ApplicationSubmitted};
+use contracts::services::{COMPANY_SERVICE, RECRUITMENT_SERVICE, USER_SERVICE};
 use contracts::user::{EmployeeStatus, UserCreated, UserDeleted, UserUpdated};
 use db::{Db, Row, params};
-use eventkit::{Handle, HandlerResult, Received, RecipientType, UnitOfWork};
+use eventkit::projection::{Project, Projecting, Projection, Told};
+use eventkit::{Envelope, HandlerResult, RecipientType};
+
+const EMPLOYEES: &str = "employees";
+const CANDIDATES: &str = "candidates";
+const DEPARTMENTS: &str = "departments";
+
+/// The directory as it follows from events.
+pub(crate) fn projection() -> Projection {
+    Projection::new("directory")
+        .table(EMPLOYEES, &["employee_id"])
+        .table(CANDIDATES, &["candidate_id"])
+        .table(DEPARTMENTS, &["department_id"])
+        .made_from::<UserCreated>(USER_SERVICE, Keeper)
+        .made_from::<UserUpdated>(USER_SERVICE, Keeper)
+        .made_from::<UserDeleted>(USER_SERVICE, Keeper)
+        .made_from::<DepartmentCreated>(COMPANY_SERVICE, Keeper)
+        .made_from::<DepartmentUpdated>(COMPANY_SERVICE, Keeper)
+        .made_from::<ApplicationSubmitted>(RECRUITMENT_SERVICE, Keeper)
+        .made_from::<ApplicationReviewed>(RECRUITMENT_SERVICE, Keeper)
+}
 
 /// What the directory says of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,16 +116,16 @@ fn read_department(row: &Row) -> Result<Lookup<Department>, db::Error> {
     }))
 }
 
-/// Keeps the directory: the handlers of its consumer group.
+/// Keeps the directory.
 ///
 /// Events of one employee or one department come in order. A candidate has a key for each application: there the time
 /// decides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keeper;
 
-impl Handle<UserCreated> for Keeper {
-    async fn handle(&self, received: &Received<UserCreated>, work: &mut UnitOfWork) -> HandlerResult {
-        let user = &received.event;
+impl Project<UserCreated> for Keeper {
+    async fn project(&self, told: Told<'_, UserCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let user = told.event;
         let person = Person {
             first_name: user.first_name.clone(),
             last_name: user.last_name.clone(),
@@ -112,13 +133,13 @@ impl Handle<UserCreated> for Keeper {
             phone_number: user.phone_number.clone(),
             department_id: user.department_id,
         };
-        keep_employee(work, user.employee_id, &person, user.status).await
+        keep_employee(tables, user.employee_id, &person, user.status).await
     }
 }
 
-impl Handle<UserUpdated> for Keeper {
-    async fn handle(&self, received: &Received<UserUpdated>, work: &mut UnitOfWork) -> HandlerResult {
-        let user = &received.event;
+impl Project<UserUpdated> for Keeper {
+    async fn project(&self, told: Told<'_, UserUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let user = told.event;
         let person = Person {
             first_name: user.first_name.clone(),
             last_name: user.last_name.clone(),
@@ -126,110 +147,118 @@ impl Handle<UserUpdated> for Keeper {
             phone_number: user.phone_number.clone(),
             department_id: user.department_id,
         };
-        keep_employee(work, user.employee_id, &person, user.status).await
+        keep_employee(tables, user.employee_id, &person, user.status).await
     }
 }
 
-impl Handle<UserDeleted> for Keeper {
-    async fn handle(&self, received: &Received<UserDeleted>, work: &mut UnitOfWork) -> HandlerResult {
+impl Project<UserDeleted> for Keeper {
+    async fn project(&self, told: Told<'_, UserDeleted>, tables: &mut Projecting<'_>) -> HandlerResult {
         // Nothing personal is kept of somebody whose record was removed.
-        work.execute(
-            "insert into employees (employee_id, first_name, last_name, email, has_left) values ($1, '', '', '', true)
+        let sql = format!(
+            "insert into {} (employee_id, first_name, last_name, email, has_left) values ($1, '', '', '', true)
              on conflict (employee_id) do update set
                  first_name = '', last_name = '', email = '', phone_number = null, department_id = null,
                  has_left = true",
-            &params![received.event.employee_id],
-        )
-        .await?;
+            tables.table(EMPLOYEES)
+        );
+        tables.execute(&sql, &params![told.event.employee_id]).await?;
         Ok(())
     }
 }
 
-impl Handle<DepartmentCreated> for Keeper {
-    async fn handle(&self, received: &Received<DepartmentCreated>, work: &mut UnitOfWork) -> HandlerResult {
-        let DepartmentCreated { department_id, headquarter_id, name, leader_id, .. } = &received.event;
+impl Project<DepartmentCreated> for Keeper {
+    async fn project(&self, told: Told<'_, DepartmentCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let DepartmentCreated { department_id, headquarter_id, name, leader_id, .. } = told.event;
         let department = Department { headquarter_id: *headquarter_id, name: name.clone(), leader_id: *leader_id };
-        keep_department(work, *department_id, &department, true).await
+        keep_department(tables, *department_id, &department, true).await
     }
 }
 
-impl Handle<DepartmentUpdated> for Keeper {
-    async fn handle(&self, received: &Received<DepartmentUpdated>, work: &mut UnitOfWork) -> HandlerResult {
-        let DepartmentUpdated { department_id, headquarter_id, name, leader_id, is_active, .. } = &received.event;
+impl Project<DepartmentUpdated> for Keeper {
+    async fn project(&self, told: Told<'_, DepartmentUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let DepartmentUpdated { department_id, headquarter_id, name, leader_id, is_active, .. } = told.event;
         let department = Department { headquarter_id: *headquarter_id, name: name.clone(), leader_id: *leader_id };
-        keep_department(work, *department_id, &department, *is_active).await
+        keep_department(tables, *department_id, &department, *is_active).await
     }
 }
 
-impl Handle<ApplicationSubmitted> for Keeper {
-    async fn handle(&self, received: &Received<ApplicationSubmitted>, work: &mut UnitOfWork) -> HandlerResult {
-        keep_candidate(work, &received.event.candidate, told_at_ms(received)).await
+impl Project<ApplicationSubmitted> for Keeper {
+    async fn project(&self, told: Told<'_, ApplicationSubmitted>, tables: &mut Projecting<'_>) -> HandlerResult {
+        keep_candidate(tables, &told.event.candidate, told_at_ms(told.envelope)).await
     }
 }
 
-impl Handle<ApplicationReviewed> for Keeper {
-    async fn handle(&self, received: &Received<ApplicationReviewed>, work: &mut UnitOfWork) -> HandlerResult {
-        keep_candidate(work, &received.event.candidate, told_at_ms(received)).await
+impl Project<ApplicationReviewed> for Keeper {
+    async fn project(&self, told: Told<'_, ApplicationReviewed>, tables: &mut Projecting<'_>) -> HandlerResult {
+        keep_candidate(tables, &told.event.candidate, told_at_ms(told.envelope)).await
     }
 }
 
-fn told_at_ms<E>(received: &Received<E>) -> i64 {
-    received.envelope.timestamp.map_or(0, |time| time.as_millisecond())
+fn told_at_ms(envelope: &Envelope) -> i64 {
+    envelope.timestamp.map_or(0, |time| time.as_millisecond())
 }
 
-async fn keep_employee(work: &mut UnitOfWork, id: i64, person: &Person, status: EmployeeStatus) -> HandlerResult {
-    work.execute(
-        "insert into employees
+async fn keep_employee(tables: &mut Projecting<'_>, id: i64, person: &Person, status: EmployeeStatus) -> HandlerResult {
+    let sql = format!(
+        "insert into {}
              (employee_id, first_name, last_name, email, phone_number, department_id, has_left)
          values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (employee_id) do update set
              first_name = excluded.first_name, last_name = excluded.last_name, email = excluded.email,
              phone_number = excluded.phone_number, department_id = excluded.department_id,
              has_left = excluded.has_left",
-        &params![
-            id,
-            &person.first_name,
-            &person.last_name,
-            &person.email,
-            person.phone_number.clone(),
-            person.department_id,
-            status == EmployeeStatus::Left
-        ],
-    )
-    .await?;
+        tables.table(EMPLOYEES)
+    );
+    let values = params![
+        id,
+        &person.first_name,
+        &person.last_name,
+        &person.email,
+        person.phone_number.clone(),
+        person.department_id,
+        status == EmployeeStatus::Left
+    ];
+    tables.execute(&sql, &values).await?;
     Ok(())
 }
 
-async fn keep_candidate(work: &mut UnitOfWork, candidate: &Applicant, as_of_ms: i64) -> HandlerResult {
-    work.execute(
-        "insert into candidates (candidate_id, first_name, last_name, email, phone_number, as_of)
+async fn keep_candidate(tables: &mut Projecting<'_>, candidate: &Applicant, as_of_ms: i64) -> HandlerResult {
+    let sql = format!(
+        "insert into {} as known (candidate_id, first_name, last_name, email, phone_number, as_of)
          values ($1, $2, $3, $4, $5, $6)
          on conflict (candidate_id) do update set
              first_name = excluded.first_name, last_name = excluded.last_name, email = excluded.email,
              phone_number = excluded.phone_number, as_of = excluded.as_of
-         where candidates.as_of <= excluded.as_of",
-        &params![
-            candidate.candidate_id,
-            &candidate.first_name,
-            &candidate.last_name,
-            &candidate.email,
-            candidate.phone_number.clone(),
-            as_of_ms
-        ],
-    )
-    .await?;
+         where known.as_of <= excluded.as_of",
+        tables.table(CANDIDATES)
+    );
+    let values = params![
+        candidate.candidate_id,
+        &candidate.first_name,
+        &candidate.last_name,
+        &candidate.email,
+        candidate.phone_number.clone(),
+        as_of_ms
+    ];
+    tables.execute(&sql, &values).await?;
     Ok(())
 }
 
-async fn keep_department(work: &mut UnitOfWork, id: i64, department: &Department, is_active: bool) -> HandlerResult {
-    work.execute(
-        "insert into departments (department_id, headquarter_id, name, leader_id, is_active)
+async fn keep_department(
+    tables: &mut Projecting<'_>,
+    id: i64,
+    department: &Department,
+    is_active: bool,
+) -> HandlerResult {
+    let sql = format!(
+        "insert into {} (department_id, headquarter_id, name, leader_id, is_active)
          values ($1, $2, $3, $4, $5)
          on conflict (department_id) do update set
              headquarter_id = excluded.headquarter_id, name = excluded.name, leader_id = excluded.leader_id,
              is_active = excluded.is_active",
-        &params![id, department.headquarter_id, &department.name, department.leader_id, is_active],
-    )
-    .await?;
+        tables.table(DEPARTMENTS)
+    );
+    let values = params![id, department.headquarter_id, &department.name, department.leader_id, is_active];
+    tables.execute(&sql, &values).await?;
     Ok(())
 }

@@ -29,10 +29,9 @@ use std::time::Duration;
 use chassis::Running;
 use chassis::part::{Process, StartError};
 use contracts::audit::{AuditData, AuditSecurity, AuditSystem};
-use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::notification::{NotificationEmail, NotificationPush, NotificationSms};
 use contracts::recruitment::{ApplicationReviewed, ApplicationSubmitted};
-use contracts::user::{UserCreated, UserDeleted, UserLogin, UserUpdated};
+use contracts::user::{UserCreated, UserLogin, UserUpdated};
 use db::{Db, Migration};
 use eventkit::{Clock, Consumer};
 use serde::Deserialize;
@@ -128,15 +127,7 @@ impl Container {
     /// The container's consumers, each made from what `consumer` makes of its group's name.
     pub fn consumers(&self, consumer: impl Fn(&str) -> Consumer) -> Vec<Consumer> {
         vec![
-            consumer("container-directory")
-                .share_units()
-                .on::<UserCreated>(directory::Keeper)
-                .on::<UserUpdated>(directory::Keeper)
-                .on::<UserDeleted>(directory::Keeper)
-                .on::<DepartmentCreated>(directory::Keeper)
-                .on::<DepartmentUpdated>(directory::Keeper)
-                .on::<ApplicationSubmitted>(directory::Keeper)
-                .on::<ApplicationReviewed>(directory::Keeper),
+            consumer("container-directory").share_units().project(&directory::projection()),
             consumer("container-router")
                 .share_units()
                 .on::<UserCreated>(self.told.clone())

@@ -7,6 +7,7 @@
 //! - [`topics`]: the one table of topics, which topic creation, documents and tests read.
 //! - [`user`], [`company`], [`recruitment`], [`notification`], [`audit`]: the events, by topic.
 //! - [`catalogue`]: every event with its samples; [`asyncapi`]: the document about all of them.
+//! - [`services`]: who tells them.
 //! - [`access`]: permissions and roles; [`money`]: amounts.
 
 pub mod access;
@@ -17,6 +18,7 @@ pub mod company;
 pub mod money;
 pub mod notification;
 pub mod recruitment;
+pub mod services;
 pub mod topics;
 pub mod user;
 

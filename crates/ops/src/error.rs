@@ -105,6 +105,22 @@ pub enum Error {
         /// What stopped it.
         source: Box<Error>,
     },
+    /// No part has the store of a service.
+    #[error("no part has the event store of {service}")]
+    NoStore {
+        /// The service.
+        service: String,
+    },
+    /// A rebuild broke off.
+    #[error("the rebuild of {projection} of {part} broke off; the running projection is whole, run it again")]
+    RebuildBrokeOff {
+        /// The part.
+        part: &'static str,
+        /// The projection.
+        projection: String,
+        /// What stopped it.
+        source: Box<Error>,
+    },
     /// The cluster or its client failed.
     #[error(transparent)]
     Kafka(#[from] eventkit::Error),

@@ -13,7 +13,7 @@
 //!
 //! Modules: [`topics`], [`groups`] (lag, moving offsets), [`dead_letters`] (looking at them, sending them back),
 //! [`events`] (finding them), [`trace`] (one's whole path), [`replay`] (telling them again), [`waiting`] (parked and held
-//! ones), [`parts`] (asking a running part), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
+//! ones), [`projections`] (where they stand, rebuilding them), [`parts`] (asking a running part), [`produce`] (telling one by hand), [`health`] (what is wrong with a cluster, and what to do).
 //!
 //! Invariants:
 //! - Looking changes nothing: no offset is committed, no group joined.
@@ -28,6 +28,7 @@ pub mod health;
 mod kafka;
 pub mod parts;
 pub mod produce;
+pub mod projections;
 pub mod replay;
 mod scan;
 pub mod topics;

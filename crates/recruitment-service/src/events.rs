@@ -1,80 +1,91 @@
 //! What the service learns from the events of others: departments and employees, kept in projections.
 
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
+use contracts::services::{COMPANY_SERVICE, USER_SERVICE};
 use contracts::user::{EmployeeStatus, UserCreated, UserDeleted, UserUpdated};
-use eventkit::{Consumer, Handle, HandlerResult, Received, UnitOfWork};
+use eventkit::projection::{Project, Projecting, Projection, Told};
+use eventkit::{Consumer, HandlerResult};
 
 use crate::domain::candidate::full_name;
 use crate::store::projections::{self, Department, Employee};
 
 /// Has a consumer keep the projections.
 pub(crate) fn handlers(consumer: Consumer) -> Consumer {
-    consumer
-        .share_units()
-        .on::<DepartmentCreated>(Projector)
-        .on::<DepartmentUpdated>(Projector)
-        .on::<UserCreated>(Projector)
-        .on::<UserUpdated>(Projector)
-        .on::<UserDeleted>(Projector)
+    consumer.share_units().project(&departments()).project(&employees())
+}
+
+fn departments() -> Projection {
+    Projection::new("departments")
+        .table(projections::DEPARTMENTS, &["department_id"])
+        .made_from::<DepartmentCreated>(COMPANY_SERVICE, Projector)
+        .made_from::<DepartmentUpdated>(COMPANY_SERVICE, Projector)
+}
+
+fn employees() -> Projection {
+    Projection::new("employees")
+        .table(projections::EMPLOYEES, &["employee_id"])
+        .made_from::<UserCreated>(USER_SERVICE, Projector)
+        .made_from::<UserUpdated>(USER_SERVICE, Projector)
+        .made_from::<UserDeleted>(USER_SERVICE, Projector)
 }
 
 /// Writes what an event tells into its projection.
 #[derive(Debug, Clone, Copy)]
 struct Projector;
 
-impl Handle<DepartmentCreated> for Projector {
-    async fn handle(&self, received: &Received<DepartmentCreated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+impl Project<DepartmentCreated> for Projector {
+    async fn project(&self, told: Told<'_, DepartmentCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let department = Department {
             department_id: event.department_id,
             headquarter_id: event.headquarter_id,
             name: event.name.clone(),
             is_active: true,
         };
-        Ok(projections::put_department(work, &department).await?)
+        Ok(projections::put_department(tables, &department).await?)
     }
 }
 
-impl Handle<DepartmentUpdated> for Projector {
-    async fn handle(&self, received: &Received<DepartmentUpdated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+impl Project<DepartmentUpdated> for Projector {
+    async fn project(&self, told: Told<'_, DepartmentUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let department = Department {
             department_id: event.department_id,
             headquarter_id: event.headquarter_id,
             name: event.name.clone(),
             is_active: event.is_active,
         };
-        Ok(projections::put_department(work, &department).await?)
+        Ok(projections::put_department(tables, &department).await?)
     }
 }
 
-impl Handle<UserCreated> for Projector {
-    async fn handle(&self, received: &Received<UserCreated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+impl Project<UserCreated> for Projector {
+    async fn project(&self, told: Told<'_, UserCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let employee = Employee {
             employee_id: event.employee_id,
             name: Some(full_name(&event.first_name, &event.last_name)),
             works_here: event.status != EmployeeStatus::Left,
         };
-        Ok(projections::put_employee(work, &employee).await?)
+        Ok(projections::put_employee(tables, &employee).await?)
     }
 }
 
-impl Handle<UserUpdated> for Projector {
-    async fn handle(&self, received: &Received<UserUpdated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+impl Project<UserUpdated> for Projector {
+    async fn project(&self, told: Told<'_, UserUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let employee = Employee {
             employee_id: event.employee_id,
             name: Some(full_name(&event.first_name, &event.last_name)),
             works_here: event.status != EmployeeStatus::Left,
         };
-        Ok(projections::put_employee(work, &employee).await?)
+        Ok(projections::put_employee(tables, &employee).await?)
     }
 }
 
-impl Handle<UserDeleted> for Projector {
-    async fn handle(&self, received: &Received<UserDeleted>, work: &mut UnitOfWork) -> HandlerResult {
-        let employee = Employee { employee_id: received.event.employee_id, name: None, works_here: false };
-        Ok(projections::put_employee(work, &employee).await?)
+impl Project<UserDeleted> for Projector {
+    async fn project(&self, told: Told<'_, UserDeleted>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let employee = Employee { employee_id: told.event.employee_id, name: None, works_here: false };
+        Ok(projections::put_employee(tables, &employee).await?)
     }
 }

@@ -30,7 +30,7 @@ use serde::Deserialize;
 pub use error::Error;
 
 /// The service's name in events, logs, folders and consumer groups.
-pub const NAME: &str = "recruitment-service";
+pub const NAME: &str = contracts::services::RECRUITMENT_SERVICE;
 
 /// The service's tables.
 pub const MIGRATIONS: &[Migration] =

@@ -1,5 +1,6 @@
-//! `techleet events`: what happened, newest last; one event's path; telling stored events again.
+//! `techleet events`: what happened, newest last; one event's path; telling stored events again; tables made from them.
 
+mod projections;
 mod replay;
 mod trace;
 mod waiting;
@@ -35,6 +36,20 @@ pub(crate) enum EventsCommand {
     /// replay fills gaps.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::ReplayArgs),
+    /// List the tables that each part makes from events, and where they stand.
+    ///
+    /// POSITION is that of the newest event that a projection has, in the store of the service that it is made from;
+    /// BEHIND counts the newer ones in the store.
+    #[command(after_help = projections::EXAMPLES)]
+    Projections(projections::ProjectionsArgs),
+    /// Make a part's projections anew from the event stores, beside the running service.
+    ///
+    /// The stores are read from their beginnings to their ends, a page at a time, and what the service handles meanwhile
+    /// is applied after that. Without --yes the result is only compared with the running projection: MISSING, DIFFERENT
+    /// and SURPLUS count the rows that are wrong. With --yes it takes the place of the running one in one transaction.
+    /// Dead at any point, the running projection is whole; the same command begins anew.
+    #[command(after_help = projections::REBUILD_EXAMPLES)]
+    Rebuild(projections::RebuildArgs),
     /// Keys whose later events wait behind a dead letter (eventkit.after_dead_letter = "park_key").
     #[command(subcommand, after_help = "Example:  techleet events parked list")]
     Parked(waiting::ParkedCommand),
@@ -82,6 +97,8 @@ pub(crate) async fn run(settings: &Settings, command: EventsCommand) -> anyhow::
         EventsCommand::List(args) => list(settings, args).await,
         EventsCommand::Trace(args) => trace::run(settings, args).await,
         EventsCommand::Replay(args) => replay::run(settings, args).await,
+        EventsCommand::Projections(args) => projections::list(settings, args).await,
+        EventsCommand::Rebuild(args) => projections::rebuild(settings, args).await,
         EventsCommand::Parked(command) => waiting::parked(settings, command).await,
         EventsCommand::Held(command) => waiting::held(settings, command).await,
     }

@@ -2,53 +2,58 @@
 
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::recruitment::{ApplicationReviewed, ApplicationStatus};
-use eventkit::{Consumer, Envelope, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
+use contracts::services::COMPANY_SERVICE;
+use eventkit::projection::{Project, Projecting, Projection, Told};
+use eventkit::{Consumer, Envelope, Handle, HandlerResult, Received, UnitOfWork};
 
-use crate::error::Error;
 use crate::service::Service;
-use crate::store::departments::{Department, remember};
+use crate::store::departments::{self, Department, remember};
 
 /// The consumer with everything that the service wants to know.
 pub(crate) fn with_handlers(consumer: Consumer, service: Service) -> Consumer {
-    consumer
-        .share_units()
-        .on::<DepartmentCreated>(OnDepartment)
-        .on::<DepartmentUpdated>(OnDepartment)
-        .on::<ApplicationReviewed>(OnApplicationReviewed(service))
+    consumer.share_units().project(&departments()).on::<ApplicationReviewed>(OnApplicationReviewed(service))
 }
 
-struct OnDepartment;
+/// What is known of departments.
+fn departments() -> Projection {
+    Projection::new("departments")
+        .table(departments::TABLE, departments::KEY)
+        .made_from::<DepartmentCreated>(COMPANY_SERVICE, Departments)
+        .made_from::<DepartmentUpdated>(COMPANY_SERVICE, Departments)
+}
 
-impl Handle<DepartmentCreated> for OnDepartment {
-    async fn handle(&self, received: &Received<DepartmentCreated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+struct Departments;
+
+impl Project<DepartmentCreated> for Departments {
+    async fn project(&self, told: Told<'_, DepartmentCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let department = Department {
             department_id: event.department_id,
             headquarter_id: event.headquarter_id,
             name: event.name.clone(),
             is_active: true,
         };
-        keep(work, &department, &received.envelope).await
+        keep(tables, &department, told.envelope).await
     }
 }
 
-impl Handle<DepartmentUpdated> for OnDepartment {
-    async fn handle(&self, received: &Received<DepartmentUpdated>, work: &mut UnitOfWork) -> HandlerResult {
-        let event = &received.event;
+impl Project<DepartmentUpdated> for Departments {
+    async fn project(&self, told: Told<'_, DepartmentUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let event = told.event;
         let department = Department {
             department_id: event.department_id,
             headquarter_id: event.headquarter_id,
             name: event.name.clone(),
             is_active: event.is_active,
         };
-        keep(work, &department, &received.envelope).await
+        keep(tables, &department, told.envelope).await
     }
 }
 
-async fn keep(work: &mut UnitOfWork, department: &Department, envelope: &Envelope) -> HandlerResult {
+async fn keep(tables: &mut Projecting<'_>, department: &Department, envelope: &Envelope) -> HandlerResult {
     // An envelope without a time is taken for the oldest.
     let told_at_ms = envelope.timestamp.map_or(0, |time| time.as_millisecond());
-    remember(work, department, told_at_ms).await.map_err(|error| HandlerError::from(Error::from(error)))
+    Ok(remember(tables, department, told_at_ms).await?)
 }
 
 struct OnApplicationReviewed(Service);

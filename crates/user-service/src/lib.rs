@@ -44,7 +44,7 @@ use tokens::{AccessTokens, KEY_BYTES_MIN};
 pub use error::Error;
 
 /// The service's name in events, logs and folders.
-pub const NAME: &str = "user-service";
+pub const NAME: &str = contracts::services::USER_SERVICE;
 
 /// The steps of the service's own tables.
 pub const MIGRATIONS: &[Migration] = &[

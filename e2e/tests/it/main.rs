@@ -10,6 +10,7 @@ mod kill;
 mod nestjs;
 mod operator;
 mod outages;
+mod rebuild;
 mod slice;
 mod start;
 mod story;

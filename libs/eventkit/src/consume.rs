@@ -20,12 +20,14 @@ use tokio::task::JoinHandle;
 
 use crate::error::Result;
 use crate::event::Event;
+use crate::projection::{Feeder, Feeding, Projection};
 use crate::publish::EventPublisher;
 use crate::retry::{FailureKind, RetryPolicy};
 use crate::transport::{ConsumedRecord, Transport};
 pub use handler::{Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone};
 use lanes::Lanes;
-use runner::{BatchRunner, EffectRunner, HandlerRunner, Run, TombstoneRunner};
+use runner::{BatchRunner, EffectRunner, TombstoneRunner};
+pub(crate) use runner::{HandlerRunner, Run};
 
 /// How long handled events are remembered if nothing else is said: longer than a topic of ninety days.
 const INBOX_RETENTION: Duration = Duration::from_secs(120 * 24 * 60 * 60);
@@ -81,6 +83,7 @@ pub struct Consumer {
     instance: Option<String>,
     runners: HashMap<&'static str, Arc<dyn Run>>,
     tombstone_runners: HashMap<String, Arc<dyn Run>>,
+    projections: Vec<Projection>,
     config: ConsumerConfig,
 }
 
@@ -104,6 +107,7 @@ impl Consumer {
             instance: None,
             runners: HashMap::new(),
             tombstone_runners: HashMap::new(),
+            projections: Vec::new(),
             config: ConsumerConfig {
                 concurrency: 8,
                 retries: Retries { usual: RetryPolicy::default(), of_kind: Vec::new() },
@@ -162,10 +166,33 @@ impl Consumer {
         self
     }
 
-    fn add<E: Event>(mut self, runner: Arc<dyn Run>) -> Self {
-        let before = self.runners.insert(E::TYPE, runner);
-        assert!(before.is_none(), "{} has a handler in group {} already", E::TYPE, self.group);
-        self.topics.insert(E::TOPIC.to_owned());
+    /// Feeds a projection: handles the events that it is made from, and does nothing else with them.
+    ///
+    /// # Panics
+    /// When one of their types has a handler in this group already.
+    #[must_use]
+    pub fn project(mut self, projection: &Projection) -> Self {
+        for Feeding { event_type, topic, runner } in projection.handlers() {
+            self = self.handle(event_type, topic, runner.clone());
+        }
+        self.feeds(projection)
+    }
+
+    /// Tells that handlers of this consumer feed a projection, by [`crate::projection::apply`].
+    #[must_use]
+    pub fn feeds(mut self, projection: &Projection) -> Self {
+        self.projections.push(projection.clone());
+        self
+    }
+
+    fn add<E: Event>(self, runner: Arc<dyn Run>) -> Self {
+        self.handle(E::TYPE, E::TOPIC, runner)
+    }
+
+    fn handle(mut self, event_type: &'static str, topic: &str, runner: Arc<dyn Run>) -> Self {
+        let before = self.runners.insert(event_type, runner);
+        assert!(before.is_none(), "{event_type} has a handler in group {} already", self.group);
+        self.topics.insert(topic.to_owned());
         self
     }
 
@@ -277,6 +304,7 @@ impl Consumer {
         let (stop, stopping) = watch::channel(false);
         let lanes = Arc::new(Lanes::new(self.config.uncommitted_window_max));
         let drain_max = self.config.drain_max;
+        let inbox_retention_ms = i64::try_from(self.config.inbox_retention.as_millis()).unwrap_or(i64::MAX);
         let engine = run::Engine {
             group: self.group.clone(),
             topics: self.topics.into_iter().collect(),
@@ -290,14 +318,16 @@ impl Consumer {
             is_commit_failing: AtomicBool::new(false),
         };
         let task = tokio::spawn(Arc::new(engine).run(stopping));
-        ConsumerHandle { group: self.group, lanes, stop, task, drain_max }
+        let feeder = Feeder { group: self.group.to_string(), inbox_retention_ms };
+        ConsumerHandle { feeder, projections: self.projections, lanes, stop, task, drain_max }
     }
 }
 
 /// A running consumer.
 #[derive(Debug)]
 pub struct ConsumerHandle {
-    group: Arc<str>,
+    feeder: Feeder,
+    projections: Vec<Projection>,
     lanes: Arc<Lanes>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -311,7 +341,7 @@ impl ConsumerHandle {
         let abort = self.task.abort_handle();
         // Draining is bounded inside; leaving the group takes a round trip more.
         if tokio::time::timeout(self.drain_max * 2, self.task).await.is_err() {
-            tracing::warn!(group = &*self.group, "consumer stopped before it had left its group");
+            tracing::warn!(group = self.feeder.group, "consumer stopped before it had left its group");
             abort.abort();
         }
     }
@@ -323,7 +353,17 @@ impl ConsumerHandle {
 
     /// The consumer group.
     pub fn group(&self) -> &str {
-        &self.group
+        &self.feeder.group
+    }
+
+    /// The projections that it feeds.
+    pub fn projections(&self) -> &[Projection] {
+        &self.projections
+    }
+
+    /// What a rebuild of those must know of it.
+    pub fn feeder(&self) -> &Feeder {
+        &self.feeder
     }
 
     /// Partitions that are paused because a record in them cannot be finished, as `topic-partition`.

@@ -69,16 +69,34 @@ pub enum Error {
     #[error("an open transaction holds back what was stored after it began")]
     HeldBack,
     /// A projection could not apply an event.
-    #[error("projection {name} could not apply the event at position {position}")]
+    #[error("projection {name} could not apply event {event}{}", at(*position))]
     Projection {
         /// The projection.
         name: &'static str,
-        /// The event's position in the store.
-        position: i64,
+        /// The event's identity.
+        event: String,
+        /// The event's position in its service's store, where it was read there.
+        position: Option<i64>,
         /// Whether the same may succeed later.
         transient: bool,
         /// Why.
         source: Box<HandlerError>,
+    },
+    /// Another rebuild of the projection is at work.
+    #[error("projection {projection} is being rebuilt")]
+    RebuildRuns {
+        /// The projection.
+        projection: &'static str,
+        /// Since when, in milliseconds since 1970.
+        since_ms: i64,
+        /// When it counts as given up if it takes no further step, in milliseconds since 1970.
+        until_ms: i64,
+    },
+    /// A rebuild was ended, or waited too long for its next step.
+    #[error("this rebuild of projection {projection} is over; begin another one")]
+    RebuildOver {
+        /// The projection.
+        projection: &'static str,
     },
     /// The event that is being handled has had its effect already; a handler passes this on.
     #[error("event was handled before")]
@@ -94,16 +112,21 @@ impl Error {
         match self {
             Self::Database(error) => error.is_transient(),
             Self::Transport { transient, .. } | Self::Projection { transient, .. } => *transient,
-            Self::HeldBack => true,
+            Self::HeldBack | Self::RebuildRuns { .. } => true,
             Self::Encode { .. }
             | Self::Decode { .. }
             | Self::NewerSchema { .. }
             | Self::Upcast { .. }
             | Self::Config { .. }
+            | Self::RebuildOver { .. }
             | Self::AlreadyHandled
             | Self::Stopped => false,
         }
     }
+}
+
+fn at(position: Option<i64>) -> String {
+    position.map_or_else(String::new, |position| format!(" at position {position}"))
 }
 
 /// What a handler answers when it could not handle an event: try again, or never.

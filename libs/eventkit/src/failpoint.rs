@@ -38,6 +38,10 @@ points! {
     AFTER_REDRIVE = "after-redrive";
     /// A rebuilt projection is complete and not swapped in.
     BEFORE_SWAP = "before-swap";
+    /// A rebuilt projection was put in the place of the running one and that is not committed.
+    DURING_SWAP = "during-swap";
+    /// A rebuilt projection is swapped in and nobody has been told.
+    AFTER_SWAP = "after-swap";
 }
 
 /// Passes a point.

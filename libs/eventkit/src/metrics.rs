@@ -18,3 +18,7 @@ pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
 pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";
 /// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
 pub const HELD_EVENTS: &str = "eventkit_held_events";
+/// The last position of a service's store that a projection was rebuilt from. Labels: `group`, `projection`, `service`.
+pub const PROJECTION_POSITION: &str = "eventkit_projection_position";
+/// Rebuilt projections that were swapped in. Labels: `group`, `projection`.
+pub const PROJECTION_REBUILDS_TOTAL: &str = "eventkit_projection_rebuilds_total";

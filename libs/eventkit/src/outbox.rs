@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use db::{Db, Dialect, Migration, Row, Tx, params};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::envelope::{EventFacts, cloud_events_headers};
@@ -33,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/5_projection_positions.sql"),
     },
     Migration { version: 6, name: "relay_marks", sql: include_str!("../migrations/6_relay_marks.sql") },
+    Migration { version: 7, name: "projections", sql: include_str!("../migrations/7_projections.sql") },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -58,7 +60,8 @@ pub(crate) struct NewEvent<'a> {
 }
 
 /// An event as the store keeps it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StoredEvent {
     /// Its place in the store, growing.
     pub position: i64,

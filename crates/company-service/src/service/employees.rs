@@ -1,31 +1,50 @@
-//! What follows from what the user-service tells of employees.
+//! What follows from what the user-service tells of employees, as a projection.
 
-use eventkit::UnitOfWork;
+use contracts::services::USER_SERVICE;
+use contracts::user::{UserCreated, UserDeleted, UserUpdated};
+use eventkit::projection::{self, Project, Projecting, Projection, Told};
+use eventkit::{Event, HandlerResult, Received, UnitOfWork};
 
-use super::departments::release_leader;
 use crate::domain::{Employee, employee_key};
-use crate::error::Error;
 use crate::store;
 
-/// Keeps somebody new.
-pub(crate) async fn add(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Error> {
-    work.lock_entity(&employee_key(employee.employee_id)).await?;
-    store::add_employee(work, employee).await
+const PROJECTION: &str = "employees";
+
+/// Who works where.
+pub(crate) fn projection() -> Projection {
+    Projection::new(PROJECTION)
+        .table(store::employees::TABLE, store::employees::KEY)
+        .made_from::<UserCreated>(USER_SERVICE, Employees)
+        .made_from::<UserUpdated>(USER_SERVICE, Employees)
+        .made_from::<UserDeleted>(USER_SERVICE, Employees)
 }
 
-/// Keeps the latest of somebody; who has left leads no department.
-pub(crate) async fn keep(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Error> {
-    work.lock_entity(&employee_key(employee.employee_id)).await?;
-    store::put_employee(work, employee).await?;
-    match employee.works_here {
-        true => Ok(()),
-        false => release_leader(work, employee.employee_id).await,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Employees;
+
+impl Project<UserCreated> for Employees {
+    async fn project(&self, told: Told<'_, UserCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        Ok(store::add_employee(tables, &Employee::from(told.event)).await?)
     }
 }
 
-/// Keeps that somebody was deleted, who then leads no department.
-pub(crate) async fn forget(work: &mut UnitOfWork, employee_id: i64) -> Result<(), Error> {
+impl Project<UserUpdated> for Employees {
+    async fn project(&self, told: Told<'_, UserUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
+        Ok(store::put_employee(tables, &Employee::from(told.event)).await?)
+    }
+}
+
+impl Project<UserDeleted> for Employees {
+    async fn project(&self, told: Told<'_, UserDeleted>, tables: &mut Projecting<'_>) -> HandlerResult {
+        Ok(store::mark_employee_deleted(tables, told.event.employee_id).await?)
+    }
+}
+
+/// Keeps what an event tells of an employee.
+pub(crate) async fn keep<E: Event>(employee_id: i64, received: &Received<E>, work: &mut UnitOfWork) -> HandlerResult
+where
+    Employees: Project<E>,
+{
     work.lock_entity(&employee_key(employee_id)).await?;
-    store::mark_employee_deleted(work, employee_id).await?;
-    release_leader(work, employee_id).await
+    projection::apply(PROJECTION, &Employees, received, work).await
 }

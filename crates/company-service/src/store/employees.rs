@@ -3,12 +3,16 @@
 
 use db::params;
 use eventkit::UnitOfWork;
+use eventkit::projection::Projecting;
 
 use super::count;
 use crate::domain::Employee;
 use crate::error::Error;
 
-const TABLE: &str = "employees";
+/// The projection's table.
+pub(crate) const TABLE: &str = "employees";
+/// Its key.
+pub(crate) const KEY: &[&str] = &["employee_id"];
 
 /// Whether somebody can be referred to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +25,24 @@ pub(crate) enum Standing {
 }
 
 /// Keeps an employee who was just created. It is the first that is told of one, so what is known already is newer.
-pub(crate) async fn add_employee(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Error> {
-    write(work, employee, "do nothing").await
+pub(crate) async fn add_employee(tables: &mut Projecting<'_>, employee: &Employee) -> eventkit::Result<()> {
+    write(tables, employee, "do nothing").await
 }
 
 /// Keeps the latest of an employee; a deleted one stays deleted.
-pub(crate) async fn put_employee(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Error> {
+pub(crate) async fn put_employee(tables: &mut Projecting<'_>, employee: &Employee) -> eventkit::Result<()> {
     let update = "do update set first_name = excluded.first_name, last_name = excluded.last_name,
             department_id = excluded.department_id, position_id = excluded.position_id, works_here = excluded.works_here
-        where not employees.is_deleted";
-    write(work, employee, update).await
+        where not known.is_deleted";
+    write(tables, employee, update).await
 }
 
-async fn write(work: &mut UnitOfWork, employee: &Employee, on_conflict: &str) -> Result<(), Error> {
+async fn write(tables: &mut Projecting<'_>, employee: &Employee, on_conflict: &str) -> eventkit::Result<()> {
     let sql = format!(
-        "insert into employees (employee_id, first_name, last_name, department_id, position_id, works_here, is_deleted)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (employee_id) {on_conflict}"
+        "insert into {} as known
+             (employee_id, first_name, last_name, department_id, position_id, works_here, is_deleted)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (employee_id) {on_conflict}",
+        tables.table(TABLE)
     );
     let values = params![
         employee.employee_id,
@@ -47,16 +53,18 @@ async fn write(work: &mut UnitOfWork, employee: &Employee, on_conflict: &str) ->
         employee.works_here,
         false,
     ];
-    work.execute(&sql, &values).await?;
+    tables.execute(&sql, &values).await?;
     Ok(())
 }
 
 /// Keeps that an employee was deleted, whether or not one was known.
-pub(crate) async fn mark_employee_deleted(work: &mut UnitOfWork, employee_id: i64) -> Result<(), Error> {
-    let sql = "insert into employees (employee_id, first_name, last_name, works_here, is_deleted)
-        values ($1, $2, $3, $4, $5)
-        on conflict (employee_id) do update set works_here = excluded.works_here, is_deleted = excluded.is_deleted";
-    work.execute(sql, &params![employee_id, "", "", false, true]).await?;
+pub(crate) async fn mark_employee_deleted(tables: &mut Projecting<'_>, employee_id: i64) -> eventkit::Result<()> {
+    let sql = format!(
+        "insert into {} (employee_id, first_name, last_name, works_here, is_deleted) values ($1, $2, $3, $4, $5)
+         on conflict (employee_id) do update set works_here = excluded.works_here, is_deleted = excluded.is_deleted",
+        tables.table(TABLE)
+    );
+    tables.execute(&sql, &params![employee_id, "", "", false, true]).await?;
     Ok(())
 }
 

@@ -6,6 +6,10 @@
 use chassis::EntityError;
 use db::params;
 use eventkit::UnitOfWork;
+use eventkit::projection::Projecting;
+
+pub(crate) const DEPARTMENTS: &str = "departments";
+pub(crate) const EMPLOYEES: &str = "employees";
 
 /// A department, as its last event tells of it.
 #[derive(Debug)]
@@ -25,14 +29,15 @@ pub(crate) struct Employee {
     pub(crate) works_here: bool,
 }
 
-pub(crate) async fn put_department(work: &mut UnitOfWork, department: &Department) -> eventkit::Result<()> {
-    work.execute(
-        "insert into departments (department_id, headquarter_id, name, is_active) values ($1, $2, $3, $4)
+pub(crate) async fn put_department(tables: &mut Projecting<'_>, department: &Department) -> eventkit::Result<()> {
+    let sql = format!(
+        "insert into {} (department_id, headquarter_id, name, is_active) values ($1, $2, $3, $4)
          on conflict (department_id) do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
              is_active = excluded.is_active",
-        &params![department.department_id, department.headquarter_id, &department.name, department.is_active],
-    )
-    .await?;
+        tables.table(DEPARTMENTS)
+    );
+    let Department { department_id, headquarter_id, name, is_active } = department;
+    tables.execute(&sql, &params![*department_id, *headquarter_id, name, *is_active]).await?;
     Ok(())
 }
 
@@ -47,15 +52,15 @@ pub(crate) async fn department(work: &mut UnitOfWork, department_id: i64) -> Res
     }))
 }
 
-pub(crate) async fn put_employee(work: &mut UnitOfWork, employee: &Employee) -> eventkit::Result<()> {
+pub(crate) async fn put_employee(tables: &mut Projecting<'_>, employee: &Employee) -> eventkit::Result<()> {
     // Of somebody who was removed the name stays, so that it can still be shown.
-    work.execute(
-        "insert into employees (employee_id, name, works_here) values ($1, $2, $3)
-         on conflict (employee_id) do update set name = coalesce(excluded.name, employees.name),
+    let sql = format!(
+        "insert into {} as known (employee_id, name, works_here) values ($1, $2, $3)
+         on conflict (employee_id) do update set name = coalesce(excluded.name, known.name),
              works_here = excluded.works_here",
-        &params![employee.employee_id, employee.name.clone(), employee.works_here],
-    )
-    .await?;
+        tables.table(EMPLOYEES)
+    );
+    tables.execute(&sql, &params![employee.employee_id, employee.name.clone(), employee.works_here]).await?;
     Ok(())
 }
 

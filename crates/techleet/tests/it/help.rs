@@ -4,7 +4,7 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 33] = [
+    let commands: [&[&str]; 35] = [
         &[],
         &["broker"],
         &["consume"],
@@ -28,6 +28,8 @@ async fn every_command_explains_itself() {
         &["events", "list"],
         &["events", "trace"],
         &["events", "replay"],
+        &["events", "projections"],
+        &["events", "rebuild"],
         &["events", "parked", "release"],
         &["events", "parked", "skip"],
         &["events", "held", "skip"],

@@ -3,6 +3,11 @@
 use chassis::EntityError;
 use db::params;
 use eventkit::UnitOfWork;
+use eventkit::projection::Projecting;
+
+/// The projection of departments.
+pub(crate) const TABLE: &str = "departments";
+pub(crate) const KEY: &[&str] = &["department_id"];
 
 /// A department as it is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,25 +20,26 @@ pub(crate) struct Department {
 
 /// Remembers what was told of a department at `told_at`, unless something later is known.
 pub(crate) async fn remember(
-    work: &mut UnitOfWork,
+    tables: &mut Projecting<'_>,
     department: &Department,
     told_at_ms: i64,
-) -> Result<(), EntityError> {
-    work.execute(
-        "insert into departments (department_id, headquarter_id, name, is_active, told_at)
+) -> eventkit::Result<()> {
+    let sql = format!(
+        "insert into {} as known (department_id, headquarter_id, name, is_active, told_at)
          values ($1, $2, $3, $4, $5)
          on conflict (department_id) do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
              is_active = excluded.is_active, told_at = excluded.told_at
-         where departments.told_at <= excluded.told_at",
-        &params![
-            department.department_id,
-            department.headquarter_id,
-            department.name.as_str(),
-            department.is_active,
-            told_at_ms,
-        ],
-    )
-    .await?;
+         where known.told_at <= excluded.told_at",
+        tables.table(TABLE)
+    );
+    let values = params![
+        department.department_id,
+        department.headquarter_id,
+        department.name.as_str(),
+        department.is_active,
+        told_at_ms,
+    ];
+    tables.execute(&sql, &values).await?;
     Ok(())
 }
 

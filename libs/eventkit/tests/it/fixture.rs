@@ -32,7 +32,9 @@ const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "accounts",
     sql: "create table accounts (account_id bigint primary key, effects bigint not null);
-          create table history (position {{identity}}, account_id bigint not null, owner text not null);",
+          create table history (position {{identity}}, account_id bigint not null, owner text not null);
+          create table owners (account_id bigint primary key, owner text not null);
+          create table books (account_id bigint primary key, owner text not null, story text not null);",
 }];
 
 impl Fixture {

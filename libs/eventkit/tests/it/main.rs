@@ -15,6 +15,7 @@ mod macros;
 mod outbox;
 mod parking;
 mod postgres;
+mod rebuild;
 mod redrive;
 mod relay;
 mod replay;

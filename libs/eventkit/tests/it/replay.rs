@@ -1,16 +1,14 @@
 //! Stored events come again: previewed, selected, for one group alone; projections are rebuilt beside the running ones.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use db::params;
-use eventkit::event::decode;
-use eventkit::outbox::StoredEvent;
-use eventkit::projection::{self, Projecting, Projection};
+use eventkit::projection::{self, Project, Projecting, Projection, Told};
 use eventkit::replay::{self, Preview, Selection, Target};
 use eventkit::testing::eventually;
-use eventkit::{Consumer, Envelope, Handle, HandlerError, HandlerResult, Origin, Received, UnitOfWork};
+use eventkit::{Clock, Consumer, Handle, HandlerError, HandlerResult, Origin, Received, UnitOfWork};
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
@@ -98,38 +96,36 @@ async fn a_replay_may_go_to_another_topic_at_a_rate() {
 }
 
 /// The last owner of each account, in capitals if the code is new.
+#[derive(Clone)]
 struct Owners {
     capitals: bool,
-    fails_at: Mutex<Option<i64>>,
+    fails_at: Arc<Mutex<Option<(i64, &'static str)>>>,
 }
 
 impl Owners {
     fn new(capitals: bool) -> Self {
-        Self { capitals, fails_at: Mutex::new(None) }
+        Self { capitals, fails_at: Arc::default() }
+    }
+
+    fn projection(&self, name: &'static str) -> Projection {
+        let owners = Projection::new(name).table("owners", &["account_id"]);
+        owners.made_from::<AccountOpened>("bank", self.clone())
     }
 }
 
-impl Projection for Owners {
-    fn name(&self) -> &'static str {
-        "owners"
-    }
-
-    fn tables(&self) -> BTreeMap<&'static str, &'static str> {
-        BTreeMap::from([("owners", "create table {table} (account_id bigint primary key, owner text not null)")])
-    }
-
-    async fn apply(&self, event: &StoredEvent, work: &mut Projecting<'_>) -> Result<(), HandlerError> {
-        if *self.fails_at.lock().unwrap() == Some(event.position) {
+impl Project<AccountOpened> for Owners {
+    async fn project(&self, told: Told<'_, AccountOpened>, tables: &mut Projecting<'_>) -> HandlerResult {
+        let AccountOpened { account_id, owner } = told.event;
+        if *self.fails_at.lock().unwrap() == Some((*account_id, owner)) {
             return Err(HandlerError::permanent("planted"));
         }
-        let AccountOpened { account_id, owner } = decode(&Envelope::read(event.envelope.as_bytes())?)?;
-        let owner = if self.capitals { owner.to_uppercase() } else { owner };
+        let owner = if self.capitals { owner.to_uppercase() } else { owner.clone() };
         let sql = format!(
             "insert into {} (account_id, owner) values ($1, $2)
              on conflict (account_id) do update set owner = excluded.owner",
-            work.table("owners")
+            tables.table("owners")
         );
-        work.tx.execute(&sql, &params![account_id, owner]).await?;
+        tables.execute(&sql, &params![*account_id, owner]).await?;
         Ok(())
     }
 }
@@ -145,10 +141,21 @@ async fn owners(fixture: &Fixture) -> Vec<String> {
     rows.iter().map(|row| row.get("owner").unwrap()).collect()
 }
 
+async fn position(fixture: &Fixture) -> Option<i64> {
+    projection::positions(&fixture.db, "owners").await.unwrap().remove("bank")
+}
+
+/// Rebuilds and swaps in; answers the position.
+async fn rebuilt(fixture: &Fixture, projection: &Projection) -> i64 {
+    let finished = projection::rebuild(&fixture.publisher, projection).await.unwrap();
+    let [(_, position)] = finished.positions.as_slice() else { panic!("{finished:?}") };
+    *position
+}
+
 /// Applies what is readable until everything is: on PostgreSQL others' transactions may hold the horizon back.
-async fn caught_up(fixture: &Fixture, projection: &Owners, position: i64) {
+async fn caught_up(fixture: &Fixture, projection: &Projection, position: i64) {
     eventually("the projection is up to date", async || {
-        (projection::catch_up(&fixture.db, projection).await.unwrap() == position).then_some(())
+        (projection::catch_up(&fixture.publisher, projection).await.unwrap() == position).then_some(())
     })
     .await;
 }
@@ -156,29 +163,30 @@ async fn caught_up(fixture: &Fixture, projection: &Owners, position: i64) {
 #[tokio::test]
 async fn a_projection_is_rebuilt_beside_the_running_one_and_swapped_in() {
     for fixture in Fixture::all().await {
-        let (old, new) = (Owners::new(false), Owners::new(true));
-        assert_eq!(projection::position(&fixture.db, "owners").await.unwrap(), None);
+        let failing = Owners::new(true);
+        let (old, new) = (Owners::new(false).projection("owners"), failing.projection("owners"));
+        assert_eq!(position(&fixture).await, None);
         for owner in ["a", "b"] {
             tell(&fixture, 1, owner).await;
             tell(&fixture, 2, owner).await;
         }
         caught_up(&fixture, &old, 4).await;
         assert_eq!(owners(&fixture).await, ["b", "b"]);
-        assert_eq!(projection::position(&fixture.db, "owners").await.unwrap(), Some(4));
+        assert_eq!(position(&fixture).await, Some(4));
         // A rebuild that fails changes nothing that anybody sees, and the running one goes on.
-        *new.fails_at.lock().unwrap() = Some(3);
-        let failed = projection::rebuild(&fixture.db, &new).await.unwrap_err();
-        assert!(matches!(failed, eventkit::Error::Projection { name: "owners", position: 3, .. }), "{failed:?}");
+        *failing.fails_at.lock().unwrap() = Some((1, "b"));
+        let failed = projection::rebuild(&fixture.publisher, &new).await.unwrap_err();
+        assert!(matches!(failed, eventkit::Error::Projection { name: "owners", position: Some(3), .. }), "{failed:?}");
         tell(&fixture, 3, "c").await;
         caught_up(&fixture, &old, 5).await;
         assert_eq!(owners(&fixture).await, ["b", "b", "c"]);
-        *new.fails_at.lock().unwrap() = None;
-        assert_eq!(projection::rebuild(&fixture.db, &new).await.unwrap(), 5);
+        *failing.fails_at.lock().unwrap() = None;
+        assert_eq!(rebuilt(&fixture, &new).await, 5);
         assert_eq!(owners(&fixture).await, ["B", "B", "C"]);
         tell(&fixture, 1, "d").await;
         caught_up(&fixture, &new, 6).await;
         assert_eq!(owners(&fixture).await, ["D", "B", "C"]);
-        assert_eq!(projection::rebuild(&fixture.db, &old).await.unwrap(), 6, "a second time");
+        assert_eq!(rebuilt(&fixture, &old).await, 6, "a second time");
         assert_eq!(owners(&fixture).await, ["d", "b", "c"]);
     }
 }
@@ -187,16 +195,42 @@ async fn a_projection_is_rebuilt_beside_the_running_one_and_swapped_in() {
 #[tokio::test]
 async fn a_rebuild_that_dies_before_the_swap_leaves_the_running_one_and_can_be_done_again() {
     use eventkit::failpoint::{self, Action};
-    let fixture = Fixture::new().await;
-    let (old, new) = (Owners::new(false), Owners::new(true));
+    let clock = Clock::manual(jiff::Timestamp::UNIX_EPOCH);
+    let fixture = Fixture::with_clock(clock.clone()).await;
+    let (old, new) = (Owners::new(false).projection("owners-dying"), Owners::new(true).projection("owners-dying"));
     tell(&fixture, 1, "a").await;
     caught_up(&fixture, &old, 1).await;
-    let armed = failpoint::arm(failpoint::BEFORE_SWAP, "owners", 1, Action::Hang);
+    let armed = failpoint::arm(failpoint::BEFORE_SWAP, "owners-dying", 1, Action::Hang);
     tokio::select! {
-        _ = projection::rebuild(&fixture.db, &new) => panic!("it did not stop before the swap"),
+        _ = projection::rebuild(&fixture.publisher, &new) => panic!("it did not stop before the swap"),
         () = armed.reached() => {}
     }
     assert_eq!(owners(&fixture).await, ["a"]);
-    projection::rebuild(&fixture.db, &new).await.unwrap();
-    assert_eq!(owners(&fixture).await, ["A"]);
+    // What came meanwhile is not lost either.
+    tell(&fixture, 2, "b").await;
+    caught_up(&fixture, &old, 2).await;
+    clock.advance_ms(projection::STEP_WAIT_MS + 1);
+    assert_eq!(rebuilt(&fixture, &new).await, 2);
+    assert_eq!(owners(&fixture).await, ["A", "B"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_projection_is_rebuilt_while_it_is_followed() {
+    for fixture in Fixture::all().await {
+        let owners_of = Owners::new(false).projection("owners-followed");
+        let telling = async {
+            for number in 0..100 {
+                tell(&fixture, number % 5, &number.to_string()).await;
+                projection::catch_up(&fixture.publisher, &owners_of).await.unwrap();
+            }
+        };
+        let rebuilding = async {
+            for _ in 0..5 {
+                projection::rebuild(&fixture.publisher, &owners_of).await.unwrap();
+            }
+        };
+        tokio::join!(telling, rebuilding);
+        caught_up(&fixture, &owners_of, 100).await;
+        assert_eq!(owners(&fixture).await, ["95", "96", "97", "98", "99"]);
+    }
 }

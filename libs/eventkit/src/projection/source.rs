@@ -1,0 +1,62 @@
+//! Reading a store from its beginning to its end, a page at a time.
+
+use db::{Db, Value, params};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::outbox::{Horizon, StoredEvent};
+
+/// Events of a page at the most.
+pub const PAGE_EVENTS_MAX: u32 = 500;
+/// Characters of the envelopes of a page, if it has more than one event.
+const PAGE_CHARS_MAX: i64 = 256 * 1_024;
+
+/// Some events of a store, in order of position.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorePage {
+    /// The events.
+    pub events: Vec<StoredEvent>,
+    /// Whether there are no more.
+    pub is_end: bool,
+}
+
+/// The next events of some types after a position of this database's store, up to `limit` and [`PAGE_EVENTS_MAX`].
+///
+/// # Errors
+/// Those of the database, and [`crate::Error::HeldBack`].
+pub async fn read_store(db: &Db, after_position: i64, event_types: &[String], limit: u32) -> Result<StorePage> {
+    if event_types.is_empty() {
+        return Ok(StorePage { events: Vec::new(), is_end: true });
+    }
+    let horizon = Horizon::settle(db).await?;
+    let limit = i64::from(limit.clamp(1, PAGE_EVENTS_MAX));
+    let mut values: Vec<Value> = params![after_position, horizon].to_vec();
+    values.extend(event_types.iter().map(Value::from));
+    let types: Vec<String> = (3..=values.len()).map(|number| format!("${number}")).collect();
+    let condition = format!("position > $1 and position <= $2 and event_type in ({})", types.join(", "));
+    let sql = format!(
+        "select position, length(envelope) as chars from event_store where {condition} order by position limit {}",
+        limit + 1
+    );
+    let rows = db.query(&sql, &values).await?;
+    let (mut last, mut chars, mut taken) = (None, 0, 0);
+    for row in &rows {
+        chars += row.get::<i64>("chars")?;
+        if taken == limit || (taken > 0 && chars > PAGE_CHARS_MAX) {
+            break;
+        }
+        last = Some(row.get::<i64>("position")?);
+        taken += 1;
+    }
+    let is_end = usize::try_from(taken).is_ok_and(|taken| taken == rows.len());
+    let Some(last) = last else { return Ok(StorePage { events: Vec::new(), is_end }) };
+    values[1] = Value::from(last);
+    let sql = format!(
+        "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
+             occurred_at, recorded_at, envelope
+         from event_store where {condition} order by position"
+    );
+    let rows = db.query(&sql, &values).await?;
+    Ok(StorePage { events: rows.iter().map(StoredEvent::from_row).collect::<Result<_>>()?, is_end })
+}
