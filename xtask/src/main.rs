@@ -36,6 +36,16 @@ enum Task {
         /// Go through every failpoint this often instead
         #[arg(long, conflicts_with_all = ["kills", "load_kills"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
         failpoints: Option<u32>,
+        /// Kill the embedded broker this often under everything that clients do with it instead
+        #[arg(
+            long,
+            conflicts_with_all = ["kills", "load_kills", "failpoints"],
+            value_parser = clap::value_parser!(u32).range(1..=100_000),
+        )]
+        broker_kills: Option<u32>,
+        /// Have the broker's power fail, its disk fail and its bits flip at every place, where tests take a sample
+        #[arg(long, conflicts_with_all = ["kills", "load_kills", "failpoints", "broker_kills"])]
+        broker_places: bool,
     },
     /// Check the rules that neither the compiler nor clippy knows
     Tidy {
@@ -49,6 +59,8 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
         Task::Compat(options) => compat::run(&options),
+        Task::Soak { broker_places: true, .. } => soak::run(soak::Mode::BrokerPlaces),
+        Task::Soak { broker_kills: Some(kills), .. } => soak::run(soak::Mode::BrokerKills { kills }),
         Task::Soak { failpoints: Some(rounds), .. } => soak::run(soak::Mode::Failpoints { rounds }),
         Task::Soak { load_kills: Some(kills), .. } => soak::run(soak::Mode::LoadKills { kills }),
         Task::Soak { kills, .. } => soak::run(soak::Mode::Kills { kills }),

@@ -1,4 +1,4 @@
-//! Runs the end-to-end tests that kill for long, and keeps a record of what they found in `docs/soak.md`.
+//! Runs the tests that kill for long, and keeps a record of what they found in `docs/soak.md`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -13,10 +13,12 @@ use crate::machine::Machine;
 
 /// Where the record is, from the root of the repository.
 const RECORD: &str = "docs/soak.md";
-/// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`).
+/// What the tests read: how often each kills, and to which file it adds its row (`e2e/src/soak.rs`,
+/// `libs/broker/tests/it/support/soak.rs`).
 const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
 const LOAD_KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_LOAD_KILLS";
 const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
+const PLACES_VARIABLE: &str = "TECHLEET_TEST_SOAK_PLACES";
 const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
 const HEAD: &str = "\
@@ -27,6 +29,11 @@ With `--kills` the hiring story is told again and again while processes get `kil
 again; with `--load-kills` they get it while employees are created and changed as fast as four clients can; with
 `--failpoints` the process dies at every marked point in turn, as often as asked, under that load.
 In the end every event that the answers promised is looked for: none may be lost, none may be there twice.
+With `--broker-kills` the broker alone gets `kill -9` while clients produce, commit transactions and positions, make and
+delete topics, and while it compacts and drops segments; with `--broker-places` its power fails after every change of the
+disk, in each way of losing what was not synced, every change of the disk fails, and a bit flips in every byte of its files.
+After each a checker that knows only what clients were told looks for anomalies: lost, doubled, moved or invented records,
+reads of what was aborted or not yet committed, polls that skip or go back, holes, ends and positions that fell.
 A run that finds one fails, and adds nothing here.
 ";
 
@@ -39,7 +46,26 @@ pub(crate) enum Mode {
     LoadKills { kills: u32 },
     /// At every failpoint in turn, this often.
     Failpoints { rounds: u32 },
+    /// The broker alone, at random moments.
+    BrokerKills { kills: u32 },
+    /// The broker alone, at every place there is.
+    BrokerPlaces,
 }
+
+/// Tests that are run for long.
+struct Tests {
+    package: &'static str,
+    /// What is in their names, one of these.
+    filters: &'static [&'static str],
+    /// What tells them for how long.
+    variable: &'static str,
+    times: u32,
+    /// Head of the table that they fill.
+    columns: &'static str,
+}
+
+const SYSTEM: &str = "| processes | kills | events | lost | doubled |\n|---|---|---|---|---|";
+const BROKER: &str = "| what befell the broker | times | records acknowledged | anomalies |\n|---|---|---|---|";
 
 impl Mode {
     /// The option that asks for it.
@@ -48,16 +74,21 @@ impl Mode {
             Self::Kills { kills } => format!("--kills {kills}"),
             Self::LoadKills { kills } => format!("--load-kills {kills}"),
             Self::Failpoints { rounds } => format!("--failpoints {rounds}"),
+            Self::BrokerKills { kills } => format!("--broker-kills {kills}"),
+            Self::BrokerPlaces => "--broker-places".to_owned(),
         }
     }
 
-    /// Which tests run, and what tells them for how long.
-    fn tests(self) -> (&'static str, &'static str, u32) {
-        match self {
-            Self::Kills { kills } => ("the_story_holds_while", KILLS_VARIABLE, kills),
-            Self::LoadKills { kills } => ("answers_hold_while", LOAD_KILLS_VARIABLE, kills),
-            Self::Failpoints { rounds } => ("every_failpoint", ROUNDS_VARIABLE, rounds),
-        }
+    /// Which tests run, for how long, and what they tell.
+    fn tests(self) -> Tests {
+        let (package, filters, variable, times, columns): (_, &[_], _, _, _) = match self {
+            Self::Kills { kills } => ("e2e", &["the_story_holds_while"], KILLS_VARIABLE, kills, SYSTEM),
+            Self::LoadKills { kills } => ("e2e", &["answers_hold_while"], LOAD_KILLS_VARIABLE, kills, SYSTEM),
+            Self::Failpoints { rounds } => ("e2e", &["every_failpoint"], ROUNDS_VARIABLE, rounds, SYSTEM),
+            Self::BrokerKills { kills } => ("broker", &["soak::"], KILLS_VARIABLE, kills, BROKER),
+            Self::BrokerPlaces => ("broker", &["crash::", "damage::"], PLACES_VARIABLE, 1, BROKER),
+        };
+        Tests { package, filters, variable, times, columns }
     }
 }
 
@@ -90,11 +121,12 @@ pub(crate) fn run(mode: Mode) -> anyhow::Result<ExitCode> {
 
 /// Runs the tests and returns the rows that they reported.
 fn test(root: &Path, mode: Mode) -> anyhow::Result<Vec<String>> {
-    let (tests, variable, times) = mode.tests();
+    let Tests { package, filters, variable, times, .. } = mode.tests();
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let report = folder.path().join("rows");
     let status = Command::new("cargo")
-        .args(["test", "--release", "--package", "e2e", "--test", "it", "--", tests])
+        .args(["test", "--release", "--package", package, "--test", "it", "--"])
+        .args(filters)
         .env(variable, times.to_string())
         .env(REPORT_VARIABLE, &report)
         .current_dir(root)
@@ -127,6 +159,7 @@ fn entry(run: &Run, rows: &[String]) -> String {
     let option = mode.option();
     let at = at.strftime("%Y-%m-%d %H:%M UTC");
     let rows = rows.join("\n");
+    let columns = mode.tests().columns;
     format!(
         "\
 ## {at}
@@ -134,8 +167,7 @@ fn entry(run: &Run, rows: &[String]) -> String {
 `cargo xtask soak {option}`, commit {commit}; it took {seconds} s, building included.
 {machine}.
 
-| processes | kills | events | lost | doubled |
-|---|---|---|---|---|
+{columns}
 {rows}
 "
     )

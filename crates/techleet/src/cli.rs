@@ -179,6 +179,9 @@ pub(crate) struct BrokerArgs {
     /// What clients are told to come back to [default: where it listens].
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) advertise: Option<String>,
+    /// Where /metrics, /health/live and /health/ready are served [default: nowhere].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) http: Option<String>,
     /// A listener of its own name instead of --listen, as often as there are some [default: PLAINTEXT on --listen].
     #[arg(long = "listener", value_name = "NAME://ADDRESS:PORT", conflicts_with_all = ["listen", "advertise"])]
     pub(crate) listeners: Vec<String>,

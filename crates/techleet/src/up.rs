@@ -10,6 +10,7 @@ use chassis::{DataDir, Parts, Settings, Sources};
 use eventkit::transport::kafka::KafkaConfig;
 
 use crate::cli::PartName;
+use crate::run::StartedBroker;
 use crate::{load, output, provision, run};
 
 /// One group cannot be that of several parts: each would get events that are another's.
@@ -25,8 +26,11 @@ pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
         settings = load(&sources)?;
     }
     let (mut parts, data_dir, telemetry) = run::prepare(&settings)?;
-    if let Some(address) = embedded_broker(&settings, &data_dir, &mut parts).await? {
+    if let Some(StartedBroker { address, condition }) = embedded_broker(&settings, &data_dir, &mut parts).await? {
         part_line("broker", &address.to_string())?;
+        if let Some(address) = run::start_broker_http(&mut parts, &settings, &telemetry, condition).await? {
+            part_line("broker-http", &format!("http://{address}"))?;
+        }
         sources.flags.push(format!("kafka.brokers={address}"));
         settings = load(&sources)?;
     }
@@ -52,14 +56,13 @@ async fn embedded_broker(
     settings: &Settings,
     data_dir: &DataDir,
     parts: &mut Parts,
-) -> anyhow::Result<Option<SocketAddr>> {
+) -> anyhow::Result<Option<StartedBroker>> {
     if !matches!(settings.source("kafka.brokers"), None | Some(Source::Default)) {
         let brokers: String = settings.get("kafka.brokers")?;
         part_line("kafka", &format!("{brokers} (kafka.brokers is set: no embedded broker)"))?;
         return Ok(None);
     }
-    let address = parts.start("broker", run::start_broker(settings, data_dir, &[])).await?;
-    Ok(Some(address))
+    Ok(Some(parts.start("broker", run::start_broker(settings, data_dir, &[])).await?))
 }
 
 fn part_line(part: &str, address: &str) -> anyhow::Result<()> {

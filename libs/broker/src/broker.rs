@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -44,6 +44,19 @@ pub struct Broker {
     settled: CancellationToken,
     lock: File,
     _stop_on_drop: DropGuard,
+}
+
+/// How a running broker is doing, for health checks; it does not keep the broker.
+#[derive(Debug, Clone)]
+pub struct Condition(Weak<Catalog>);
+
+impl Condition {
+    /// Partitions that take no more records since a sync failed; of a broker that is gone there are none.
+    #[must_use]
+    pub fn failed_partitions(&self) -> usize {
+        let partitions = self.0.upgrade().map(|catalog| catalog.partitions()).unwrap_or_default();
+        partitions.iter().filter(|partition| partition.state().failed).count()
+    }
 }
 
 /// A topic as its owner wants it.
@@ -147,6 +160,12 @@ impl Broker {
     #[must_use]
     pub fn address_of(&self, listener: &str) -> Option<SocketAddr> {
         self.addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address)
+    }
+
+    /// How it is doing, to be asked at any time.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        Condition(Arc::downgrade(&self.shared.catalog))
     }
 
     /// Stops accepting, lets connections finish what they have begun, syncs everything and frees the data directory.

@@ -40,6 +40,7 @@ mod groups;
 mod log;
 pub mod metrics;
 mod num;
+mod sealed;
 mod security;
 mod server;
 mod state_log;
@@ -47,7 +48,7 @@ mod sync;
 mod txns;
 mod wire;
 
-pub use broker::{Broker, Ensured, TopicSpec};
+pub use broker::{Broker, Condition, Ensured, TopicSpec};
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::Error;

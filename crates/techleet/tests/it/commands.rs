@@ -215,3 +215,52 @@ async fn keys_of_the_broker_that_cannot_be_are_the_callers_mistake() {
         assert!(ran.stderr.starts_with(&format!("techleet: {said}")), "{args:?}: {}", ran.stderr);
     }
 }
+
+#[tokio::test]
+async fn the_broker_alone_shows_metrics_and_health_where_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().display().to_string();
+    let args = ["broker", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data-dir", &data_dir];
+    let args = [&args[..], &["--config", "measure_interval_ms=10"]].concat();
+    let mut child = program(&args).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    for head in ["broker  ", "http    "] {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+        told.push(line.strip_prefix(head).unwrap().to_owned());
+    }
+    let brokers = format!("kafka.brokers={}", told[0]);
+    for command in ["topics create trials --partitions 1", "produce trials"] {
+        let args: Vec<&str> = ["--set", &brokers].into_iter().chain(command.split(' ')).collect();
+        let ran = run(program(&args), "a record\n").await;
+        assert_eq!(ran.code, 0, "{command}: {}", ran.stderr);
+    }
+    let ask = async |path: &str| {
+        let answer = reqwest::get(format!("{}{path}", told[1])).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(ask("/health/live").await.0, 200);
+    let (status, ready) = ask("/health/ready").await;
+    assert_eq!((status, ready.contains("\"storage\":{\"status\":\"ready\"}")), (200, true), "{ready}");
+    let (_, metrics) = ask("/metrics").await;
+    for name in [
+        "broker_appended_bytes_total{topic=\"trials\"}",
+        "broker_appended_records_total{topic=\"trials\"} 1",
+        "broker_requests_total{api=\"produce\"}",
+        "broker_request_seconds_bucket{api=\"produce\"",
+        "broker_sync_seconds_bucket",
+        "broker_connections",
+    ] {
+        assert!(metrics.contains(name), "{name} in:\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn the_broker_serves_metrics_on_loopback_alone_unless_it_is_told_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().display().to_string();
+    let args = ["broker", "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0", "--data-dir", &data_dir];
+    let ran = run(program(&args), "").await;
+    assert_ne!(ran.code, 0);
+    assert!(ran.stderr.contains("broker_http.listen") && ran.stderr.contains("allow_public_bind"), "{}", ran.stderr);
+}

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::log::disk::{Disk, replace_file};
+use crate::sealed;
 
 const FILE: &str = "meta.json";
 const URL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -38,7 +39,8 @@ impl Meta {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
             Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| Error::Metadata { path, reason: error.to_string() })
+                let text = sealed::open(&bytes).map_err(|reason| Error::Metadata { path: path.clone(), reason })?;
+                serde_json::from_slice(text).map_err(|error| Error::Metadata { path, reason: error.to_string() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if data_dir.join("topics").exists() {
@@ -56,7 +58,7 @@ impl Meta {
     /// Writes the file durably.
     pub(crate) fn save(&self, disk: &dyn Disk, data_dir: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        replace_file(disk, &data_dir.join(FILE), &bytes)
+        replace_file(disk, &data_dir.join(FILE), &sealed::seal(bytes))
     }
 }
 

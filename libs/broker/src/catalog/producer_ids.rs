@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::error::Error;
 use crate::log::disk::{Disk, replace_file};
+use crate::sealed;
 use crate::sync::lock;
 
 const FILE: &str = "producer-ids";
@@ -30,11 +31,8 @@ struct Block {
 impl ProducerIds {
     pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
-        let next = match fs::read_to_string(&path) {
-            Ok(text) => text
-                .trim()
-                .parse()
-                .map_err(|_| Error::Metadata { path: path.clone(), reason: "not a number".to_owned() })?,
+        let next = match fs::read(&path) {
+            Ok(bytes) => parse(&bytes).map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };
@@ -46,12 +44,17 @@ impl ProducerIds {
         let mut block = lock(&self.inner);
         if block.next == block.reserved_to {
             let reserved_to = block.next + BLOCK;
-            replace_file(&*self.disk, &self.path, reserved_to.to_string().as_bytes())?;
+            replace_file(&*self.disk, &self.path, &sealed::seal(reserved_to.to_string()))?;
             block.reserved_to = reserved_to;
         }
         block.next += 1;
         Ok(block.next - 1)
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<i64, String> {
+    let text = std::str::from_utf8(sealed::open(bytes)?).unwrap_or_default();
+    text.trim().parse().map_err(|_| "not a number".to_owned())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::log::disk::{Disk, replace_file};
+use crate::sealed;
 use crate::sync::lock;
 
 const FILE: &str = "quotas.json";
@@ -64,8 +65,9 @@ impl Quotas {
     pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let rows: Vec<Row> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Error::Metadata { path: path.clone(), reason: error.to_string() })?,
+            Ok(bytes) => sealed::open(&bytes)
+                .and_then(|text| serde_json::from_slice(text).map_err(|error| error.to_string()))
+                .map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };
@@ -104,7 +106,7 @@ impl Quotas {
         let row = |(entity, values): (&Entity, &Values)| Row { entity: entity.clone(), values: values.clone() };
         let rows: Vec<Row> = next.iter().map(row).collect();
         let bytes = serde_json::to_vec_pretty(&rows).map_err(|error| QuotaError::Storage(error.into()))?;
-        replace_file(&*self.disk, &self.path, &bytes).map_err(QuotaError::Storage)?;
+        replace_file(&*self.disk, &self.path, &sealed::seal(bytes)).map_err(QuotaError::Storage)?;
         *kept = next;
         Ok(())
     }

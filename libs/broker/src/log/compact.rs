@@ -24,6 +24,7 @@ use crate::log::segment::{Segment, SegmentIndex, index_path, log_path};
 use crate::log::transactions::Aborted;
 use crate::log::walk::{Step, Walker};
 use crate::num::usize_of;
+use crate::sealed;
 
 /// Parts per million in a whole.
 pub(crate) const WHOLE_PPM: u64 = 1_000_000;
@@ -98,7 +99,7 @@ impl Partition {
             rest = next;
             after += 1;
         }
-        replace_file(&*self.env.disk, &cleaned_path(&self.dir), &latest.end.to_be_bytes())?;
+        replace_file(&*self.env.disk, &cleaned_path(&self.dir), &sealed::seal(latest.end.to_string()))?;
         self.state().cleaned_to = latest.end;
         let before = plan.sources.len();
         tracing::debug!(topic = %self.topic, partition = self.index, before, after, "compacted");
@@ -401,5 +402,6 @@ fn cleaned_path(dir: &Path) -> PathBuf {
 /// Offset up to which the partition was cleaned, 0 if that is not known; blocking.
 pub(crate) fn load_cleaned(dir: &Path) -> i64 {
     let bytes = fs::read(cleaned_path(dir)).unwrap_or_default();
-    bytes.try_into().map_or(0, i64::from_be_bytes)
+    let text = sealed::open(&bytes).ok().and_then(|text| std::str::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).filter(|offset| *offset >= 0).unwrap_or(0)
 }

@@ -45,12 +45,10 @@ impl Partition {
                 doomed = doomed.max(oversize(&state.segments, u64_of(config.retention_bytes)));
             }
         }
-        if doomed == 0 {
-            return Ok(0);
-        }
-        self.drop_segments(&mut state, doomed, now.saturating_add(config.file_delete_delay_ms))
-            .map_err(AppendError::Storage)?;
-        Ok(doomed)
+        let count = doomed.min(state.segments.len().saturating_sub(1));
+        let doomed: Vec<i64> = state.segments.iter().take(count).map(|segment| segment.base).collect();
+        drop(state);
+        self.drop_segments(&doomed, now.saturating_add(config.file_delete_delay_ms)).map_err(AppendError::Storage)
     }
 
     /// Makes everything below `before` unreadable (-1: below the high watermark); returns the new log start.
@@ -72,29 +70,43 @@ impl Partition {
         Ok(state.offsets())
     }
 
-    /// Takes the first `count` segments out, oldest first, so that a crash leaves a gapless rest. Their files keep their
-    /// bytes under another name until `due_ms`.
-    fn drop_segments(&self, state: &mut State, count: usize, due_ms: i64) -> io::Result<()> {
-        let at_once = due_ms <= self.env.clock.now_ms();
-        let count = count.min(state.segments.len().saturating_sub(1));
-        for _ in 0..count {
-            let base = state.segments[0].base;
-            for path in [log_path(&self.dir, base), index_path(&self.dir, base)] {
-                if at_once {
-                    remove_if_there(&*self.env.disk, &path)?;
-                } else if let Some(path) = set_aside(&*self.env.disk, &path)? {
-                    state.leftovers.push_back(Leftover { path, due_ms });
-                }
+    /// Takes the segments with these bases out, which are the first, oldest first and each on stable storage before the
+    /// next: so a crash leaves a gapless rest, of the machine too. Their files keep their bytes under another name until
+    /// `due_ms`. Returns how many went.
+    fn drop_segments(&self, doomed: &[i64], due_ms: i64) -> io::Result<usize> {
+        for (dropped, base) in doomed.iter().enumerate() {
+            if !self.drop_first(*base, due_ms)? {
+                // Somebody else has dropped it, or the topic is gone.
+                return Ok(dropped);
             }
-            self.env.files.forget(self.key(base, FileKind::Log));
-            self.env.files.forget(self.key(base, FileKind::Index));
-            state.segments.remove(0);
-            state.log_start = state.log_start.max(state.segments[0].base);
-            state.note_changed();
-            tracing::info!(topic = %self.topic, partition = self.index, segment = base, log_start = state.log_start, "segment deleted");
+            self.env.disk.sync_dir(&self.dir)?;
         }
+        Ok(doomed.len())
+    }
+
+    /// Takes the first segment out, if it is still the one with this base and not the last.
+    fn drop_first(&self, base: i64, due_ms: i64) -> io::Result<bool> {
+        let mut state = self.state();
+        let is_first = state.segments.len() > 1 && state.segments[0].base == base;
+        if !is_first || state.deleted || state.failed {
+            return Ok(false);
+        }
+        let at_once = due_ms <= self.env.clock.now_ms();
+        for path in [log_path(&self.dir, base), index_path(&self.dir, base)] {
+            if at_once {
+                remove_if_there(&*self.env.disk, &path)?;
+            } else if let Some(path) = set_aside(&*self.env.disk, &path)? {
+                state.leftovers.push_back(Leftover { path, due_ms });
+            }
+        }
+        self.env.files.forget(self.key(base, FileKind::Log));
+        self.env.files.forget(self.key(base, FileKind::Index));
+        state.segments.remove(0);
+        state.log_start = state.log_start.max(state.segments[0].base);
+        state.note_changed();
+        tracing::info!(topic = %self.topic, partition = self.index, segment = base, log_start = state.log_start, "segment deleted");
         self.env.changed.notify_one();
-        Ok(())
+        Ok(true)
     }
 
     /// Removes the files of dropped segments whose time has come.

@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 use crate::log::disk::{Disk, replace_file_as};
+use crate::sealed;
 use crate::security::policy::Acls;
 use crate::security::scram::{Credential, Mechanism};
 use crate::sync::{read, write};
@@ -45,8 +46,9 @@ impl Store {
     pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let saved = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Error::Metadata { path: path.clone(), reason: error.to_string() })?,
+            Ok(bytes) => sealed::open(&bytes)
+                .and_then(|text| serde_json::from_slice(text).map_err(|error| error.to_string()))
+                .map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Saved::default(),
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };
@@ -68,7 +70,7 @@ impl Store {
         let _changing = self.changing.lock().await;
         let mut next = Saved::clone(&self.read());
         let result = change(&mut next);
-        let bytes = serde_json::to_vec_pretty(&next).map_err(io::Error::other)?;
+        let bytes = sealed::seal(serde_json::to_vec_pretty(&next).map_err(io::Error::other)?);
         let (disk, path) = (Arc::clone(&self.disk), self.path.clone());
         let stored = spawn_blocking(move || {
             let private = |file: &fs::File| file.set_permissions(Permissions::from_mode(MODE));

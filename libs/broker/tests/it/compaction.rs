@@ -11,7 +11,7 @@ use rdkafka::producer::FutureRecord;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Mutex;
 
-use crate::support::batch::{Stamp, batch, keyed, records};
+use crate::support::batch::{Stamp, batch, keyed, next_offset, records};
 use crate::support::txn::Txn;
 use crate::support::wire::{Ask, Wire};
 use crate::support::{PATIENCE, Running, SetClock, eventually};
@@ -47,18 +47,6 @@ async fn read_all(wire: &mut Wire) -> Vec<(i64, String, Option<String>)> {
         all.extend(data.map(|record| (record.offset, record.key.map(text).unwrap(), record.value.map(text))));
     }
     all
-}
-
-/// The offset after the last of whole batches.
-fn next_offset(mut batches: &[u8]) -> i64 {
-    loop {
-        let length = u32::from_be_bytes(batches[8..12].try_into().unwrap()) as usize + 12;
-        let delta = i32::from_be_bytes(batches[23..27].try_into().unwrap());
-        if length == batches.len() {
-            return i64::from_be_bytes(batches[..8].try_into().unwrap()) + i64::from(delta) + 1;
-        }
-        batches = &batches[length..];
-    }
 }
 
 /// Waits until so many records are left.

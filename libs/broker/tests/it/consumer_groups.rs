@@ -17,8 +17,9 @@ use kafka_protocol::messages::{
 };
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::message::Message;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::member::Member;
+use crate::support::member::{Member, committed_in};
 use crate::support::wire::{Wire, text, topic_name};
 use crate::support::{PATIENCE, Running, assigned, eventually, kafka_tools_folder, receive, send};
 
@@ -205,6 +206,73 @@ async fn a_member_joins_anew_when_the_broker_comes_back_and_goes_on_where_the_gr
         }
     };
     assert_eq!(tokio::time::timeout(PATIENCE, next).await.expect("a record in time"), 1);
+}
+
+/// Reads and commits record after record until told to end; answers what was read and committed, and what was only read.
+async fn read_and_commit(consumer: StreamConsumer, end: CancellationToken) -> (Vec<String>, Vec<String>) {
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    while let Some(received) = end.run_until_cancelled(consumer.recv()).await {
+        // Until the broker is back the client tells of the broken connection.
+        let Ok(received) = received else { continue };
+        let value = String::from_utf8(received.payload().unwrap().to_vec()).unwrap();
+        let kind = match consumer.commit_message(&received, CommitMode::Sync) {
+            Ok(()) => &mut done,
+            Err(_) => &mut refused,
+        };
+        kind.push(value);
+    }
+    (done, refused)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn of_two_members_over_a_restart_no_record_is_lost_and_none_is_committed_twice() {
+    let broker = start().await;
+    broker.topic("t", 4, &[]).await;
+    let end = CancellationToken::new();
+    let readers = [(); 2].map(|()| {
+        let consumer = consumer(&broker, "g", &[("reconnect.backoff.max.ms", "200")]);
+        consumer.subscribe(&["t"]).unwrap();
+        tokio::spawn(read_and_commit(consumer, end.clone()))
+    });
+    let observer = tokio::sync::Mutex::new(broker.wire().await);
+    eventually("both have their share", || async {
+        let group = describe(&mut *observer.lock().await, "g").await;
+        (group.members.len() == 2 && &*group.group_state == "Stable").then_some(())
+    })
+    .await;
+    let mut sent = BTreeSet::new();
+    let mut broker = broker;
+    for round in 0..3 {
+        let producer = broker.producer(&[]);
+        for at in 0..40 {
+            let value = format!("{round}-{at}");
+            send(&producer, "t", at % 4, &value).await;
+            sent.insert(value);
+        }
+        let address = broker.address().parse().unwrap();
+        broker = broker.restart_with(|config| config.listen = address).await;
+    }
+    let observer = tokio::sync::Mutex::new(broker.wire().await);
+    eventually("everything is committed", || async {
+        let mut wire = observer.lock().await;
+        let mut all = true;
+        for partition in 0..4 {
+            all &= committed_in(&mut wire, "g", "t", partition).await.0 == 30;
+        }
+        all.then_some(())
+    })
+    .await;
+    end.cancel();
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for reader in readers {
+        let (committed, read) = reader.await.unwrap();
+        done.extend(committed);
+        refused.extend(read);
+    }
+    let committed: BTreeSet<String> = done.iter().cloned().collect();
+    assert_eq!(done.len(), committed.len(), "no record is committed twice");
+    // Of a commit that the restart cut off nobody knows; whether it counts or not, the record was read.
+    assert_eq!(committed.into_iter().chain(refused).collect::<BTreeSet<_>>(), sent, "every record is read");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,10 @@ pub(crate) mod batch;
 pub(crate) mod child;
 pub(crate) mod disk;
 pub(crate) mod history;
+pub(crate) mod look;
 pub(crate) mod member;
+pub(crate) mod soak;
+pub(crate) mod story;
 pub(crate) mod txn;
 pub(crate) mod wire;
 
@@ -225,4 +228,10 @@ pub(crate) fn kafka_tools_folder() -> Option<std::path::PathBuf> {
         println!("skipped: TECHLEET_TEST_KAFKA_TOOLS names no folder with the jars of Apache Kafka's tools");
     }
     folder.map(std::path::PathBuf::from)
+}
+
+/// What the soak tells tests by the environment, if it is there.
+#[allow(clippy::disallowed_methods, reason = "the soak tells tests how long to go on")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

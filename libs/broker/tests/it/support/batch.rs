@@ -101,3 +101,15 @@ pub(crate) fn records(batches: &Bytes) -> Vec<Record> {
 pub(crate) fn base_offset(batch: &[u8]) -> i64 {
     i64::from_be_bytes(batch[..8].try_into().unwrap())
 }
+
+/// The offset after the last of whole batches.
+pub(crate) fn next_offset(mut batches: &[u8]) -> i64 {
+    loop {
+        let length = u32::from_be_bytes(batches[8..12].try_into().unwrap()) as usize + 12;
+        let delta = i32::from_be_bytes(batches[23..27].try_into().unwrap());
+        if length == batches.len() {
+            return base_offset(batches) + i64::from(delta) + 1;
+        }
+        batches = &batches[length..];
+    }
+}

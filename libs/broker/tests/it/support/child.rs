@@ -3,11 +3,14 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use broker::{Broker, Config};
 
 /// Begins the argument that tells the child where its data is.
 const SERVE: &str = "serve-in=";
+/// The argument that has the child compact and drop segments all the time.
+const BUSY: &str = "busy";
 /// Begins the line in which the child tells its address.
 const LISTENING: &str = "listening on ";
 
@@ -21,13 +24,23 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a broker in `data_dir` and waits until it listens.
     pub(crate) fn start(data_dir: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "support::child::serves_where_it_is_told_to"])
-            .arg(format!("{SERVE}{}", data_dir.display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::listening(spawn(data_dir, &[]))
+    }
+
+    /// As [`Self::start`], a broker that compacts and drops segments all the time.
+    pub(crate) fn start_busy(data_dir: &Path) -> Self {
+        Self::listening(spawn(data_dir, &[BUSY]))
+    }
+
+    /// Starts a busy broker and kills it after `delay`, wherever it has come by then.
+    pub(crate) async fn start_and_kill(data_dir: &Path, delay: Duration) {
+        let mut child = spawn(data_dir, &[BUSY]);
+        let _ = tokio::time::timeout(delay, std::future::pending::<()>()).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn listening(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let told = lines.find_map(|line| {
             let line = line.unwrap();
@@ -56,6 +69,17 @@ impl Served {
     }
 }
 
+fn spawn(data_dir: &Path, arguments: &[&str]) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture", "support::child::serves_where_it_is_told_to"])
+        .arg(format!("{SERVE}{}", data_dir.display()))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 impl Drop for Served {
     fn drop(&mut self) {
         self.end();
@@ -68,12 +92,15 @@ async fn serves_where_it_is_told_to() {
     let Some(data_dir) = std::env::args().find_map(|argument| argument.strip_prefix(SERVE).map(str::to_owned)) else {
         return;
     };
-    let config = Config {
+    let mut config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data_dir.into(),
         checkpoint_interval_ms: 50,
         ..Config::default()
     };
+    if std::env::args().any(|argument| argument == BUSY) {
+        (config.retention_check_interval_ms, config.compaction_check_interval_ms) = (20, 20);
+    }
     let broker = Broker::start(config).await.unwrap();
     println!("{LISTENING}{}", broker.address());
     std::future::pending::<()>().await;

@@ -51,6 +51,10 @@ pub(crate) enum Loss {
     Torn,
     /// Of writes that were not synced only the last is there, behind a hole of zeros.
     Reordered,
+    /// Of changes of names that were not synced, in each directory, the first half is there.
+    FirstNames,
+    /// The same of the other half: a directory's changes need not come to the disk in their order.
+    LastNames,
 }
 
 impl Journal {
@@ -168,8 +172,30 @@ struct Replayed {
     contents: HashMap<usize, Content>,
     names: BTreeMap<PathBuf, usize>,
     synced_names: BTreeMap<PathBuf, usize>,
+    /// Changes of names since their directory was synced.
+    unsynced_names: Vec<NameChange>,
     dirs: BTreeSet<PathBuf>,
     synced_dirs: BTreeSet<PathBuf>,
+}
+
+/// A name that comes, goes, or takes the place of another; always within one directory.
+#[derive(Debug, Clone)]
+struct NameChange {
+    gone: Option<PathBuf>,
+    there: Option<(PathBuf, usize)>,
+}
+
+impl NameChange {
+    fn dir(&self) -> Option<&Path> {
+        self.gone.as_deref().or(self.there.as_ref().map(|(path, _)| path.as_path())).and_then(Path::parent)
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        if let Some(gone) = &self.gone {
+            names.remove(gone);
+        }
+        names.extend(self.there.clone());
+    }
 }
 
 /// A file's bytes, as they are and as they were last synced.
@@ -193,7 +219,7 @@ impl Content {
         let mut left = self.synced.clone();
         match loss {
             Loss::Nothing => return self.now.clone(),
-            Loss::Unsynced | Loss::UnsyncedBytes => {}
+            Loss::Unsynced | Loss::UnsyncedBytes | Loss::FirstNames | Loss::LastNames => {}
             Loss::Torn => {
                 let bytes: usize = self.unsynced.iter().map(|(_, bytes)| bytes.len()).sum();
                 let mut budget = bytes / 2;
@@ -217,7 +243,9 @@ impl Replayed {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::Create { path, file } => {
-                self.names.insert(path.clone(), *file);
+                if self.names.get(path) != Some(file) {
+                    self.rename(None, Some((path.clone(), *file)));
+                }
                 self.contents.entry(*file).or_default().now.clear();
             }
             Change::Write { file, bytes, position } => {
@@ -235,19 +263,19 @@ impl Replayed {
                 content.unsynced.clear();
             }
             Change::Rename { from, to } => {
-                let file = self.names.remove(from).unwrap();
-                self.names.insert(to.clone(), file);
+                let file = self.names[from];
+                self.rename(Some(from.clone()), Some((to.clone(), file)));
             }
-            Change::Remove { path } => {
-                self.names.remove(path);
-            }
+            Change::Remove { path } => self.rename(Some(path.clone()), None),
             Change::CreateDirs { path } => self.dirs.extend(path.ancestors().map(Path::to_owned)),
             Change::RemoveDirs { path } => {
-                self.names.retain(|name, _| !name.starts_with(path));
+                let gone: Vec<_> = self.names.keys().filter(|name| name.starts_with(path)).cloned().collect();
+                gone.into_iter().for_each(|name| self.rename(Some(name), None));
                 self.dirs.retain(|dir| !dir.starts_with(path));
             }
             Change::SyncDir { path } => {
                 let is_in = |name: &Path| name.parent() == Some(path);
+                self.unsynced_names.retain(|change| change.dir() != Some(path));
                 self.synced_names.retain(|name, _| !is_in(name));
                 self.synced_names
                     .extend(self.names.iter().filter(|(name, _)| is_in(name)).map(|(n, f)| (n.clone(), *f)));
@@ -257,10 +285,34 @@ impl Replayed {
         }
     }
 
+    fn rename(&mut self, gone: Option<PathBuf>, there: Option<(PathBuf, usize)>) {
+        let change = NameChange { gone, there };
+        change.apply(&mut self.names);
+        self.unsynced_names.push(change);
+    }
+
+    /// The names that are left if of each directory's changes only the first half is there, or only the other.
+    fn half_of_the_names(&self, is_first: bool) -> BTreeMap<PathBuf, usize> {
+        let mut by_dir: BTreeMap<&Path, Vec<&NameChange>> = BTreeMap::new();
+        for change in &self.unsynced_names {
+            by_dir.entry(change.dir().unwrap()).or_default().push(change);
+        }
+        let mut names = self.synced_names.clone();
+        for changes in by_dir.values() {
+            let (first, last) = changes.split_at(changes.len() / 2);
+            let kept = if is_first { first } else { last };
+            kept.iter().for_each(|change| change.apply(&mut names));
+        }
+        names
+    }
+
     fn write(&self, loss: Loss, from: &Path, to: &Path) {
+        let all_dirs = || self.dirs.union(&self.synced_dirs).cloned().collect();
         let (names, dirs) = match loss {
-            Loss::Unsynced => (&self.synced_names, &self.synced_dirs),
-            _ => (&self.names, &self.dirs),
+            Loss::Unsynced => (self.synced_names.clone(), self.synced_dirs.clone()),
+            Loss::FirstNames => (self.half_of_the_names(true), all_dirs()),
+            Loss::LastNames => (self.half_of_the_names(false), all_dirs()),
+            _ => (self.names.clone(), self.dirs.clone()),
         };
         // A name in a directory whose own name is lost is lost with it.
         let is_reached = |path: &Path| {

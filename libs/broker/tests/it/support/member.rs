@@ -130,7 +130,12 @@ impl Member {
 
 /// The offset and metadata that a group has committed for partition 0, -1 for none.
 pub(crate) async fn committed(wire: &mut Wire, group: &str, topic: &str) -> (i64, String) {
-    let topic = OffsetFetchRequestTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
+    committed_in(wire, group, topic, 0).await
+}
+
+/// As [`committed`], for another partition.
+pub(crate) async fn committed_in(wire: &mut Wire, group: &str, topic: &str, partition: i32) -> (i64, String) {
+    let topic = OffsetFetchRequestTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![partition]);
     let request = OffsetFetchRequest::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![topic]));
     let mut answer = wire.call(7, &request).await;
     assert_eq!(answer.error_code, 0);

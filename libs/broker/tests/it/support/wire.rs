@@ -17,6 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 
@@ -30,6 +31,8 @@ pub(crate) const FETCH: i16 = 12;
 pub(crate) struct Wire {
     stream: TcpStream,
     correlation: i32,
+    /// Told when the connection ends, where that is not a failed test.
+    broken: Option<CancellationToken>,
 }
 
 /// What a fetch asks for.
@@ -60,9 +63,18 @@ pub(crate) fn topic_name(value: &str) -> TopicName {
 
 impl Wire {
     pub(crate) async fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::of(TcpStream::connect(address).await.unwrap(), None)
+    }
+
+    /// To a broker that may die at any moment: a call that it does not answer never ends, and `broken` is told.
+    pub(crate) async fn connect_until(broken: &CancellationToken, address: &str) -> Self {
+        let connected = TcpStream::connect(address).await;
+        Self::of(or_broken(Some(broken), connected).await.unwrap(), Some(broken.clone()))
+    }
+
+    fn of(stream: TcpStream, broken: Option<CancellationToken>) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, correlation: 0 }
+        Self { stream, correlation: 0, broken }
     }
 
     /// Sends a request and reads its answer.
@@ -75,12 +87,14 @@ impl Wire {
     pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) {
         self.correlation += 1;
         let frame = frame(version, request, self.correlation);
-        self.stream.write_all(&frame).await.unwrap();
+        let sent = self.stream.write_all(&frame).await;
+        or_broken(self.broken.as_ref(), sent).await.unwrap();
     }
 
     /// Reads the answer to the last request that was sent.
     pub(crate) async fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
-        let mut body = self.receive_frame().await?;
+        let received = self.receive_frame().await;
+        let mut body = or_broken(self.broken.as_ref(), received).await?;
         let header = ResponseHeader::decode(&mut body, R::Response::header_version(version)).unwrap();
         assert_eq!(header.correlation_id, self.correlation, "answers come in the order of requests");
         let response = R::Response::decode(&mut body, version).unwrap();
@@ -177,6 +191,15 @@ impl Wire {
     pub(crate) async fn watermarks(&mut self, topic: &str, partition: i32) -> (i64, i64) {
         (self.offset_at(topic, partition, -2).await.offset, self.offset_at(topic, partition, -1).await.offset)
     }
+}
+
+/// A result, or no end once `broken` was told of the error.
+async fn or_broken<T>(broken: Option<&CancellationToken>, result: io::Result<T>) -> io::Result<T> {
+    if let (Err(_), Some(broken)) = (&result, broken) {
+        broken.cancel();
+        std::future::pending::<()>().await;
+    }
+    result
 }
 
 /// A request as it goes over the wire, length first.
