@@ -1,10 +1,12 @@
 //! kill -9 at any moment: what was answered is on the topic, is mailed once, and the audit trail is whole.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use e2e::Backbone;
+use e2e::ground::Ground;
 use eventkit::testing::eventually;
 use eventkit::transport::ConsumedRecord;
 use rand::rngs::StdRng;
@@ -12,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::background::LIBRARIES;
 use crate::topics::{read_until, value};
 
 const KILLS: usize = 10;
@@ -26,15 +29,18 @@ type Users = HashMap<String, i64>;
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_at_any_moment_loses_nothing_and_repeats_nothing() {
     let data_dir = tempfile::tempdir().unwrap();
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    let brokers = ground.brokers().map(|brokers| format!("kafka.brokers={brokers}"));
+    let settings: Vec<String> = ground.settings().iter().cloned().chain(brokers).collect();
     let mut random = StdRng::seed_from_u64(SEED);
     let mut answered = Users::new();
     for round in 0..KILLS {
-        let backbone = Backbone::start(data_dir.path()).await.unwrap();
+        let backbone = Backbone::start_with(data_dir.path(), &settings).await.unwrap();
         let load = Duration::from_millis(random.random_range(1..LOAD_MAX_MS));
         answered.extend(load_and_kill(backbone, round, load).await);
     }
     assert!(answered.len() > KILLS, "the load was answered: {}", answered.len());
-    let backbone = Backbone::start(data_dir.path()).await.unwrap();
+    let backbone = Backbone::start_with(data_dir.path(), &settings).await.unwrap();
     let users = backbone.users().await.unwrap();
     for (email, id) in &answered {
         assert_eq!(users.get(email), Some(id), "the answered {email} is gone");
