@@ -17,7 +17,7 @@ const COMMAND_MAX: Duration = Duration::from_secs(600);
 /// The variable that asks for tests with real servers.
 pub const REQUIRED: &str = "REQUIRE_INFRA";
 /// The variable that names a PostgreSQL server.
-const POSTGRES_VARIABLE: &str = "TECHLEET_TEST_POSTGRES_URL";
+pub(crate) const POSTGRES_VARIABLE: &str = "TECHLEET_TEST_POSTGRES_URL";
 
 /// What keeps Kafka's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +89,20 @@ impl Infrastructure {
     /// It does not start: it is not installed, for example.
     pub async fn start_postgres(&self) -> anyhow::Result<()> {
         let ran = self.run_with("start", &["--only", "postgres"]).await?;
+        ensure!(ran.status.success(), "{}{}", ran.stdout, ran.stderr);
+        Ok(())
+    }
+
+    /// Starts Kafka alone, with ZooKeeper if it needs that, and makes the topics.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_kafka(&self) -> anyhow::Result<()> {
+        let parts = match self.metadata {
+            Metadata::ZooKeeper => "zookeeper,kafka",
+            Metadata::KRaft => "kafka",
+        };
+        let ran = self.run_with("start", &["--only", parts]).await?;
         ensure!(ran.status.success(), "{}{}", ran.stdout, ran.stderr);
         Ok(())
     }

@@ -7,7 +7,7 @@
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
-//! - [`infrastructure`]: real Kafka, Redis and PostgreSQL.
+//! - [`infrastructure`]: real Kafka, Redis and PostgreSQL; [`ground`]: which of them a run stands on.
 //! - [`nestjs`]: the service of `examples/nestjs-service`, which shares nothing with ours but the wire.
 //! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
 
@@ -15,6 +15,7 @@ pub mod backbone;
 pub mod balancer;
 pub mod end_state;
 pub mod gateway;
+pub mod ground;
 pub mod infrastructure;
 pub mod load;
 pub mod mailbox;

@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 
 use crate::balancer::Balancer;
 use crate::gateway::Gateway;
+use crate::ground::Ground;
 use crate::program::{self, Ran};
 
 /// How long a start may take on a machine that is busy with other tests.
@@ -75,6 +76,8 @@ pub struct System {
     settings: Vec<String>,
     gateway: Gateway,
     balancers: BTreeMap<&'static str, Balancer>,
+    /// Apache Kafka, in the place of a broker of the system's own.
+    kafka: Option<String>,
     /// Where the next process that starts is to die.
     armed: Option<String>,
 }
@@ -100,6 +103,19 @@ impl System {
         Ok(system)
     }
 
+    /// As [`System::start_with`], on another ground than a broker, databases and sessions of its own.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_on(ground: &Ground, layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
+        let mut system = Self::prepare(layout, folder, &[ground.settings(), settings].concat()).await?;
+        system.kafka = ground.brokers();
+        for process in system.processes() {
+            system.start_process(process).await?;
+        }
+        Ok(system)
+    }
+
     /// As [`System::start_with`], with nothing started yet.
     ///
     /// # Errors
@@ -114,6 +130,7 @@ impl System {
             settings: [settings, &gateway.settings()].concat(),
             gateway,
             balancers: BTreeMap::new(),
+            kafka: None,
             armed: None,
         };
         system.balance().await?;
@@ -122,12 +139,13 @@ impl System {
 
     /// The names of its processes, in the order in which they start.
     pub fn processes(&self) -> Vec<&'static str> {
+        let own_broker = self.kafka.is_none().then_some(BROKER);
         match self.layout {
             Layout::Together => vec![UP],
-            Layout::Apart => [BROKER].into_iter().chain(PARTS.map(|(part, _)| part)).collect(),
+            Layout::Apart => own_broker.into_iter().chain(PARTS.map(|(part, _)| part)).collect(),
             Layout::Copies => {
                 let copies = SECOND_COPIES.map(|(copy, _)| copy);
-                [BROKER].into_iter().chain(PARTS.map(|(part, _)| part)).chain(copies).collect()
+                own_broker.into_iter().chain(PARTS.map(|(part, _)| part)).chain(copies).collect()
             }
         }
     }
@@ -276,7 +294,7 @@ impl System {
 
     /// `host:port` of the broker.
     pub fn broker(&self) -> String {
-        self.ports[BROKER].to_string()
+        self.kafka.clone().unwrap_or_else(|| self.ports[BROKER].to_string())
     }
 
     /// `http://host:port` of a part, or of the balancer before its copies.
@@ -371,7 +389,7 @@ impl System {
         command.arg("--data-dir").arg(self.data_dir(process));
         for setting in self.settings.iter().chain(&self.listen_settings()) {
             // An address of Kafka would mean that no broker is to be embedded.
-            if process != UP || !setting.starts_with("kafka.brokers=") {
+            if process != UP || self.kafka.is_some() || !setting.starts_with("kafka.brokers=") {
                 command.arg("--set").arg(setting);
             }
         }
@@ -390,7 +408,7 @@ impl System {
     fn listen_settings(&self) -> Vec<String> {
         let parts = PARTS.iter().map(|(part, key)| format!("{key}={}", self.ports[part]));
         parts
-            .chain([format!("broker.listen={}", self.ports[BROKER]), format!("kafka.brokers={}", self.ports[BROKER])])
+            .chain([format!("broker.listen={}", self.ports[BROKER]), format!("kafka.brokers={}", self.broker())])
             .collect()
     }
 }

@@ -308,3 +308,35 @@ pub enum Error {
         limit_ms: u128,
     },
 }
+
+/// Why a Redis gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisError {
+    /// It cannot be reached, or the connection broke.
+    #[error("redis does not answer")]
+    Away(#[source] redis::RedisError),
+    /// It is reached and silent.
+    #[error("redis did not answer within {} ms", .0.as_millis())]
+    TimedOut(std::time::Duration),
+    /// It did not answer a moment ago and is left alone.
+    #[error("redis did not answer a moment ago")]
+    Resting,
+    /// It wants another password, or one at all.
+    #[error("redis refuses the login: see redis.password, or REDIS_PASSWORD")]
+    Login(#[source] redis::RedisError),
+    /// It answers, and not what was asked for.
+    #[error("redis refused a command")]
+    Refused(#[source] redis::RedisError),
+    /// It does not tell which run of the server it is.
+    #[error("redis does not tell its run_id")]
+    NoRun,
+}
+
+impl RedisError {
+    /// Whether nothing can be had of it now, whatever is asked.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        !matches!(self, Self::Refused(_) | Self::Resting)
+    }
+}

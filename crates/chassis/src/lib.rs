@@ -20,6 +20,7 @@
 //! - [`telemetry`]: logs and metrics.
 //! - [`data_dir`]: the directory that survives restarts, its lock, the operator's token.
 //! - [`database`]: each part's own database.
+//! - [`redis`]: what copies of a part share besides, where there is one.
 //! - [`net`]: ports; [`http`]: the server; [`auth`], [`session_client`]: who asks.
 //! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`;
 //!   `operator_api`: the door to a part's events.
@@ -55,6 +56,7 @@ pub mod part;
 pub mod path_id;
 pub mod problem;
 pub mod profile;
+pub mod redis;
 pub mod request_id;
 pub mod resource;
 pub mod secret;
@@ -65,13 +67,14 @@ pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use self::redis::{Redis, RedisConfig};
 pub use api::Api;
 pub use auth::{Authenticator, Principal, RequireOperator};
 pub use config::{Environment, Settings, Sources};
 pub use data_dir::DataDir;
 pub use database::Databases;
 pub use entity::{Checked, Entity, EntityError, IfMatch, Patch};
-pub use error::{BoxError, ConfigError, Error, Mistake};
+pub use error::{BoxError, ConfigError, Error, Mistake, RedisError};
 pub use error_code::ErrorCode;
 pub use extract::{ValidJson, ValidPath, ValidQuery};
 pub use http::{Health, HealthCheck, HealthChecks, HttpConfig, HttpServer};

@@ -164,7 +164,9 @@ impl Part<'_> {
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
         let instance = instance_id(&data_dir.part(self.name)?)?;
         let relay = relay::start(eventkit.relay(self.name, &instance), publisher.clone(), transport.clone());
-        Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups })
+        let checks = HealthChecks::default();
+        checks.add("database", DatabaseCheck(db.clone()));
+        Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups, checks })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -193,8 +195,7 @@ impl Part<'_> {
         };
         let router = router.merge(operator_api::router(door));
         let consumers = Arc::new(consumers);
-        let checks = HealthChecks::default();
-        checks.add("database", DatabaseCheck(backbone.db.clone()));
+        let checks = backbone.checks.clone();
         watch_consumers(&checks, &consumers);
         let (log, logging) = SecurityLog::start(self.name, backbone.publisher.clone());
         let router = with_layers(router, config.body_bytes_max, &backbone.publisher, log, authenticator);
@@ -331,6 +332,7 @@ pub struct Backbone {
     eventkit: EventkitConfig,
     instance: String,
     groups: Groups,
+    checks: HealthChecks,
 }
 
 /// What a part's consumer groups are called.
@@ -362,6 +364,12 @@ impl Backbone {
     #[must_use]
     pub fn publisher(&self) -> &EventPublisher {
         &self.publisher
+    }
+
+    /// The part's health, to which more can be added.
+    #[must_use]
+    pub fn checks(&self) -> &HealthChecks {
+        &self.checks
     }
 
     /// A consumer with the configured limits; dead letters are on. The name of its group begins with the part's, which

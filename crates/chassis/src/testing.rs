@@ -5,6 +5,7 @@
 
 mod ask;
 mod contract;
+mod redis;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ use crate::http::{HttpConfig, HttpServer};
 use crate::part;
 use crate::security_log::SecurityLog;
 
+pub use self::redis::{RedisServer, no_redis, redis};
 pub use ask::{Answer, Ask};
 pub use contract::Operation;
 

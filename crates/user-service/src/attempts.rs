@@ -1,101 +1,106 @@
-//! Counts failed attempts to get in, so that nobody can guess for long: in memory, and bounded.
+//! Counts failed attempts to get in, so that nobody can guess for long: in Redis where copies of the service share one,
+//! in the memory of this copy otherwise and while Redis is away.
 
-use std::collections::HashMap;
+mod memory;
+mod shared;
+
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::error::Error;
+use chassis::Redis;
 
-/// Counters at a time. A flood from more places than that makes all of them start anew; what bounds it then is the
-/// cost of a password's hash.
-const COUNTERS_MAX: usize = 20_000;
+use crate::error::Error;
+use crate::tokens::hash_of;
+use memory::MemoryCounters;
+use shared::SharedCounters;
+
 /// How many times as much one address may fail in all, and how much one e-mail may from everywhere.
 const SHARED_FACTOR: u32 = 10;
 
-/// What attempts are counted by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Counter {
-    /// One e-mail from one address.
-    Pair(Option<IpAddr>, String),
-    /// Everything from one address.
-    Address(Option<IpAddr>),
-    /// One e-mail from everywhere.
-    Email(String),
-}
-
+/// What attempts are counted by, and how many are let through. The name tells nobody whose it is.
 #[derive(Debug)]
-struct Window {
-    ends_at_ms: i64,
-    count: u32,
+struct Counter {
+    name: String,
+    max: u32,
 }
 
-/// The counters.
+/// The counters of one attempt.
+type Counters = Vec<Counter>;
+
+/// A counter is full.
+#[derive(Debug)]
+struct Refused {
+    wait_ms: i64,
+}
+
+/// The counters of all attempts.
 #[derive(Debug)]
 pub(crate) struct Attempts {
     max: u32,
     window_ms: i64,
-    windows: Mutex<HashMap<Counter, Window>>,
+    shared: Option<SharedCounters>,
+    memory: MemoryCounters,
 }
 
 /// An attempt that has been counted as failed until it is forgiven.
 #[derive(Debug)]
-pub(crate) struct Attempt(Vec<Counter>);
+pub(crate) struct Attempt {
+    counters: Counters,
+    is_shared: bool,
+}
 
 impl Attempts {
     /// `max` failures of one e-mail from one address within `window_ms`.
-    pub(crate) fn new(max: u32, window_ms: i64) -> Self {
-        Self { max, window_ms, windows: Mutex::default() }
+    pub(crate) fn new(max: u32, window_ms: i64, redis: Option<Redis>) -> Self {
+        Self { max, window_ms, shared: redis.map(SharedCounters), memory: MemoryCounters::default() }
     }
 
-    /// Counts an attempt, or refuses it with the time to wait.
-    pub(crate) fn begin(&self, address: Option<IpAddr>, email: Option<&str>, now_ms: i64) -> Result<Attempt, Error> {
-        let mut counters = vec![Counter::Address(address)];
+    /// Counts an attempt, or refuses it with the time to wait. Not for the inside of a unit of work.
+    pub(crate) async fn begin(
+        &self,
+        address: Option<IpAddr>,
+        email: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Attempt, Error> {
+        let counters = self.counters(address, email);
+        let shared = match &self.shared {
+            Some(shared) => shared.count(&counters, self.window_ms, now_ms).await.ok(),
+            None => None,
+        };
+        let is_shared = shared.is_some();
+        let counted = shared.unwrap_or_else(|| self.memory.count(&counters, self.window_ms, now_ms));
+        match counted {
+            Ok(()) => Ok(Attempt { counters, is_shared }),
+            Err(Refused { wait_ms }) => {
+                let wait_ms = u64::try_from(wait_ms).unwrap_or_default();
+                Err(Error::TooManyAttempts { retry_after: Duration::from_millis(wait_ms) })
+            }
+        }
+    }
+
+    /// Takes an attempt back that did not fail. Not for the inside of a unit of work.
+    pub(crate) async fn forgive(&self, Attempt { counters, is_shared }: Attempt) {
+        match &self.shared {
+            Some(shared) if is_shared => {
+                if let Err(error) = shared.take_back(&counters).await {
+                    tracing::debug!(error = eventkit::chain(&error), "a good attempt stays counted as failed");
+                }
+            }
+            _ => self.memory.take_back(&counters),
+        }
+    }
+
+    /// One address, one e-mail from it, and the e-mail from everywhere.
+    fn counters(&self, address: Option<IpAddr>, email: Option<&str>) -> Counters {
+        let address = address.map(|address| address.to_string()).unwrap_or_default();
+        let shared_max = self.max.saturating_mul(SHARED_FACTOR);
+        let counter = |name: String, max| Counter { name: hash_of(&name), max };
+        let mut counters = vec![counter(format!("address {address}"), shared_max)];
         if let Some(email) = email {
-            counters.push(Counter::Pair(address, email.to_owned()));
-            counters.push(Counter::Email(email.to_owned()));
+            counters.push(counter(format!("pair {address} {email}"), self.max));
+            counters.push(counter(format!("email {email}"), shared_max));
         }
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() + counters.len() > COUNTERS_MAX {
-            windows.retain(|_, window| window.ends_at_ms > now_ms);
-            if windows.len() + counters.len() > COUNTERS_MAX {
-                tracing::warn!("failed attempts from too many places, counting starts anew");
-                windows.clear();
-            }
-        }
-        for counter in &counters {
-            let Some(window) = windows.get(counter).filter(|window| window.ends_at_ms > now_ms) else { continue };
-            if window.count >= self.max_of(counter) {
-                let wait_ms = u64::try_from(window.ends_at_ms - now_ms).unwrap_or_default();
-                return Err(Error::TooManyAttempts { retry_after: Duration::from_millis(wait_ms) });
-            }
-        }
-        for counter in &counters {
-            let fresh = || Window { ends_at_ms: now_ms.saturating_add(self.window_ms), count: 0 };
-            let window = windows.entry(counter.clone()).or_insert_with(fresh);
-            if window.ends_at_ms <= now_ms {
-                *window = fresh();
-            }
-            window.count += 1;
-        }
-        Ok(Attempt(counters))
-    }
-
-    /// Takes an attempt back that did not fail.
-    pub(crate) fn forgive(&self, attempt: Attempt) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        for counter in attempt.0 {
-            if let Some(window) = windows.get_mut(&counter) {
-                window.count = window.count.saturating_sub(1);
-            }
-        }
-    }
-
-    fn max_of(&self, counter: &Counter) -> u32 {
-        match counter {
-            Counter::Pair(..) => self.max,
-            Counter::Address(_) | Counter::Email(_) => self.max.saturating_mul(SHARED_FACTOR),
-        }
+        counters
     }
 }
 
@@ -108,40 +113,57 @@ mod tests {
         retry_after.as_secs()
     }
 
-    #[test]
-    fn failures_are_limited_per_address_and_email_until_the_window_ends() {
-        let attempts = Attempts::new(2, 60_000);
-        let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
-        attempts.begin(here, Some("a@b.c"), 0).unwrap();
-        attempts.begin(here, Some("a@b.c"), 0).unwrap();
-        assert_eq!(wait(attempts.begin(here, Some("a@b.c"), 20_000)), 40);
-        attempts.begin(here, Some("b@b.c"), 0).unwrap();
-        attempts.begin(there, Some("a@b.c"), 0).unwrap();
-        attempts.begin(here, Some("a@b.c"), 60_000).unwrap();
+    /// In memory, and in Redis where one is given.
+    fn every(max: u32) -> Vec<Attempts> {
+        let redis = chassis::testing::redis().map(|redis| Attempts::new(max, 60_000, Some(redis)));
+        [Attempts::new(max, 60_000, None)].into_iter().chain(redis).collect()
     }
 
-    #[test]
-    fn one_address_and_one_email_have_limits_of_their_own() {
-        let attempts = Attempts::new(1, 60_000);
-        let here = Some([10, 0, 0, 1].into());
-        for number in 0..SHARED_FACTOR {
-            attempts.begin(here, Some(&format!("{number}@b.c")), 0).unwrap();
-            attempts.begin(Some([10, 0, 1, u8::try_from(number).unwrap()].into()), Some("a@b.c"), 0).unwrap();
+    #[tokio::test]
+    async fn failures_are_limited_per_address_and_email_until_the_window_ends() {
+        for attempts in every(2) {
+            let (here, there) = (Some([10, 0, 0, 1].into()), Some([10, 0, 0, 2].into()));
+            attempts.begin(here, Some("a@b.c"), 0).await.unwrap();
+            attempts.begin(here, Some("a@b.c"), 0).await.unwrap();
+            assert_eq!(wait(attempts.begin(here, Some("a@b.c"), 20_000).await), 40);
+            attempts.begin(here, Some("b@b.c"), 0).await.unwrap();
+            attempts.begin(there, Some("a@b.c"), 0).await.unwrap();
+            attempts.begin(here, Some("a@b.c"), 60_000).await.unwrap();
         }
-        wait(attempts.begin(here, Some("new@b.c"), 0));
-        wait(attempts.begin(None, Some("a@b.c"), 0));
     }
 
-    #[test]
-    fn success_is_not_counted_and_the_memory_is_bounded() {
-        let attempts = Attempts::new(1, 60_000);
-        for _ in 0..5 {
-            let attempt = attempts.begin(None, Some("a@b.c"), 0).unwrap();
-            attempts.forgive(attempt);
+    #[tokio::test]
+    async fn one_address_and_one_email_have_limits_of_their_own() {
+        for attempts in every(1) {
+            let here = Some([10, 0, 0, 1].into());
+            for number in 0..SHARED_FACTOR {
+                attempts.begin(here, Some(&format!("{number}@b.c")), 0).await.unwrap();
+                let there = Some([10, 0, 1, u8::try_from(number).unwrap()].into());
+                attempts.begin(there, Some("a@b.c"), 0).await.unwrap();
+            }
+            wait(attempts.begin(here, Some("new@b.c"), 0).await);
+            wait(attempts.begin(None, Some("a@b.c"), 0).await);
         }
-        for number in 0..u32::try_from(COUNTERS_MAX).unwrap() {
-            let _ = attempts.begin(Some(number.to_be_bytes().into()), Some("x@y.z"), 0);
+    }
+
+    #[tokio::test]
+    async fn success_is_not_counted() {
+        for attempts in every(1) {
+            for _ in 0..5 {
+                let attempt = attempts.begin(None, Some("a@b.c"), 0).await.unwrap();
+                attempts.forgive(attempt).await;
+            }
         }
-        assert!(attempts.windows.lock().unwrap().len() <= COUNTERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn copies_share_what_is_counted_in_redis_and_count_for_themselves_while_it_is_away() {
+        let Some(redis) = chassis::testing::redis() else { return };
+        let copies = [(); 2].map(|()| Attempts::new(1, 60_000, Some(redis.clone())));
+        copies[0].begin(None, Some("a@b.c"), 0).await.unwrap();
+        wait(copies[1].begin(None, Some("a@b.c"), 0).await);
+        let away = Attempts::new(1, 60_000, Some(chassis::testing::no_redis()));
+        away.begin(None, Some("a@b.c"), 0).await.unwrap();
+        wait(away.begin(None, Some("a@b.c"), 0).await);
     }
 }

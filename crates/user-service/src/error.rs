@@ -25,6 +25,9 @@ pub enum Error {
     /// There is no such session.
     #[error("no such session")]
     NoSession,
+    /// Redis could not be told that sessions end or change, so they do not.
+    #[error("sessions are not changed while redis cannot be told")]
+    SessionsHeld(#[source] chassis::RedisError),
     /// Too many passwords are waiting to be checked.
     #[error("too many passwords wait to be hashed")]
     HashesWaiting,
@@ -38,6 +41,8 @@ pub enum Error {
 
 /// When a client may come back whose password could not be looked at.
 const HASHES_WAITING_RETRY: Duration = Duration::from_secs(1);
+/// When a client may come back who wanted sessions changed.
+const SESSIONS_HELD_RETRY: Duration = Duration::from_secs(1);
 
 impl From<eventkit::Error> for Error {
     fn from(error: eventkit::Error) -> Self {
@@ -59,6 +64,7 @@ impl From<Error> for HandlerError {
             Error::Entity(error @ (EntityError::Taken { .. } | EntityError::NotYetKnown { .. })) => {
                 Self::transient(error)
             }
+            error @ Error::SessionsHeld(_) => Self::transient(error),
             error => Self::permanent(error),
         }
     }
@@ -76,6 +82,10 @@ impl From<Error> for Problem {
             error @ Error::HashesWaiting => {
                 Self::new(ErrorCode::Overloaded).source(error).retry_after(HASHES_WAITING_RETRY)
             }
+            error @ Error::SessionsHeld(_) => Self::new(ErrorCode::Unavailable)
+                .detail("sessions cannot be ended, and rights not be changed, for the moment")
+                .source(error)
+                .retry_after(SESSIONS_HELD_RETRY),
             error @ (Error::Cryptography(_) | Error::BootstrapFile(_)) => Self::internal(error),
         }
     }

@@ -4,15 +4,18 @@
 //! - `domain`: what employees, roles and passwords are; `store`: the tables; `service`: what can be done, with its
 //!   events; `events`: what is consumed.
 //! - `api`: HTTP; `error`: what is refused and how that is answered.
-//! - `tokens`, `hasher`, `attempts`: what a login needs; `authenticator`: who is asking; `housekeeping`: what is old.
+//! - `tokens`, `hasher`, `attempts`: what a login needs; `authenticator`, `answers`: who is asking; `housekeeping`: what
+//!   is old.
 //!
 //! # Invariants
 //! - An employee's change, its event and its audit record are committed together or not at all.
 //! - Private fields (salary, address, birth date) are in no event, and in few answers.
 //! - Of a token that is handed out only the hash is kept; a password is hashed outside of any unit of work.
-//! - Every request is checked against its session's row: what ended, was suspended or lost a role counts at once.
+//! - Every request is checked against its session: what ended, was suspended or lost a role counts at once, whether the
+//!   answer comes from the database or from Redis.
 //! - Somebody always runs the installation, once somebody does.
 
+mod answers;
 mod api;
 mod attempts;
 mod authenticator;
@@ -28,14 +31,17 @@ mod tokens;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::{Extension, Router};
 use chassis::part::{Process, StartError};
-use chassis::{Authenticator, Running, Secret};
+use chassis::{Authenticator, HttpConfig, Redis, Running, Secret, Settings};
 use db::Migration;
 use eventkit::{Consumer, EventPublisher, Origin};
 use serde::Deserialize;
 
+use answers::{Answers, DatabaseAnswers, RedisAnswers};
+use attempts::Attempts;
 use authenticator::SessionAuthenticator;
 use housekeeping::Housekeeping;
 use service::{Limits, Service};
@@ -75,6 +81,33 @@ pub struct Config {
     pub login_attempts_max: u32,
     /// The window.
     pub login_window_ms: i64,
+    /// Where requests ask about sessions.
+    pub sessions: SessionsIn,
+    /// How long an answer about a session is kept in Redis.
+    pub session_answer_keep_ms: u64,
+}
+
+/// Where requests ask about sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionsIn {
+    /// In Redis where there is one.
+    Auto,
+    /// In the database, in any case.
+    Database,
+    /// In Redis, without which the service does not start.
+    Redis,
+}
+
+/// What copies of the service share besides their database.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Where.
+    pub redis: Redis,
+    /// How long a request can take, until its changes are committed.
+    pub request_max: Duration,
+    /// How long an answer about a session is kept there.
+    pub answer_keep: Duration,
 }
 
 /// The service, put together over its database but not yet served.
@@ -95,9 +128,24 @@ impl Core {
     ///
     /// # Errors
     /// The database does not answer, the key is too short, or the token cannot be written.
-    pub async fn prepare(config: &Config, publisher: &EventPublisher, folder: &Path) -> Result<Self, StartError> {
+    pub async fn prepare(
+        config: &Config,
+        shared: Option<Shared>,
+        publisher: &EventPublisher,
+        folder: &Path,
+    ) -> Result<Self, StartError> {
         let bootstrap_file = folder.join(service::BOOTSTRAP_FILE);
-        service::seed_roles(publisher).await?;
+        let (db, clock) = (publisher.db().clone(), publisher.clock().clone());
+        let redis = shared.as_ref().map(|shared| shared.redis.clone());
+        let attempts = Attempts::new(config.login_attempts_max, config.login_window_ms, redis);
+        let in_database = DatabaseAnswers::new(db.clone(), clock.clone());
+        let answers: Arc<dyn Answers> = match shared {
+            None => Arc::new(in_database),
+            Some(Shared { redis, request_max, answer_keep }) => {
+                Arc::new(RedisAnswers::new(redis, in_database, 2 * request_max, answer_keep))
+            }
+        };
+        service::seed_roles(publisher, &*answers).await?;
         service::prepare_bootstrap(publisher, &bootstrap_file).await?;
         let tokens = Arc::new(AccessTokens::new(&signing_key(config, publisher).await?));
         let limits = Limits {
@@ -105,12 +153,10 @@ impl Core {
             invitation_keep_ms: config.invitation_keep_ms,
             access_token_keep_ms: config.access_token_keep_ms,
             refresh_token_keep_ms: config.refresh_token_keep_ms,
-            login_attempts_max: config.login_attempts_max,
-            login_window_ms: config.login_window_ms,
         };
-        let (db, clock) = (publisher.db().clone(), publisher.clock().clone());
-        let authenticator = Arc::new(SessionAuthenticator::new(db.clone(), clock.clone(), tokens.clone()));
-        Ok(Self { service: Service::new(db, clock, limits, tokens, bootstrap_file), authenticator })
+        let authenticator = Arc::new(SessionAuthenticator::new(answers.clone(), clock.clone(), tokens.clone()));
+        let service = Service::new(db, clock, limits, tokens, answers, attempts, bootstrap_file);
+        Ok(Self { service, authenticator })
     }
 
     /// The routes; they need an authenticator and an event publisher layer around them.
@@ -140,13 +186,32 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
     let part = process.part(NAME);
     let listener = part.bind("user_service.listen", &config.listen).await?;
     let backbone = part.backbone(MIGRATIONS).await?;
-    let core = Core::prepare(&config, backbone.publisher(), &process.data_dir().part(NAME)?).await?;
+    let shared = shared(&config, process.settings())?;
+    if let Some(shared) = &shared {
+        backbone.checks().add("redis", shared.redis.clone());
+    }
+    let folder = process.data_dir().part(NAME)?;
+    let core = Core::prepare(&config, shared, backbone.publisher(), &folder).await?;
     let consumer = backbone.start_consumer(core.with_handlers(backbone.consumer(NAME)));
     let housekeeping = Housekeeping::start(backbone.db().clone(), backbone.publisher().clock().clone());
     // It lives as long as the router does.
     let router = core.router().layer(Extension(Arc::new(housekeeping)));
     let authenticator = process.authenticator_with(core.authenticator());
     part.serve(listener, router, authenticator, backbone, vec![consumer]).await
+}
+
+/// What the settings say that copies share.
+fn shared(config: &Config, settings: &Settings) -> Result<Option<Shared>, StartError> {
+    if config.sessions == SessionsIn::Database {
+        return Ok(None);
+    }
+    let request_max = Duration::from_millis(settings.section::<HttpConfig>("http")?.request_timeout_ms);
+    let redis = Redis::new(&settings.section("redis")?)?;
+    if redis.is_none() && config.sessions == SessionsIn::Redis {
+        return Err("user_service.sessions is \"redis\", and redis.host (REDIS_HOST) names none".into());
+    }
+    let answer_keep = Duration::from_millis(config.session_answer_keep_ms);
+    Ok(redis.map(|redis| Shared { redis, request_max, answer_keep }))
 }
 
 /// The key that signs access tokens: the configured one, or one that all copies of the service share.

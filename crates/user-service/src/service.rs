@@ -17,6 +17,7 @@ use db::Db;
 use eventkit::{Clock, UnitOfWork};
 
 use crate::NAME;
+use crate::answers::Answers;
 use crate::attempts::Attempts;
 use crate::error::Error;
 use crate::hasher::Hasher;
@@ -47,8 +48,6 @@ pub(crate) struct Limits {
     pub(crate) invitation_keep_ms: i64,
     pub(crate) access_token_keep_ms: i64,
     pub(crate) refresh_token_keep_ms: i64,
-    pub(crate) login_attempts_max: u32,
-    pub(crate) login_window_ms: i64,
 }
 
 /// The service over its database; a cheap handle to clone.
@@ -59,6 +58,7 @@ pub(crate) struct Service {
     limits: Arc<Limits>,
     hasher: Hasher,
     tokens: Arc<AccessTokens>,
+    answers: Arc<dyn Answers>,
     attempts: Arc<Attempts>,
     bootstrap_file: Arc<PathBuf>,
 }
@@ -76,11 +76,12 @@ impl Service {
         clock: Clock,
         limits: Limits,
         tokens: Arc<AccessTokens>,
+        answers: Arc<dyn Answers>,
+        attempts: Attempts,
         bootstrap_file: PathBuf,
     ) -> Self {
-        let attempts = Arc::new(Attempts::new(limits.login_attempts_max, limits.login_window_ms));
-        let (limits, bootstrap_file) = (Arc::new(limits), Arc::new(bootstrap_file));
-        Self { db, clock, limits, hasher: Hasher::new(), tokens, attempts, bootstrap_file }
+        let (limits, attempts, bootstrap_file) = (Arc::new(limits), Arc::new(attempts), Arc::new(bootstrap_file));
+        Self { db, clock, limits, hasher: Hasher::new(), tokens, answers, attempts, bootstrap_file }
     }
 
     /// Records that somebody was not let in, and makes the answer, which keeps the record.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::NAME;
+use crate::answers::Named;
 use crate::error::Error;
 
 /// The random part of a token, in bytes.
@@ -59,9 +60,10 @@ impl AccessTokens {
     }
 
     /// The session that a token is for, if it is ours and still good.
-    pub(crate) fn session_of(&self, token: &str, now_ms: i64) -> Option<String> {
+    pub(crate) fn session_of(&self, token: &str, now_ms: i64) -> Option<Named> {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.reading, &self.validation).ok()?.claims;
-        (claims.exp.saturating_mul(1_000) > now_ms).then_some(claims.sid)
+        let named = Named { employee_id: claims.sub.parse().ok()?, session_id: claims.sid };
+        (claims.exp.saturating_mul(1_000) > now_ms).then_some(named)
     }
 }
 
@@ -87,8 +89,9 @@ mod tests {
     fn a_token_names_its_session_until_it_expires() {
         let tokens = AccessTokens::new(&[7; KEY_BYTES_MIN]);
         let token = tokens.issue(42, "s-1", NOW_MS, 900_000).unwrap();
-        assert_eq!(tokens.session_of(&token, NOW_MS).as_deref(), Some("s-1"));
-        assert_eq!(tokens.session_of(&token, NOW_MS + 899_000).as_deref(), Some("s-1"));
+        let named = Some(Named { employee_id: 42, session_id: "s-1".to_owned() });
+        assert_eq!(tokens.session_of(&token, NOW_MS), named);
+        assert_eq!(tokens.session_of(&token, NOW_MS + 899_000), named);
         assert_eq!(tokens.session_of(&token, NOW_MS + 900_000), None);
     }
 

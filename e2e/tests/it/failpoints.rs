@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use e2e::ground::Ground;
 use e2e::load::{Answers, Load};
 use e2e::promises::{self, arrived};
 use e2e::soak;
@@ -19,6 +21,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::background::LIBRARIES;
 use crate::topics::read_until;
 
 const SEED: u64 = 23;
@@ -78,7 +81,8 @@ struct Mortal {
 async fn every_failpoint_is_survived() {
     let folder = tempfile::tempdir().unwrap();
     let settings = ["kafka.session_timeout_ms=6000".to_owned()];
-    let system = System::start_with(Layout::Together, folder.path(), &settings).await.unwrap();
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    let system = System::start_on(&ground, Layout::Together, folder.path(), &settings).await.unwrap();
     let random = StdRng::seed_from_u64(SEED);
     let mut mortal = Mortal { system, random, answers: Answers::default(), deaths: 0, reached: BTreeSet::new() };
     mortal.system.kill(UP).await.unwrap();

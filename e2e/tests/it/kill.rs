@@ -1,8 +1,10 @@
 //! kill -9 at any moment under load, of everything in one process and of each part in its own: what was answered is
 //! stored, is told of in order, and had each effect once.
 
+use std::path::Path;
 use std::time::Duration;
 
+use e2e::ground::Ground;
 use e2e::load::{Answers, Load};
 use e2e::promises;
 use e2e::soak;
@@ -10,6 +12,8 @@ use e2e::stage::{self, Stage};
 use e2e::system::{Layout, System, UP};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::background::LIBRARIES;
 
 const SEED: u64 = 7;
 /// A process lives this long under load before it is killed: somewhere between these, in milliseconds.
@@ -52,7 +56,8 @@ async fn killed_under_load(layout: Layout) {
 async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut StdRng) -> usize {
     stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
-    let mut system = System::start(layout, folder.path()).await.unwrap();
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    let mut system = System::start_on(&ground, layout, folder.path(), &[]).await.unwrap();
     let mut answers = Answers::default();
     let mut load = Load::begin(&system, "k").unwrap();
     for kill in 0..kills {

@@ -1,17 +1,21 @@
 //! The hiring story: in one process, with every part in its own, and while processes are killed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use demo::Plan;
 use demo::story::Told;
+use e2e::ground::Ground;
 use e2e::stage::{self, Stage};
 use e2e::system::{Layout, System};
 use e2e::{end_state, soak};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::task::JoinHandle;
+
+use crate::background::LIBRARIES;
 
 /// How long a process lives before it is killed: somewhere between these, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 150..900;
@@ -23,7 +27,8 @@ async fn told_and_checked(layout: Layout) {
     stage::within_time(Duration::ZERO, async |stage| {
         stage.enter("the start");
         let folder = tempfile::tempdir().unwrap();
-        let system = System::start(layout, folder.path()).await.unwrap();
+        let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+        let system = System::start_on(&ground, layout, folder.path(), &[]).await.unwrap();
         stage.enter("the story");
         let plan = Plan { companies: 2, employees: 12, jobs: 2, applications: 12, ..Plan::default() };
         let told = demo::tell(stage::story(&system, plan).unwrap()).await.unwrap();
@@ -65,7 +70,8 @@ async fn told_under_kills(layout: Layout) {
 async fn tell_and_kill(stage: &Stage, layout: Layout, kills: usize) {
     stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
-    let mut system = System::start(layout, folder.path()).await.unwrap();
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    let mut system = System::start_on(&ground, layout, folder.path(), &[]).await.unwrap();
     let mut random = StdRng::seed_from_u64(SEED);
     let mut killed = 0;
     let mut all_told: Vec<Told> = Vec::new();

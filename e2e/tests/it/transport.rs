@@ -1,13 +1,18 @@
-//! The Kafka transport keeps the contract of every transport, over the embedded broker.
+//! The Kafka transport keeps the contract of every transport, over the embedded broker and over Apache Kafka.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Config};
+use e2e::ground::Ground;
 use eventkit::testing::transport_suite;
+use eventkit::transport::kafka::admin::{TopicSpec, ensure_topics};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
 use eventkit::transport::{Incoming, Interest, Record, Subscription, Transport};
+
+use crate::background::LIBRARIES;
 
 async fn broker(data_dir: &Path) -> (Broker, Arc<KafkaTransport>) {
     let config = Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: data_dir.to_owned(), ..Config::default() };
@@ -20,8 +25,21 @@ async fn broker(data_dir: &Path) -> (Broker, Arc<KafkaTransport>) {
 async fn the_kafka_transport_keeps_the_contract_on_the_embedded_broker() {
     let data_dir = tempfile::tempdir().unwrap();
     let (broker, transport) = broker(data_dir.path()).await;
-    transport_suite(transport).await;
+    transport_suite(transport, async |_| {}).await;
     broker.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kafka_transport_keeps_the_contract_on_the_broker_of_this_run() {
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    // Without one the broker is the embedded one, as above.
+    let Some(brokers) = ground.brokers() else { return };
+    let config = KafkaConfig { brokers, ..KafkaConfig::default() };
+    let create = async |name: String| {
+        let topic = TopicSpec { name, partitions: 3, settings: BTreeMap::new() };
+        ensure_topics(&config, &[topic]).await.unwrap();
+    };
+    transport_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), create).await;
 }
 
 /// Waits for the partitions of the one topic.
@@ -73,6 +91,6 @@ async fn it_keeps_it_on_a_broker_that_asks_for_a_login_and_has_rules() {
         sasl_password_file: password_file.display().to_string(),
         ..KafkaConfig::default()
     };
-    transport_suite(Arc::new(KafkaTransport::new(config).unwrap())).await;
+    transport_suite(Arc::new(KafkaTransport::new(config).unwrap()), async |_| {}).await;
     broker.shutdown().await.unwrap();
 }

@@ -47,6 +47,8 @@ struct Redis {
     host: Option<String>,
     port: u16,
     password: Secret,
+    key_prefix: String,
+    timeout_ms: u64,
 }
 
 #[test]
@@ -143,6 +145,7 @@ fn names_of_other_tools_are_aliases() {
     let redis: Redis = settings.section("redis").unwrap();
     assert_eq!(redis.host.as_deref(), Some("localhost"));
     assert_eq!((redis.port, redis.password.expose()), (6380, "techleet123"));
+    assert_eq!((redis.key_prefix.as_str(), redis.timeout_ms), ("techleet", 500));
     let url: String = settings.get("database.url").unwrap();
     assert_eq!(url, "postgres://u:secret-2@h/d");
 }

@@ -1,10 +1,10 @@
-//! What is to be checked on this machine: the data directory, the ports, the databases.
+//! What is to be checked on this machine: the data directory, the ports, the databases, Redis.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use chassis::{DataDir, Databases, Settings};
+use chassis::{DataDir, Databases, Redis, RedisConfig, RedisError, Settings};
 use ops::health::Finding;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +53,35 @@ pub(super) async fn check(settings: &Settings) -> anyhow::Result<Vec<Finding>> {
         Held::NotThere => findings.push(Finding::ok("databases", "none yet; the first start makes them")),
         Held::Unusable => {}
     }
+    findings.extend(redis(&settings.section("redis")?).await);
     Ok(findings)
+}
+
+/// Redis, where one is configured.
+async fn redis(config: &RedisConfig) -> Option<Finding> {
+    let check = format!("redis {}:{}", config.host, config.port);
+    let answer = match Redis::new(config) {
+        Ok(None) => return None,
+        Ok(Some(redis)) => redis.info().await,
+        Err(error) => Err(error),
+    };
+    Some(match answer {
+        Ok(info) => match info.evicts {
+            None => Finding::ok(check, format!("answers: version {}", info.version)),
+            Some(policy) => {
+                let advice = "set maxmemory-policy to noeviction, so that a mark of a change is never thrown away";
+                Finding::warning(check, format!("throws keys away when its memory is full: {policy}"), advice)
+            }
+        },
+        Err(RedisError::Login(_)) => {
+            Finding::wrong(check, "refuses the login", "set REDIS_PASSWORD, or redis.password, to its requirepass")
+        }
+        Err(error) => {
+            let advice = "start it, for example with background/start-infrastructure.sh start --only redis; \
+                          or do without: REDIS_HOST=\"\" and user_service.sessions=database";
+            Finding::wrong(check, eventkit::chain(&error), advice)
+        }
+    })
 }
 
 /// Who has the data directory.

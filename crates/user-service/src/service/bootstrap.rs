@@ -36,13 +36,13 @@ impl Service {
         client: &Client,
         new: NewAdmin,
     ) -> Result<Employee, Error> {
-        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms())?;
+        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(new.token.expose());
         let is_known = store::invitations::knows_bootstrap(&self.db, &token_hash).await?;
         if !is_known || store::roles::has_admin(&self.db).await? {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFUSED).await);
         }
-        self.attempts.forgive(attempt);
+        self.attempts.forgive(attempt).await;
         let fields = new.fields;
         password::check(new.password.expose(), &[&fields.first_name, &fields.last_name, &fields.email])?;
         let hash = self.hasher.hash(new.password).await?;

@@ -10,6 +10,7 @@ use eventkit::{UnitOfWork, publish_event};
 use jiff::tz::TimeZone;
 
 use super::{ADMIN_GATE, CREATE, DELETE, READ, Service, UPDATE};
+use crate::answers::Whose;
 use crate::domain::employee::{Changed, EMPLOYEE, key};
 use crate::domain::role::{BEGINNER, RoleScope};
 use crate::domain::{Employee, EmployeeFields, Status, fold};
@@ -58,6 +59,10 @@ impl Service {
     pub(crate) async fn update_employee(&self, edit: &mut Edit, patch: Patch) -> Result<Employee, Error> {
         let Edit { principal, id: employee_id, if_match, work } = edit;
         let employee_id = *employee_id;
+        let may_end_sessions = patch.get("status").is_some();
+        if may_end_sessions {
+            self.answers.before_change(Whose::Employee(employee_id)).await?;
+        }
         work.lock_entity(&key(employee_id)).await?;
         let before = store::employees::find(&mut **work, employee_id).await?;
         principal.allow_at(UPDATE, before.place())?;
@@ -83,7 +88,7 @@ impl Service {
         }
         let actor = principal.actor();
         let after = self.change(work, actor.clone(), &before, &fields, status).await?.employee;
-        if after.status != Status::Active {
+        if may_end_sessions && after.status != Status::Active {
             self.end_sessions(work, employee_id, LogoutReason::Revoked, &actor).await?;
         }
         if !matches!(after.status, Status::Active | Status::Invited) {
@@ -123,6 +128,7 @@ impl Service {
         employee_id: i64,
         if_match: IfMatch,
     ) -> Result<Employee, Error> {
+        self.answers.before_change(Whose::Employee(employee_id)).await?;
         work.lock_entity(&key(employee_id)).await?;
         let employee = store::employees::find(&mut *work, employee_id).await?;
         principal.allow_at(DELETE, employee.place())?;

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::{Client, Service, UPDATE};
+use crate::answers::Whose;
 use crate::domain::employee::key;
 use crate::domain::{Employee, Status, password};
 use crate::error::Error;
@@ -71,15 +72,19 @@ impl Service {
         token: &Secret,
         new_password: Secret,
     ) -> Result<(), Error> {
-        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms())?;
+        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(token.expose());
         let Some(employee_id) = store::invitations::find(&self.db, &token_hash, self.clock.now_ms()).await? else {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFUSED).await);
         };
-        self.attempts.forgive(attempt);
+        self.attempts.forgive(attempt).await;
         let employee = store::employees::find(&self.db, employee_id).await?;
         password::check(new_password.expose(), &[&employee.first_name, &employee.last_name, &employee.email])?;
         let hash = self.hasher.hash(new_password).await?;
+        if employee.status != Status::Invited {
+            // Who has a password already may be logged in.
+            self.answers.before_change(Whose::Employee(employee_id)).await?;
+        }
         work.lock_entity(&key(employee_id)).await?;
         let is_mine = store::invitations::use_up(work, &token_hash).await?;
         let before = store::employees::find(&mut *work, employee_id).await?;

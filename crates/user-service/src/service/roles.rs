@@ -8,6 +8,7 @@ use eventkit::{EventPublisher, Origin, UnitOfWork};
 
 use super::employees::place_of;
 use super::{Service, UPDATE_ROLES, own_actor};
+use crate::answers::{Answers, Whose};
 use crate::domain::employee::key;
 use crate::domain::role::{self, ROLE, RoleScope};
 use crate::domain::{Assignment, Role, RoleFields};
@@ -38,6 +39,7 @@ impl Service {
         let Edit { principal, id: role_id, if_match, work } = edit;
         let role_id = *role_id;
         principal.allow_at(UPDATE_ROLES, Place::default())?;
+        self.answers.before_change(Whose::Everybody).await?;
         work.lock_entity(&role::key(role_id)).await?;
         let before = store::roles::find(&mut **work, role_id).await?;
         if_match.check(ROLE, role_id, before.version)?;
@@ -113,6 +115,7 @@ impl Service {
         if_match: IfMatch,
         wanted: Vec<Assignment>,
     ) -> Result<(Vec<Assignment>, i64), Error> {
+        self.answers.before_change(Whose::Employee(employee_id)).await?;
         work.lock_entity(&key(employee_id)).await?;
         let employee = store::employees::find(&mut *work, employee_id).await?;
         principal.allow_at(UPDATE_ROLES, employee.place())?;
@@ -235,8 +238,28 @@ fn definition<'a>(fields: &'a RoleFields, permissions: &'a [Permission]) -> Defi
 }
 
 /// Brings the roles that every installation has; one that somebody edited stays as it is.
-pub(crate) async fn seed_roles(publisher: &EventPublisher) -> Result<(), Error> {
+pub(crate) async fn seed_roles(publisher: &EventPublisher, answers: &dyn Answers) -> Result<(), Error> {
     let mut work = publisher.begin(Origin::default());
+    if !seed(&mut work, Seeding::NewOnes).await? {
+        work.undo().await;
+        if let Err(error) = answers.before_change(Whose::Everybody).await {
+            // A start does not wait for Redis: what it keeps is renewed within half a minute.
+            tracing::warn!(error = eventkit::chain(&error), "built-in roles change without redis being told");
+        }
+        seed(&mut work, Seeding::All).await?;
+    }
+    Ok(work.commit().await?)
+}
+
+/// Which built-in roles are brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seeding {
+    NewOnes,
+    All,
+}
+
+/// Tells whether nothing is left to be brought.
+async fn seed(work: &mut UnitOfWork, seeding: Seeding) -> Result<bool, Error> {
     // Several copies of the service may start at once.
     work.lock_entity("part-user-service").await?;
     for built_in in ROLES {
@@ -247,18 +270,21 @@ pub(crate) async fn seed_roles(publisher: &EventPublisher) -> Result<(), Error> 
         let permissions: Vec<Permission> = built_in.grants.iter().flat_map(of_resource).collect();
         let definition =
             Definition { name: built_in.name, description: Some(built_in.description), permissions: &permissions };
-        match store::roles::by_name(&mut work, built_in.name).await? {
+        match store::roles::by_name(work, built_in.name).await? {
             None => {
-                let role = store::roles::insert(&mut work, &definition, true).await?;
-                audit(&mut work, own_actor(), role.key(), None, Some(digest(&role))).await?;
+                let role = store::roles::insert(work, &definition, true).await?;
+                audit(work, own_actor(), role.key(), None, Some(digest(&role))).await?;
             }
             Some((role, false)) if role.is_built_in && role.permissions != permissions => {
-                let after = store::roles::update(&mut work, role.role_id, &definition, false).await?;
+                if seeding == Seeding::NewOnes {
+                    return Ok(false);
+                }
+                let after = store::roles::update(work, role.role_id, &definition, false).await?;
                 let (old, new) = (Some(digest(&role)), Some(digest(&after)));
-                audit(&mut work, own_actor(), role.key(), old, new).await?;
+                audit(work, own_actor(), role.key(), old, new).await?;
             }
             Some(_) => {}
         }
     }
-    Ok(work.commit().await?)
+    Ok(true)
 }

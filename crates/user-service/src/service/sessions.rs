@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Client, Service, UPDATE};
+use crate::answers::Whose;
 use crate::domain::employee::key;
 use crate::domain::fold;
 use crate::error::Error;
@@ -41,7 +42,7 @@ impl Service {
         email: &str,
         password: Secret,
     ) -> Result<LoggedIn, Error> {
-        let attempt = self.attempts.begin(client.address, Some(&fold(email)), self.clock.now_ms())?;
+        let attempt = self.attempts.begin(client.address, Some(&fold(email)), self.clock.now_ms()).await?;
         let known = store::employees::credentials(&self.db, email).await?;
         let entity = known.as_ref().map(|known| key(known.employee_id));
         let hash = known.as_ref().and_then(|known| known.password_hash.clone());
@@ -49,19 +50,31 @@ impl Service {
         let Some(known) = known.filter(|known| is_right && known.is_active) else {
             return Err(self.not_let_in(work, client, Incident::LoginFailed, entity, LOGIN_REFUSED).await);
         };
+        let may_end_oldest =
+            store::sessions::count(&self.db, known.employee_id, self.clock.now_ms()).await? >= SESSIONS_MAX;
+        if may_end_oldest {
+            self.answers.before_change(Whose::Employee(known.employee_id)).await?;
+        }
+        self.attempts.forgive(attempt).await;
         work.lock_entity(&key(known.employee_id)).await?;
         if store::employees::credentials_of(work, known.employee_id).await?.as_ref() != Some(&known) {
             // Suspended, removed or given another password while the hash was being looked at.
             return Err(self.not_let_in(work, client, Incident::LoginFailed, entity, LOGIN_REFUSED).await);
         }
-        self.attempts.forgive(attempt);
-        self.begin_session(work, client, known.employee_id).await
+        self.begin_session(work, client, known.employee_id, may_end_oldest).await
     }
 
-    async fn begin_session(&self, work: &mut UnitOfWork, client: &Client, employee_id: i64) -> Result<LoggedIn, Error> {
+    async fn begin_session(
+        &self,
+        work: &mut UnitOfWork,
+        client: &Client,
+        employee_id: i64,
+        may_end_oldest: bool,
+    ) -> Result<LoggedIn, Error> {
         let actor = Actor::Employee { employee_id };
         let living = store::sessions::living(work, employee_id).await?;
-        let surplus = (living.len() + 1).saturating_sub(SESSIONS_MAX);
+        // One too many that was begun in this moment is ended by the next login.
+        let surplus = if may_end_oldest { (living.len() + 1).saturating_sub(SESSIONS_MAX) } else { 0 };
         for session_id in living.into_iter().take(surplus) {
             self.end_session(work, employee_id, session_id, LogoutReason::Revoked, &actor).await?;
         }
@@ -111,14 +124,20 @@ impl Service {
         client: &Client,
         token: &Secret,
     ) -> Result<LoggedIn, Error> {
-        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms())?;
+        let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(token.expose());
         let known = store::sessions::of_token(&self.db, &token_hash, self.clock.now_ms()).await?;
         let Some((session_id, employee_id)) = known else {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFRESH_REFUSED).await);
         };
+        self.attempts.forgive(attempt).await;
         work.lock_entity(&key(employee_id)).await?;
         if !store::sessions::use_token(work, &token_hash).await? {
+            work.undo().await;
+            // It counts as failed after all; whether there were too many does not matter any more.
+            let _ = self.attempts.begin(client.address, None, self.clock.now_ms()).await;
+            self.answers.before_change(Whose::Employee(employee_id)).await?;
+            work.lock_entity(&key(employee_id)).await?;
             return Err(self.refuse_reused(work, client, employee_id, session_id).await?);
         }
         let Some(session) = store::sessions::prolong(work, &session_id, self.refresh_expiry().as_millisecond()).await?
@@ -126,7 +145,6 @@ impl Service {
             let entity = Some(key(employee_id));
             return Err(self.not_let_in(work, client, Incident::TokenRefused, entity, REFRESH_REFUSED).await);
         };
-        self.attempts.forgive(attempt);
         self.hand_out(work, session).await
     }
 
@@ -156,6 +174,7 @@ impl Service {
         let (Some(employee_id), Some(session_id)) = (principal.employee_id(), principal.session_id()) else {
             return Err(Error::NoSession);
         };
+        self.answers.before_change(Whose::Employee(employee_id)).await?;
         work.lock_entity(&key(employee_id)).await?;
         let (session_id, actor) = (session_id.to_owned(), principal.actor());
         self.end_session(work, employee_id, session_id, LogoutReason::Requested, &actor).await
@@ -171,6 +190,7 @@ impl Service {
         let session = store::sessions::find(&self.db, session_id, self.clock.now_ms()).await?;
         let session = session.ok_or(Error::NoSession)?;
         let is_own = principal.employee_id() == Some(session.employee_id);
+        self.answers.before_change(Whose::Employee(session.employee_id)).await?;
         work.lock_entity(&key(session.employee_id)).await?;
         let reason = if is_own {
             LogoutReason::Requested
@@ -190,7 +210,7 @@ impl Service {
         }
     }
 
-    /// Ends every session of an employee whose entity is locked.
+    /// Ends every session of an employee whose change was announced and whose entity is locked.
     pub(super) async fn end_sessions(
         &self,
         work: &mut UnitOfWork,

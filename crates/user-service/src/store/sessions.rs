@@ -50,6 +50,13 @@ pub(crate) async fn list(db: &Db, employee_id: i64, now_ms: i64) -> Result<Vec<S
     db.query(&sql, &params![employee_id, now_ms]).await?.iter().map(from_row).collect()
 }
 
+/// How many living sessions an employee has.
+pub(crate) async fn count(db: &Db, employee_id: i64, now_ms: i64) -> Result<usize, EntityError> {
+    let sql = "select count(*) as living from sessions where employee_id = $1 and ended_at is null and expires_at > $2";
+    let living: i64 = db.query_one(sql, &params![employee_id, now_ms]).await?.get("living")?;
+    Ok(usize::try_from(living).unwrap_or_default())
+}
+
 /// The living session of this name.
 pub(crate) async fn find(db: &Db, session_id: &str, now_ms: i64) -> Result<Option<Session>, EntityError> {
     let sql = format!("{SELECT} where session_id = $1 and ended_at is null and expires_at > $2");
@@ -172,15 +179,20 @@ pub(crate) struct HeldRole {
     pub(crate) scope_id: i64,
 }
 
-/// The employee of a living session and the roles held now; one cheap query, so that nothing of it is cached.
-pub(crate) async fn access(
-    db: &Db,
-    session_id: &str,
-    now_ms: i64,
-) -> Result<Option<(i64, Vec<HeldRole>)>, EntityError> {
+/// A living session of an active employee.
+#[derive(Debug)]
+pub(crate) struct Living {
+    pub(crate) employee_id: i64,
+    pub(crate) expires_at_ms: i64,
+    /// The roles held now.
+    pub(crate) held: Vec<HeldRole>,
+}
+
+/// A session that lives, with the roles of its employee; in one cheap query.
+pub(crate) async fn living_one(db: &Db, session_id: &str, now_ms: i64) -> Result<Option<Living>, EntityError> {
     let rows = db
         .query(
-            "select employees.employee_id, roles.role_id, roles.version, employee_roles.scope, employee_roles.scope_id
+            "select employees.employee_id, sessions.expires_at, roles.role_id, roles.version, employee_roles.scope, employee_roles.scope_id
              from sessions join employees on employees.employee_id = sessions.employee_id
              left join employee_roles on employee_roles.employee_id = employees.employee_id
              left join roles on roles.role_id = employee_roles.role_id and roles.deleted_at is null
@@ -190,7 +202,7 @@ pub(crate) async fn access(
         )
         .await?;
     let Some(first) = rows.first() else { return Ok(None) };
-    let employee_id = first.get("employee_id")?;
+    let (employee_id, expires_at_ms) = (first.get("employee_id")?, first.get("expires_at")?);
     let mut held = Vec::with_capacity(rows.len());
     for row in &rows {
         if let Some(role_id) = row.get("role_id")? {
@@ -198,7 +210,7 @@ pub(crate) async fn access(
             held.push(HeldRole { role_id, version, scope, scope_id });
         }
     }
-    Ok(Some((employee_id, held)))
+    Ok(Some(Living { employee_id, expires_at_ms, held }))
 }
 
 /// What is removed once it is old: the table, the column with its age, and its key.

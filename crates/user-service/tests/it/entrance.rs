@@ -1,14 +1,12 @@
 //! Invitations, and the first administrator.
 
-use chassis::both;
 use chassis::testing::OPERATOR;
 use serde_json::json;
 use user_service::Core;
 
-use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, service_config};
+use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, every_store, service_config};
 
-both!(
-    Fixture:
+every_store!(
     an_invitation_is_accepted_once,
     a_new_invitation_ends_the_old_and_time_ends_both,
     the_bootstrap_token_makes_one_administrator_and_goes,
@@ -47,7 +45,7 @@ async fn the_bootstrap_token_makes_one_administrator_and_goes(fixture: &Fixture)
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     // A restart before it is used keeps it.
-    Core::prepare(&service_config(), &fixture.publisher, fixture.folder()).await.unwrap();
+    Core::prepare(&service_config(), None, &fixture.publisher, fixture.folder()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), token);
     let request = |token: &str| json!({"token": token, "firstName": "Ha", "lastName": "Vu", "email": "ha@example.com", "password": PASSWORD});
     assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request("wrong")).await.status, 401);
@@ -59,7 +57,7 @@ async fn the_bootstrap_token_makes_one_administrator_and_goes(fixture: &Fixture)
     assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request(&token)).await.status, 401);
     let admin = fixture.logged_in("ha@example.com").await;
     assert_eq!(fixture.get(&admin.token, "/api/v1/roles").await.status, 200);
-    Core::prepare(&service_config(), &fixture.publisher, fixture.folder()).await.unwrap();
+    Core::prepare(&service_config(), None, &fixture.publisher, fixture.folder()).await.unwrap();
     assert!(!file.exists());
 }
 

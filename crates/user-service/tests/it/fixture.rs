@@ -2,16 +2,17 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use chassis::Secret;
 use chassis::testing::{Answer, Database, OPERATOR, Prepared, Service};
+use chassis::{Redis, Secret};
 use contracts::company::DepartmentCreated;
 use db::params;
 use eventkit::testing::eventually;
 use eventkit::{Clock, outbox};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use user_service::{Config, Core, MIGRATIONS, NAME};
+use user_service::{Config, Core, MIGRATIONS, NAME, SessionsIn, Shared};
 
 /// A password that is good enough.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -39,9 +40,20 @@ pub(crate) struct Person {
 
 impl Fixture {
     pub(crate) async fn on(database: Database) -> Self {
+        Self::with(database, None).await
+    }
+
+    /// Answers about sessions come from Redis wherever that is allowed: what is announced is done before a mark ends,
+    /// since one thing is done after the other.
+    pub(crate) async fn on_redis(database: Database, redis: Redis) -> Self {
+        let moment = Duration::from_millis(200);
+        Self::with(database, Some(Shared { redis, request_max: Duration::ZERO, answer_keep: moment })).await
+    }
+
+    pub(crate) async fn with(database: Database, shared: Option<Shared>) -> Self {
         let clock = Clock::manual(Timestamp::from_second(1_790_000_000).unwrap());
         let prepared = Prepared::on(database, NAME, MIGRATIONS, clock).await;
-        let core = Core::prepare(&service_config(), &prepared.publisher, prepared.folder()).await.unwrap();
+        let core = Core::prepare(&service_config(), shared, &prepared.publisher, prepared.folder()).await.unwrap();
         Self(prepared.start(core.router(), vec![core.authenticator()], |consumer| core.with_handlers(consumer)))
     }
 
@@ -144,5 +156,51 @@ pub(crate) fn service_config() -> Config {
         access_token_key: Secret::default(),
         login_attempts_max: ATTEMPTS_MAX,
         login_window_ms: 300_000,
+        sessions: SessionsIn::Auto,
+        session_answer_keep_ms: 30_000,
     }
 }
+
+/// Has tests run on both databases, with answers about sessions from the database and from Redis: as `both!` of the
+/// chassis, with two more tests each.
+macro_rules! every_store {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use super::*;
+            use chassis::testing::{Database, redis};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let fixture = Fixture::on(Database::sqlite()).await;
+                super::$name(&fixture).await;
+                fixture.stop().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let Some(database) = Database::postgres() else { return };
+                let fixture = Fixture::on(database).await;
+                super::$name(&fixture).await;
+                fixture.stop().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite_with_redis() {
+                let Some(redis) = redis() else { return };
+                let fixture = Fixture::on_redis(Database::sqlite(), redis).await;
+                super::$name(&fixture).await;
+                fixture.stop().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres_with_redis() {
+                let (Some(database), Some(redis)) = (Database::postgres(), redis()) else { return };
+                let fixture = Fixture::on_redis(database, redis).await;
+                super::$name(&fixture).await;
+                fixture.stop().await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use every_store;

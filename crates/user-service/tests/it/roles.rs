@@ -1,13 +1,11 @@
 //! Roles: what they let do holds at once, nobody gives away what they lack, and somebody always runs the installation.
 
-use chassis::both;
 use chassis::testing::OPERATOR;
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, every_store};
 
-both!(
-    Fixture:
+every_store!(
     a_change_of_roles_holds_from_the_next_request_on,
     a_role_is_made_changed_and_removed,
     built_in_roles_stay,

@@ -1,14 +1,12 @@
 //! Sessions: begun, refreshed, misused, ended.
 
-use chassis::both;
 use chassis::testing::OPERATOR;
 use contracts::access::Access;
 use serde_json::json;
 
-use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, service_config};
+use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, every_store, service_config};
 
-both!(
-    Fixture:
+every_store!(
     a_login_tells_of_a_new_device_once,
     a_refused_login_is_recorded_and_limited,
     a_refresh_token_works_once_and_its_reuse_ends_the_session,

@@ -15,73 +15,75 @@ const RECORDS_PER_KEY: usize = 20;
 
 /// Runs the whole contract against one transport; topics and groups are new ones.
 ///
-/// The broker behind it must create topics that do not exist.
+/// Each topic is told to `create` before it is used, for a broker that makes none by itself.
 ///
 /// # Panics
 /// When the transport breaks the contract, saying how.
-pub async fn transport_suite(transport: Arc<dyn Transport>) {
-    records_arrive_as_they_were_sent(&transport).await;
-    records_of_a_key_arrive_in_order(&transport).await;
-    every_group_gets_every_record(&transport).await;
-    a_new_member_goes_on_where_the_group_committed(&transport).await;
-    members_of_a_group_share_the_partitions(&transport).await;
-    a_paused_partition_delivers_nothing_until_it_is_resumed(&transport).await;
+pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn(String)) {
+    let topic = async |name: &str| {
+        let topic = unique(name);
+        create(topic.clone()).await;
+        topic
+    };
+    records_arrive_as_they_were_sent(&transport, &topic("arrive").await).await;
+    records_of_a_key_arrive_in_order(&transport, &topic("order").await).await;
+    every_group_gets_every_record(&transport, &topic("groups").await).await;
+    a_new_member_goes_on_where_the_group_committed(&transport, &topic("resume").await).await;
+    members_of_a_group_share_the_partitions(&transport, &topic("share").await).await;
+    a_paused_partition_delivers_nothing_until_it_is_resumed(&transport, &topic("pause").await).await;
 }
 
-async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>) {
-    let topic = unique("arrive");
+async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>, topic: &str) {
     let sent = Record {
         headers: vec![("ce_id".to_owned(), Bytes::from_static(b"1")), ("empty".to_owned(), Bytes::new())],
-        ..record(&topic, "user-1", "{\"a\":1}")
+        ..record(topic, "user-1", "{\"a\":1}")
     };
     let tombstone = Record { value: None, ..sent.clone() };
     transport.publish(vec![sent.clone(), tombstone.clone()]).await.expect("publish");
-    let mut member = Member::join(transport, &unique("group"), &topic).await;
+    let mut member = Member::join(transport, &unique("group"), topic).await;
     let received = member.receive(2).await;
     let received: Vec<Record> = received.into_iter().map(|consumed| consumed.record).collect();
     assert_eq!(received, [sent, tombstone]);
     member.subscription.close().await;
 }
 
-async fn records_of_a_key_arrive_in_order(transport: &Arc<dyn Transport>) {
-    let topic = unique("order");
-    publish_numbers(transport, &topic).await;
-    let mut member = Member::join(transport, &unique("group"), &topic).await;
+async fn records_of_a_key_arrive_in_order(transport: &Arc<dyn Transport>, topic: &str) {
+    publish_numbers(transport, topic).await;
+    let mut member = Member::join(transport, &unique("group"), topic).await;
     assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
     member.subscription.close().await;
 }
 
-async fn every_group_gets_every_record(transport: &Arc<dyn Transport>) {
-    let topic = unique("groups");
-    publish_numbers(transport, &topic).await;
+async fn every_group_gets_every_record(transport: &Arc<dyn Transport>, topic: &str) {
+    publish_numbers(transport, topic).await;
     for _ in 0..2 {
-        let mut member = Member::join(transport, &unique("group"), &topic).await;
+        let mut member = Member::join(transport, &unique("group"), topic).await;
         assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
         member.subscription.close().await;
     }
 }
 
-async fn a_new_member_goes_on_where_the_group_committed(transport: &Arc<dyn Transport>) {
-    let (topic, group) = (unique("resume"), unique("group"));
-    publish_numbers(transport, &topic).await;
-    let mut first = Member::join(transport, &group, &topic).await;
+async fn a_new_member_goes_on_where_the_group_committed(transport: &Arc<dyn Transport>, topic: &str) {
+    let group = unique("group");
+    publish_numbers(transport, topic).await;
+    let mut first = Member::join(transport, &group, topic).await;
     let received = first.receive(KEYS * RECORDS_PER_KEY).await;
     let ends = ends(&received);
     first.subscription.commit(&ends).await.expect("commit");
     first.subscription.close().await;
-    transport.publish(vec![record(&topic, "key-0", "after")]).await.expect("publish");
-    let mut second = Member::join(transport, &group, &topic).await;
+    transport.publish(vec![record(topic, "key-0", "after")]).await.expect("publish");
+    let mut second = Member::join(transport, &group, topic).await;
     let received = second.receive(1).await;
     assert_eq!(received[0].record.value.as_deref(), Some(b"after".as_slice()));
     second.subscription.close().await;
 }
 
-async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>) {
-    let (topic, group) = (unique("share"), unique("group"));
-    publish_numbers(transport, &topic).await;
-    let mut first = Member::join(transport, &group, &topic).await;
+async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>, topic: &str) {
+    let group = unique("group");
+    publish_numbers(transport, topic).await;
+    let mut first = Member::join(transport, &group, topic).await;
     first.receive(KEYS * RECORDS_PER_KEY).await;
-    let mut second = Member::join(transport, &group, &topic).await;
+    let mut second = Member::join(transport, &group, topic).await;
     let balanced = async {
         while second.assigned.is_empty() || first.assigned.iter().any(|place| second.assigned.contains(place)) {
             tokio::select! {
@@ -96,13 +98,12 @@ async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>)
     second.subscription.close().await;
 }
 
-async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc<dyn Transport>) {
-    let topic = unique("pause");
-    let mut member = Member::join(transport, &unique("group"), &topic).await;
-    transport.publish(vec![record(&topic, "key", "first")]).await.expect("publish");
+async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc<dyn Transport>, topic: &str) {
+    let mut member = Member::join(transport, &unique("group"), topic).await;
+    transport.publish(vec![record(topic, "key", "first")]).await.expect("publish");
     let place = member.receive(1).await[0].topic_partition();
     member.subscription.set_paused(&place, true);
-    transport.publish(vec![record(&topic, "key", "second")]).await.expect("publish");
+    transport.publish(vec![record(topic, "key", "second")]).await.expect("publish");
     let early = tokio::time::timeout(Duration::from_millis(300), member.receive(1)).await;
     assert!(early.is_err(), "a paused partition delivered a record");
     member.subscription.set_paused(&place, false);

@@ -10,7 +10,7 @@ use eventkit::transport::{Record, Transport};
 
 #[tokio::test]
 async fn the_memory_transport_keeps_the_contract() {
-    transport_suite(Arc::new(MemoryTransport::new())).await;
+    transport_suite(Arc::new(MemoryTransport::new()), async |_| {}).await;
 }
 
 #[tokio::test]
