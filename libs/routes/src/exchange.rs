@@ -7,6 +7,7 @@ mod classes;
 mod convert;
 mod exception;
 mod headers;
+mod hooks;
 mod java;
 mod json;
 mod map;
@@ -23,6 +24,7 @@ pub use classes::{Class, class};
 pub use convert::Kind;
 pub use exception::{Exception, Result};
 pub use headers::Headers;
+pub use hooks::Hooks;
 pub use java::decimal_text;
 pub use json::{parse_json, write_json, write_json_pretty};
 pub use map::Map;
@@ -71,9 +73,26 @@ pub struct Exchange {
     pub position: Position,
     /// When the exchange was made, in milliseconds since 1970.
     pub created_ms: i64,
+    /// What is to be done when the exchange ends.
+    pub hooks: Hooks,
     exception: Option<Exception>,
     caught: Option<Exception>,
+    original: Option<Arc<Message>>,
+    progress: Progress,
     number: u64,
+}
+
+/// How the exchange stands with the steps that follow.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// A step said that no other is to follow.
+    is_stopped: bool,
+    /// Error handling took the exception, and no other step is to follow.
+    is_handled: bool,
+    /// Error handling has done what it can, and the exception stays.
+    is_exhausted: bool,
+    /// How many routes call each other above this one.
+    depth: u16,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -84,7 +103,7 @@ impl Exchange {
         Self { message, created_ms, number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..Self::default() }
     }
 
-    /// A copy with a number of its own, as a split or a wiretap makes it.
+    /// A copy with a number of its own, as a split or a wiretap makes it; nothing is to be done at its end.
     pub fn copy(&self) -> Self {
         Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..self.clone() }
     }
@@ -112,6 +131,7 @@ impl Exchange {
 
     /// Takes the exception away: the exchange no longer fails, and expressions still see it.
     pub fn catch(&mut self) -> Option<Exception> {
+        self.progress.is_exhausted = false;
         let exception = self.exception.take();
         if exception.is_some() {
             self.caught.clone_from(&exception);
@@ -121,7 +141,65 @@ impl Exchange {
 
     /// Takes the exception away without a trace, as before a redelivery.
     pub fn clear_exception(&mut self) -> Option<Exception> {
+        self.progress.is_exhausted = false;
         self.exception.take()
+    }
+
+    /// Says that no other step is to follow.
+    pub fn stop(&mut self) {
+        self.progress.is_stopped = true;
+    }
+
+    /// Says that error handling took the exception, so that no other step is to follow.
+    pub fn mark_handled(&mut self) {
+        self.progress.is_handled = true;
+    }
+
+    /// Says that error handling has done what it can.
+    pub fn mark_exhausted(&mut self) {
+        self.progress.is_exhausted = true;
+    }
+
+    /// Whether error handling has done what it can.
+    pub fn is_exhausted(&self) -> bool {
+        self.progress.is_exhausted
+    }
+
+    /// Whether error handling took an exception.
+    pub fn is_handled(&self) -> bool {
+        self.progress.is_handled
+    }
+
+    /// Whether the next step is to be run.
+    pub fn continues(&self) -> bool {
+        self.exception.is_none() && !self.progress.is_stopped && !self.progress.is_handled
+    }
+
+    /// Lets steps follow again after a part of a route has ended.
+    pub fn resume(&mut self) {
+        self.progress.is_stopped = false;
+        self.progress.is_handled = false;
+    }
+
+    /// The message as it came into the route, if the route keeps it.
+    pub fn original(&self) -> Option<&Arc<Message>> {
+        self.original.as_ref()
+    }
+
+    /// Keeps the message as the original one.
+    pub fn keep_original(&mut self) {
+        self.original = Some(Arc::new(self.message.clone()));
+    }
+
+    /// Goes one route deeper, and says how deep that is.
+    pub fn descend(&mut self) -> u16 {
+        self.progress.depth = self.progress.depth.saturating_add(1);
+        self.progress.depth
+    }
+
+    /// Comes back from a route.
+    pub fn ascend(&mut self) {
+        self.progress.depth = self.progress.depth.saturating_sub(1);
     }
 
     /// Whether a step has failed the exchange.

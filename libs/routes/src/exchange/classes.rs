@@ -107,6 +107,9 @@ classes! {
     NO_TYPE_CONVERSION = "org.apache.camel.NoTypeConversionAvailableException": CAMEL;
     TYPE_CONVERSION = "org.apache.camel.TypeConversionException": RUNTIME_CAMEL;
     VALIDATION = "org.apache.camel.ValidationException": CAMEL_EXCHANGE;
+    CLOSED_CORRELATION_KEY =
+        "org.apache.camel.processor.aggregate.ClosedCorrelationKeyException": CAMEL_EXCHANGE;
+    NO_MESSAGE_ID = "org.apache.camel.processor.idempotent.NoMessageIdException": CAMEL_EXCHANGE;
     EXCHANGE_TIMED_OUT = "org.apache.camel.ExchangeTimedOutException": CAMEL_EXCHANGE;
     RESOLVE_ENDPOINT = "org.apache.camel.ResolveEndpointFailedException": RUNTIME_CAMEL;
     CAMEL_AUTHORIZATION = "org.apache.camel.CamelAuthorizationException": CAMEL_EXCHANGE;
