@@ -4,6 +4,7 @@
 //! known before the first message; what it compiles to is evaluated for each exchange, shares
 //! nothing between exchanges and never waits.
 
+mod jq;
 mod jsonpath;
 mod lookup;
 mod program;
@@ -189,6 +190,7 @@ impl std::error::Error for SyntaxError {}
 static LANGUAGES: &[&dyn Language] = &[
     &simple::Simple("simple"),
     &lookup::Lookup::Constant,
+    &jq::Jq,
     &jsonpath::JsonPath,
     &lookup::Lookup::Header,
     &lookup::Lookup::ExchangeProperty,

@@ -57,6 +57,9 @@ impl Input {
     /// If it is no JSON, or the program fails.
     pub(super) fn run(&self, program: &dyn Program, exchange: &Exchange) -> Result<Value> {
         if matches!(self, Input::Body) {
+            if exchange.message.body.is_null() {
+                return Err(Exception::new(&class::INVALID_PAYLOAD, "there is no body"));
+            }
             return program.answer(exchange.message.body.json()?, exchange);
         }
         let found = self.value(exchange);

@@ -26,6 +26,11 @@ fn other_languages_answer_as_camel_does() {
     check("others", include_str!("../../tests/expressions/others.json"));
 }
 
+#[test]
+fn jq_answers_as_camel_does() {
+    check("jq", include_str!("../../tests/expressions/jq.json"));
+}
+
 /// Every case whose answer is another one than the table has.
 fn check(name: &str, table: &str) {
     let cases: Vec<Object<String, Json>> = serde_json::from_str(table).unwrap();
@@ -256,6 +261,81 @@ fn a_runaway_expression_is_stopped() {
         let source = Source { text, options: &[], surroundings: &surroundings };
         let failure = find("simple").unwrap().expression(&source).unwrap().evaluate(&exchange, Kind::Any).unwrap_err();
         assert!(failure.to_string().contains("was stopped"), "{text}: {failure}");
+    }
+}
+
+#[test]
+fn a_runaway_program_of_jq_is_stopped() {
+    let surroundings = Surroundings { steps_max: 50_000, bytes_max: 1_000_000, ..surroundings() };
+    let exchange = Exchange::new(Message::new(Value::from("[1,2]")), 0);
+    for text in [
+        "until(false; .)",
+        "[range(1000000000000)]",
+        "[repeat(.)]",
+        "[recurse(.)]",
+        "last(range(0; 1; 0.0000001))",
+        "\"x\" * 1000000000",
+        "reduce range(1000000) as $x (\"x\"; . + .)",
+        "[range(1000) | range(1000) | range(1000)]",
+        ".[100000000] = 1",
+        "[while(true; .)]",
+        ".[] |= until(false; .)",
+        "[limit(1000000; repeat(1))]",
+        "def f: f; f",
+    ] {
+        let source = Source { text, options: &[], surroundings: &surroundings };
+        let outcome = find("jq").unwrap().expression(&source).map(|compiled| compiled.evaluate(&exchange, Kind::Any));
+        let is_stopped = match &outcome {
+            Ok(Ok(_)) => false,
+            Ok(Err(exception)) => {
+                exception.to_string().contains("was stopped") || exception.to_string().contains("no longer")
+            }
+            Err(error) => error.reason.contains("not supported"),
+        };
+        assert!(is_stopped, "{text}: {outcome:?}");
+    }
+}
+
+#[test]
+fn deep_programs_and_documents_fit_the_stack() {
+    let surroundings = Surroundings { steps_max: 20_000, bytes_max: 1_000_000, ..surroundings() };
+    let document = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+    let exchange = Exchange::new(Message::new(Value::from(document)), 0);
+    let nested = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let mut texts = vec![
+        nested("[", ".", "]", 10_000),
+        nested("{a:", ".", "}", 10_000),
+        nested("if true then ", ".", " else . end", 5_000),
+    ];
+    for depth in [20, 60, 90, 1000] {
+        texts.push(nested(". | ", "..", "", depth));
+        texts.push(nested("(. as $x | ", "walk(.)", ")", depth));
+        texts.push(nested("map(", ".", ")", depth));
+        texts.push(nested("[.[] | ", "flatten", "]", depth));
+        texts.push(nested("try ", "paths", " catch .", depth));
+        texts.push(nested("\"\\(", ".", ")\"", depth));
+        texts.push(nested("reduce .[] as $x (0; ", "[..]", ")", depth));
+        texts.push(nested("(", "..", " |= .)", depth));
+        texts.push(nested("-", "1", "", depth));
+        texts.push(nested("1+", "1", "", depth * 10));
+        texts.push(nested("", ".", "[0]", depth));
+        texts.push(nested("", ".", "?", depth));
+    }
+    for text in texts {
+        let source = Source { text: &text, options: &[], surroundings: &surroundings };
+        if let Ok(expression) = find("jq").unwrap().expression(&source) {
+            let _ = expression.evaluate(&exchange, Kind::Text);
+        }
+    }
+    for text in [
+        "true ".repeat(10_000),
+        format!("${{body}}{}", " ~> ${body}".repeat(5_000)),
+        format!("${{body}}{}", " == 1".repeat(5_000)),
+    ] {
+        let source = Source { text: &text, options: &[], surroundings: &surroundings };
+        assert!(find("simple").unwrap().predicate(&source).is_err());
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::exchange::Value;
 use crate::language::program::Program;
-use crate::language::{Surroundings, SyntaxError, jsonpath};
+use crate::language::{Surroundings, SyntaxError, jq, jsonpath};
 
 use super::call;
 use super::lexer::{self, Kind, Token};
@@ -19,6 +19,8 @@ use super::syntax::{Comparison, Node};
 pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// How deep functions may stand in functions: what people write has three.
 const NESTING_MAX: usize = 16;
+/// Most operators of a text: each makes the tree deeper.
+const LINKS_MAX: usize = 200;
 
 /// What an operator takes at its right.
 const OPERANDS: &str = "a quoted text, a number, true, false, null or a function ${…}";
@@ -26,6 +28,8 @@ const OPERANDS: &str = "a quoted text, a number, true, false, null or a function
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     surroundings: &'a Surroundings,
+    /// Operators so far.
+    links: usize,
     pub(super) problems: Vec<SyntaxError>,
 }
 
@@ -50,7 +54,7 @@ fn parsed(
     surroundings: &Surroundings,
     read: impl FnOnce(&mut Parser<'_>, &[Token]) -> Node,
 ) -> Result<Node, Vec<SyntaxError>> {
-    let mut parser = Parser { text, surroundings, problems: Vec::new() };
+    let mut parser = Parser { text, surroundings, links: 0, problems: Vec::new() };
     if text.len() > TEXT_BYTES_MAX {
         let message = format!("an expression of {} bytes; {TEXT_BYTES_MAX} are allowed", text.len());
         return Err(vec![SyntaxError::new(0..0, message)]);
@@ -79,10 +83,21 @@ impl Parser<'_> {
         Node::Constant(Value::Null)
     }
 
+    /// Counts an operator; false says that there are too many.
+    fn link(&mut self, at: usize) -> bool {
+        self.links += 1;
+        if self.links == LINKS_MAX + 1 {
+            self.problem(at, format!("an expression of more than {LINKS_MAX} operators"));
+        }
+        self.links <= LINKS_MAX
+    }
+
     /// The program of another language that stands in a function.
     pub(super) fn program(&self, language: &str, text: &str) -> Result<Arc<dyn Program>, SyntaxError> {
-        debug_assert_eq!(language, "jsonpath");
-        jsonpath::program(text, self.surroundings)
+        match language {
+            "jq" => jq::program(text, self.surroundings),
+            _ => jsonpath::program(text, self.surroundings),
+        }
     }
 
     /// Refuses functions that do not end, and functions nested too deep for the walk below.
@@ -126,6 +141,9 @@ impl Parser<'_> {
                 nodes.push(node);
                 index = next;
             } else if let Some((join, after)) = self.joining(tokens, index, &plain, !nodes.is_empty()) {
+                if !self.link(token.at) {
+                    return Node::Constant(Value::Null);
+                }
                 let left = match quoted(plain.trim_end()) {
                     Some(text) => Node::text(text),
                     None => nodes.pop().unwrap_or(Node::Constant(Value::Null)),
@@ -210,6 +228,9 @@ impl Parser<'_> {
         loop {
             index += tokens[index..].iter().take_while(|token| token.is_space()).count();
             let Some(token) = tokens.get(index) else { return node };
+            if !self.link(token.at) {
+                return node;
+            }
             let rest = lexer::raw(self.text, &tokens[index..]);
             let all = rest.starts_with("&&");
             let (right, next) = if all || rest.starts_with("||") {
@@ -236,6 +257,9 @@ impl Parser<'_> {
             let Some((operator, after)) = (at > index).then(|| self.operator(tokens, at)).flatten() else {
                 return (left, index.max(from + 1).min(tokens.len()));
             };
+            if !self.link(tokens[at].at) {
+                return (left, tokens.len());
+            }
             let (right, next) = self.right(tokens, after, operator);
             let comparison = Comparison::new(operator, left, right);
             left = match comparison {

@@ -26,6 +26,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         syntax: Syntax::Arguments(&["exp,algorithm{SHA-256|SHA-384|SHA-512}", "exp", ""]),
         evaluate: hash,
     },
+    Function { name: "jq", since: "4.17", syntax: Syntax::Arguments(&["input,program", "program"]), evaluate: query },
     Function {
         name: "jsonpath",
         since: "4.17",
