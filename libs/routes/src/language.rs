@@ -4,6 +4,14 @@
 //! known before the first message; what it compiles to is evaluated for each exchange, shares
 //! nothing between exchanges and never waits.
 
+mod jsonpath;
+mod lookup;
+mod program;
+pub mod simple;
+#[cfg(test)]
+mod table;
+mod tokenize;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,7 +179,16 @@ impl fmt::Display for SyntaxError {
 impl std::error::Error for SyntaxError {}
 
 /// All languages, in the order of the support matrix.
-static LANGUAGES: &[&dyn Language] = &[];
+static LANGUAGES: &[&dyn Language] = &[
+    &simple::Simple("simple"),
+    &lookup::Lookup::Constant,
+    &jsonpath::JsonPath,
+    &lookup::Lookup::Header,
+    &lookup::Lookup::ExchangeProperty,
+    &lookup::Lookup::Variable,
+    &tokenize::Tokenize,
+    &simple::Simple("csimple"),
+];
 
 /// The language with this name.
 pub fn find(name: &str) -> Option<&'static dyn Language> {

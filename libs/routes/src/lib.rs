@@ -15,6 +15,7 @@
 //! - Nothing grows without a limit: [`run::Limits`].
 //! - What fails or panics in a step fails its exchange only.
 
+pub mod cases;
 pub mod check;
 pub mod clock;
 pub mod compile;

@@ -172,6 +172,8 @@ impl<'a> Checker<'a> {
         }
         let message = unknown(&format!("option of `{}`:", spec.name), &name.text, &names);
         self.error(name.at, message);
+        // It may be what is missing otherwise.
+        element.seen.push(INLINE);
     }
 
     fn data_format(&mut self, name: &Name, node: &Node) -> Option<Element> {
@@ -376,7 +378,12 @@ impl<'a> Checker<'a> {
             }
             return;
         };
+        let path_name = self.components.path_name(&uri.scheme);
         for (name, value) in parameters {
+            if uri.path.is_empty() && path_name == Some(name.as_str()) {
+                uri.path = value;
+                continue;
+            }
             match uri.options.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => *known = value,
                 None => uri.options.push((name, value)),

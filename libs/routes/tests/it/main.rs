@@ -1,0 +1,3 @@
+//! Tests of routes as files.
+
+mod cases;
