@@ -161,12 +161,19 @@ pub struct SyntaxError {
     pub range: Range<usize>,
     /// What is wrong, with the nearest thing that would be right: lower case, no full stop.
     pub reason: String,
+    /// What else is wrong with the same text.
+    pub others: Vec<SyntaxError>,
 }
 
 impl SyntaxError {
     /// An error about a part of the text.
     pub fn new(range: Range<usize>, reason: impl Into<String>) -> Self {
-        Self { range, reason: reason.into() }
+        Self { range, reason: reason.into(), others: Vec::new() }
+    }
+
+    /// This mistake and the others.
+    pub fn all(&self) -> impl Iterator<Item = &SyntaxError> {
+        std::iter::once(self).chain(&self.others)
     }
 }
 

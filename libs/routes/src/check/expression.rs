@@ -156,9 +156,11 @@ impl Checker<'_> {
                 // Where placeholders were replaced, places in the text are no places in the file.
                 let is_original = node.scalar().is_some_and(|scalar| scalar.text == whole);
                 let skipped = if is_trimmed { whole.len() - whole.trim_start().len() } else { 0 };
-                let range = error.range.start + skipped..error.range.end + skipped;
-                let at = if is_original { node.mark_of(&range) } else { node.at };
-                self.error(at, format!("{}: {}", language.name(), error.reason));
+                for error in error.all() {
+                    let range = error.range.start + skipped..error.range.end + skipped;
+                    let at = if is_original { node.mark_of(&range) } else { node.at };
+                    self.error(at, format!("{}: {}", language.name(), error.reason));
+                }
                 None
             }
         }

@@ -49,7 +49,6 @@ pub static STEPS: &[Unsupported] = &[
 
 /// Expression languages.
 pub static LANGUAGES: &[Unsupported] = &[
-    ("csimple", "use `simple`, which is the same language"),
     ("datasonnet", "use `jq`"),
     ("groovy", "use `simple`, `jq` or `jsonpath`"),
     ("hl7terser", "there is no HL7 here"),

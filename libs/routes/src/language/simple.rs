@@ -70,7 +70,7 @@ pub(super) fn template(text: &str, surroundings: &Surroundings) -> Result<Arc<dy
 }
 
 fn compiled(parsed: Result<Node, Vec<SyntaxError>>, kind: Kind, source: &Source<'_>) -> Result<Compiled, SyntaxError> {
-    let mut node = parsed.map_err(|mistakes| together(source.text, mistakes))?;
+    let mut node = parsed.map_err(together)?;
     if let (Node::Constant(value), false) = (&node, kind == Kind::Bool) {
         let converted = value.convert(kind);
         let converted = converted.map_err(|exception| SyntaxError::new(0..source.text.len(), exception.to_string()))?;
@@ -79,14 +79,13 @@ fn compiled(parsed: Result<Node, Vec<SyntaxError>>, kind: Kind, source: &Source<
     Ok(Compiled { node, kind, surroundings: source.surroundings.clone() })
 }
 
-/// All mistakes as one: at the place of the first, with the places of the others in words.
-fn together(text: &str, mistakes: Vec<SyntaxError>) -> SyntaxError {
-    let mut mistakes = mistakes.into_iter();
-    let mut first = mistakes.next().unwrap_or_else(|| SyntaxError::new(0..0, "no expression"));
-    for other in mistakes {
-        let place = text.get(..other.range.start).map_or(0, |before| before.chars().count()) + 1;
-        first.reason.push_str(&format!("; at character {place}: {}", other.reason));
+/// All mistakes as one error.
+fn together(mut mistakes: Vec<SyntaxError>) -> SyntaxError {
+    if mistakes.is_empty() {
+        return SyntaxError::new(0..0, "no expression");
     }
+    let mut first = mistakes.remove(0);
+    first.others = mistakes;
     first
 }
 

@@ -265,8 +265,10 @@ fn all_mistakes_are_told_at_once() {
     let source =
         Source { text: "${headr.x} and ${uppercas()} and ${bodyAs(Strin)}", options: &[], surroundings: &surroundings };
     let error = find("simple").unwrap().expression(&source).unwrap_err();
-    for nearest in ["${header.key}", "${uppercase(exp)}", "String", "at character 16"] {
-        assert!(error.reason.contains(nearest), "{}", error.reason);
+    let told: Vec<_> = error.all().map(|error| (error.range.start, error.reason.as_str())).collect();
+    assert_eq!(told.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 15, 42]);
+    for (nearest, (_, reason)) in ["${header.key}", "${uppercase(exp)}", "nearest is String"].iter().zip(told) {
+        assert!(reason.contains(nearest), "{reason}");
     }
 }
 
