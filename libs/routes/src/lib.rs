@@ -24,6 +24,7 @@ pub mod data_formats;
 pub mod exchange;
 pub mod language;
 mod log_line;
+pub mod matrix;
 pub mod parse;
 mod pattern;
 pub mod repository;
