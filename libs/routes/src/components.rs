@@ -1,9 +1,13 @@
 //! Components: where exchanges come from and go to. No component knows a step, no step a component.
 
+mod cron;
 mod direct;
+mod file;
+mod kamelet;
 mod log;
 mod mock;
 mod registry;
+mod scheduler;
 mod seda;
 mod spec;
 mod timer;
@@ -66,9 +70,13 @@ type Make = fn(&Limits) -> std::sync::Arc<dyn Component>;
 
 /// The built-in components, in the order of the support matrix.
 static BUILT_IN: &[(&ComponentSpec, Make)] = &[
+    (&cron::SPEC, cron::make),
     (&direct::SPEC, direct::make),
+    (&file::SPEC, file::make),
+    (&kamelet::SPEC, kamelet::make),
     (&log::SPEC, log::make),
     (&mock::SPEC, mock::make),
+    (&scheduler::SPEC, scheduler::make),
     (&seda::SPEC, seda::make),
     (&timer::SPEC, timer::make),
 ];

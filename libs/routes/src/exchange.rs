@@ -133,8 +133,9 @@ impl Exchange {
     pub fn catch(&mut self) -> Option<Exception> {
         self.progress.is_exhausted = false;
         let exception = self.exception.take();
-        if exception.is_some() {
-            self.caught.clone_from(&exception);
+        if let Some(exception) = &exception {
+            self.properties.insert(Text::fixed("CamelExceptionCaught"), Value::Exception(exception.clone()));
+            self.caught = Some(exception.clone());
         }
         exception
     }

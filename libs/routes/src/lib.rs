@@ -15,6 +15,7 @@
 //! - Nothing grows without a limit: [`run::Limits`].
 //! - What fails or panics in a step fails its exchange only.
 
+pub mod cases;
 pub mod check;
 pub mod clock;
 pub mod compile;
@@ -23,6 +24,7 @@ pub mod data_formats;
 pub mod exchange;
 pub mod language;
 mod log_line;
+pub mod matrix;
 pub mod parse;
 mod pattern;
 pub mod repository;

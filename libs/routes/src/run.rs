@@ -36,6 +36,11 @@ pub trait Step: Send + Sync + fmt::Debug {
     ///
     /// What needs no wait is done at once; what is a condition on a block enters it.
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Running<'s, 'e>;
+
+    /// Whether the error handling of the route is for this step; if not, it is for the step around it.
+    fn is_covered(&self) -> bool {
+        true
+    }
 }
 
 /// How far a step has come.

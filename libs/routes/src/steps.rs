@@ -24,6 +24,7 @@ steps! {
     enrich
     filter
     idempotent_consumer
+    kamelet
     log
     r#loop
     marshal

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::compile::{ERROR_HANDLER, ON_EXCEPTION};
 use crate::components::{Components, Side};
-use crate::language::{Properties, Surroundings};
+use crate::language::Surroundings;
 use crate::parse::{self, Mark, Name, Node, NodeKind, Problems};
 
 use super::element::{Element, Given};
@@ -14,10 +14,7 @@ use super::placeholders::Scope;
 use super::reader::Checker;
 use super::spec::{OptionSpec, Spec, Takes};
 use super::suggest::unknown;
-
-/// What may stand at the top of a file.
-const ENTRIES: [&str; 8] =
-    ["from", "route", "onException", "errorHandler", "routeConfiguration", "beans", "routeTemplate", "templatedRoute"];
+use super::template::{Kamelets, TEMPLATE, TEMPLATED, Templates};
 
 /// A checked file.
 #[derive(Debug, Default)]
@@ -111,6 +108,24 @@ pub(crate) static CONFIGURATION: Spec = Spec {
     ..Spec::EMPTY
 };
 
+/// `beans`.
+static BEANS: Spec = Spec {
+    name: "beans",
+    about: "Things with names: only those whose class stands at the end of this page",
+    options: &[
+        OptionSpec::required("name", Takes::Text, "the name"),
+        OptionSpec::required("type", Takes::Text, "the class"),
+    ],
+    ..Spec::EMPTY
+};
+
+/// What may stand at the top of a file.
+pub fn top_level_specs() -> &'static [&'static Spec] {
+    static SPECS: &[&Spec] =
+        &[&FROM, &ROUTE, &ON_EXCEPTION, &ERROR_HANDLER, &CONFIGURATION, &BEANS, &TEMPLATE, &TEMPLATED];
+    SPECS
+}
+
 /// An entry of the list in a configuration: `- onException: {…}`.
 static ON_EXCEPTION_ENTRY: Spec = Spec {
     name: "onException",
@@ -119,170 +134,125 @@ static ON_EXCEPTION_ENTRY: Spec = Spec {
     ..Spec::EMPTY
 };
 
-/// Reads a file; everything that is wrong with it is among the problems then.
-pub fn check_file(
-    file: &Arc<str>,
-    text: &str,
+/// A file that has been parsed.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    file: Arc<str>,
+    root: Option<Node>,
+}
+
+impl Parsed {
+    /// Parses a file.
+    pub(crate) fn new(name: &str, text: &str, problems: &mut Problems) -> Self {
+        let file = Arc::from(name);
+        let root = parse::read(&file, text, problems);
+        Self { file, root }
+    }
+
+    /// Its entries.
+    fn entries(&self) -> &[Node] {
+        match self.root.as_ref().map(|root| &root.kind) {
+            Some(NodeKind::List(entries)) => entries,
+            _ => &[],
+        }
+    }
+}
+
+/// Checks files; everything that is wrong with them is among the problems then.
+pub(crate) fn check_files(
+    parsed: &[Parsed],
     surroundings: &Surroundings,
     components: &Components,
     problems: &mut Problems,
-) -> RouteFile {
-    let mut found = RouteFile { file: Arc::clone(file), ..RouteFile::default() };
-    let Some(root) = parse::read(file, text, problems) else { return found };
+) -> Vec<RouteFile> {
     let scope = Scope { own: None, properties: &surroundings.properties, is_open: false };
-    let mut checker = Checker { file, problems, scope, surroundings, components, steps: 0 };
-    let entries = match &root.kind {
-        NodeKind::List(entries) => entries,
-        NodeKind::Map(map) => {
-            let message = match map.iter().any(|(name, _)| name.text == "kind") {
-                true => "files of a `kind` (Kamelet, Pipe, Integration) are not read yet: write a list of routes",
-                false => "a route file is a list: put `- ` before the first line",
-            };
-            checker.error(root.at, message);
-            return found;
-        }
-        NodeKind::Scalar(_) if root.is_null() => return found,
-        NodeKind::Scalar(_) => {
-            checker.error(root.at, "a route file is a list of routes, and here is a text");
-            return found;
-        }
+    let mut kamelets = Kamelets::default();
+    let mut checkers = |file, work: &mut dyn FnMut(&mut Checker<'_>)| {
+        let checker = Checker { file, problems, scope, surroundings, components, steps: 0, kamelets: &mut kamelets };
+        work(&mut { checker });
     };
-    let mut top = Top { templates: HashMap::new(), templated: Vec::new() };
-    for entry in entries {
-        top.entry(&mut checker, entry, &mut found);
+    let mut templates = Templates::default();
+    for Parsed { file, root } in parsed {
+        checkers(file, &mut |checker| {
+            if let Some(root) = root {
+                check_root(checker, root);
+            }
+        });
     }
-    top.make_routes(&mut checker, &mut found);
-    found
+    for parsed in parsed {
+        checkers(&parsed.file, &mut |checker| {
+            templates.collect(checker, &parsed.file, parsed.root.as_ref(), parsed.entries());
+        });
+    }
+    let mut files = Vec::new();
+    for parsed in parsed {
+        let mut found = RouteFile { file: Arc::clone(&parsed.file), ..RouteFile::default() };
+        checkers(&parsed.file, &mut |checker| {
+            for node in parsed.entries() {
+                entry(checker, node, &templates, &mut found);
+            }
+            templates.make_kamelets(checker, &mut found);
+        });
+        files.push(found);
+    }
+    files
 }
 
-/// What has to wait for the whole file to be read.
-struct Top<'n> {
-    templates: HashMap<String, Template<'n>>,
-    templated: Vec<&'n Node>,
+fn check_root(checker: &mut Checker<'_>, root: &Node) {
+    match &root.kind {
+        NodeKind::List(_) => {}
+        NodeKind::Map(_) => match root.get("kind").and_then(Node::scalar).map(|kind| kind.text.as_str()) {
+            Some("Kamelet") => {}
+            Some(kind) => {
+                let message = format!("files of the kind `{kind}` are not read yet: write a list of routes");
+                checker.error(root.at, message);
+            }
+            None => checker.error(root.at, "a route file is a list: put `- ` before the first line"),
+        },
+        NodeKind::Scalar(_) if root.is_null() => {}
+        NodeKind::Scalar(_) => checker.error(root.at, "a route file is a list of routes, and here is a text"),
+    }
 }
 
-struct Template<'n> {
-    /// Its `from` or `route`.
-    route: (&'n Name, &'n Node),
-    /// Parameters with their defaults.
-    parameters: Vec<(String, Option<String>)>,
-}
-
-impl<'n> Top<'n> {
-    fn entry(&mut self, checker: &mut Checker<'_>, entry: &'n Node, found: &mut RouteFile) {
-        let NodeKind::Map(names) = &entry.kind else {
-            checker.error(entry.at, format!("an entry is a map such as `from: …`, and here is {}", entry.word()));
-            return;
-        };
-        let [(name, node)] = names.as_slice() else {
-            let names: Vec<_> = names.iter().map(|(name, _)| name.text.as_str()).collect();
-            let message = format!("an entry has one name, and here are: {}; is a `-` missing?", names.join(", "));
-            checker.error(entry.at, message);
-            return;
-        };
-        match name.text.as_str() {
-            "from" | "route" => found.routes.extend(route(checker, name, node)),
-            "onException" => found.on_exceptions.extend(checker.element(&ON_EXCEPTION, node)),
-            "errorHandler" => {
-                if found.error_handler.is_some() {
-                    checker.error(name.at, "`errorHandler` stands at the top of this file already");
-                }
-                found.error_handler = checker.element(&ERROR_HANDLER, node);
+fn entry(checker: &mut Checker<'_>, entry: &Node, templates: &Templates<'_>, found: &mut RouteFile) {
+    let NodeKind::Map(names) = &entry.kind else {
+        checker.error(entry.at, format!("an entry is a map such as `from: …`, and here is {}", entry.word()));
+        return;
+    };
+    let [(name, node)] = names.as_slice() else {
+        let names: Vec<_> = names.iter().map(|(name, _)| name.text.as_str()).collect();
+        let message = format!("an entry has one name, and here are: {}; is a `-` missing?", names.join(", "));
+        checker.error(entry.at, message);
+        return;
+    };
+    match name.text.as_str() {
+        "from" | "route" => found.routes.extend(route(checker, name, node)),
+        "onException" => found.on_exceptions.extend(checker.element(&ON_EXCEPTION, node)),
+        "errorHandler" => {
+            if found.error_handler.is_some() {
+                checker.error(name.at, "`errorHandler` stands at the top of this file already");
             }
-            "routeConfiguration" => found.configurations.extend(checker.element(&CONFIGURATION, node)),
-            "beans" => beans(checker, node, found),
-            "routeTemplate" => self.template(checker, node),
-            "templatedRoute" => self.templated.push(node),
-            other => {
-                let message = match known::instead(known::TOP_LEVEL, other) {
-                    Some(instead) => format!("`{other}` is not supported: {instead}"),
-                    None => unknown("entry", other, &ENTRIES),
-                };
-                checker.error(name.at, message);
-            }
+            found.error_handler = checker.element(&ERROR_HANDLER, node);
         }
-    }
-
-    fn template(&mut self, checker: &mut Checker<'_>, node: &'n Node) {
-        let Some(id) = node.get("id").and_then(|node| checker.text(node, "id")) else {
-            checker.error(node.at, "`routeTemplate` needs `id`");
-            return;
-        };
-        let NodeKind::Map(entries) = &node.kind else { return };
-        let mut route = None;
-        let mut parameters = Vec::new();
-        for (name, node) in entries {
-            match name.text.as_str() {
-                "from" | "route" => route = Some((name, node)),
-                "parameters" => parameters = template_parameters(checker, node),
-                "id" | "description" | "note" => {}
-                "beans" | "templateBean" => {
-                    checker.error(name.at, "beans of templates are not supported: declare them under `beans`");
+        "routeConfiguration" => found.configurations.extend(checker.element(&CONFIGURATION, node)),
+        "beans" => beans(checker, node, found),
+        "routeTemplate" => {}
+        "templatedRoute" => found.routes.extend(templates.make(checker, node)),
+        other => {
+            let message = match known::instead(known::TOP_LEVEL, other) {
+                Some(instead) => format!("`{other}` is not supported: {instead}"),
+                None => {
+                    let names: Vec<_> = top_level_specs().iter().map(|spec| spec.name).collect();
+                    unknown("entry", other, &names)
                 }
-                other => {
-                    let names = ["id", "description", "parameters", "from", "route"];
-                    let message = unknown("option of `routeTemplate`:", other, &names);
-                    checker.error(name.at, message);
-                }
-            }
-        }
-        let Some(route) = route else {
-            checker.error(node.at, "`routeTemplate` needs `from` or `route`");
-            return;
-        };
-        // A template is checked also if nobody uses it.
-        let nothing = Properties::new();
-        self::route(&mut checker.with_scope(&nothing, true), route.0, route.1);
-        if self.templates.insert(id.clone(), Template { route, parameters }).is_some() {
-            checker.error(node.at, format!("there is a template `{id}` already"));
-        }
-    }
-
-    fn make_routes(&self, checker: &mut Checker<'_>, found: &mut RouteFile) {
-        for node in &self.templated {
-            let Some(name) = node.get("routeTemplateRef").and_then(|node| checker.text(node, "routeTemplateRef"))
-            else {
-                checker.error(node.at, "`templatedRoute` needs `routeTemplateRef`");
-                continue;
             };
-            let Some(template) = self.templates.get(&name) else {
-                let names: Vec<_> = self.templates.keys().map(String::as_str).collect();
-                let message = unknown("route template", &name, &names);
-                checker.error(node.at, message);
-                continue;
-            };
-            let mut values = Properties::new();
-            for (name, value) in node.get("parameters").map(|node| pairs(checker, node)).unwrap_or_default() {
-                if !template.parameters.iter().any(|(known, _)| *known == name) {
-                    let names: Vec<_> = template.parameters.iter().map(|(name, _)| name.as_str()).collect();
-                    let message = unknown("parameter", &name, &names);
-                    checker.error(node.at, message);
-                }
-                values.insert(name, value);
-            }
-            for (parameter, default) in &template.parameters {
-                match (values.contains_key(parameter), default) {
-                    (true, _) => {}
-                    (false, Some(default)) => {
-                        values.insert(parameter.clone(), default.clone());
-                    }
-                    (false, None) => {
-                        checker.error(node.at, format!("template `{name}` needs the parameter `{parameter}`"));
-                    }
-                }
-            }
-            let id = node.get("routeId").and_then(|node| checker.text(node, "routeId"));
-            let made = route(&mut checker.with_scope(&values, false), template.route.0, template.route.1);
-            found.routes.extend(made.map(|mut made| {
-                made.element.id = id.or(made.element.id);
-                made
-            }));
+            checker.error(name.at, message);
         }
     }
 }
 
 /// A route, written as `route` or as `from` alone.
-fn route(checker: &mut Checker<'_>, name: &Name, node: &Node) -> Option<RouteSource> {
+pub(super) fn route(checker: &mut Checker<'_>, name: &Name, node: &Node) -> Option<RouteSource> {
     let mut element = if name.text == "route" {
         checker.element(&ROUTE, node)?
     } else {
@@ -293,39 +263,6 @@ fn route(checker: &mut Checker<'_>, name: &Name, node: &Node) -> Option<RouteSou
     };
     element.at = name.at;
     Some(RouteSource { element })
-}
-
-fn template_parameters(checker: &mut Checker<'_>, node: &Node) -> Vec<(String, Option<String>)> {
-    let NodeKind::List(nodes) = &node.kind else {
-        checker.error(node.at, "`parameters` of a template is a list of `name: …`");
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    for node in nodes {
-        let Some(name) = node.get("name").and_then(|node| checker.text(node, "name")) else {
-            checker.error(node.at, "a parameter needs `name`");
-            continue;
-        };
-        let is_optional = node.get("required").and_then(Node::scalar).is_some_and(|scalar| scalar.text == "false");
-        let default = node.get("defaultValue").and_then(|node| checker.text(node, "defaultValue"));
-        found.push((name, default.or_else(|| is_optional.then(String::new))));
-    }
-    found
-}
-
-/// A list of `{name, value}`, or a map.
-fn pairs(checker: &mut Checker<'_>, node: &Node) -> Vec<(String, String)> {
-    let NodeKind::List(nodes) = &node.kind else { return checker.parameters(node) };
-    let mut found = Vec::new();
-    for node in nodes {
-        let name = node.get("name").and_then(|node| checker.text(node, "name"));
-        let value = node.get("value").and_then(|node| checker.text(node, "value"));
-        match (name, value) {
-            (Some(name), Some(value)) => found.push((name, value)),
-            _ => checker.error(node.at, "a parameter has `name` and `value`"),
-        }
-    }
-    found
 }
 
 fn beans(checker: &mut Checker<'_>, node: &Node, found: &mut RouteFile) {

@@ -14,6 +14,7 @@ use super::known;
 use super::placeholders::{Scope, resolve};
 use super::spec::{Inline, OptionSpec, Spec, Takes};
 use super::suggest::{nearest, unknown};
+use super::template::Kamelets;
 use super::uri::{EndpointText, parse_uri};
 
 /// Most steps of one file.
@@ -37,6 +38,8 @@ pub struct Checker<'a> {
     pub components: &'a Components,
     /// How many steps have been read.
     pub steps: usize,
+    /// What `kamelet:` addresses ask for.
+    pub kamelets: &'a mut Kamelets,
 }
 
 impl<'a> Checker<'a> {
@@ -49,6 +52,7 @@ impl<'a> Checker<'a> {
             surroundings: self.surroundings,
             components: self.components,
             steps: self.steps,
+            kamelets: self.kamelets,
         }
     }
 
@@ -172,6 +176,8 @@ impl<'a> Checker<'a> {
         }
         let message = unknown(&format!("option of `{}`:", spec.name), &name.text, &names);
         self.error(name.at, message);
+        // It may be what is missing otherwise.
+        element.seen.push(INLINE);
     }
 
     fn data_format(&mut self, name: &Name, node: &Node) -> Option<Element> {
@@ -200,6 +206,9 @@ impl<'a> Checker<'a> {
             }
             Takes::Uri(side) => self.uri(node, side).map(Given::Uri),
             Takes::DynamicUri => self.dynamic_uri(node),
+            Takes::KameletName => self.text(node, name).map(|name| {
+                Given::Uri(EndpointText { scheme: "kamelet".to_owned(), path: name, options: Vec::new(), at: node.at })
+            }),
             Takes::Parameters => None,
             Takes::Texts => self.texts(node, name).map(Given::Texts),
             Takes::Classes => self.classes(node, name),
@@ -355,7 +364,7 @@ impl<'a> Checker<'a> {
     fn merge_parameters(&mut self, element: &mut Element, node: &Node) {
         let Some(side) = element.spec.options.iter().find_map(|option| match option.takes {
             Takes::Uri(side) => Some(side),
-            Takes::DynamicUri => Some(Side::To),
+            Takes::DynamicUri | Takes::KameletName => Some(Side::To),
             _ => None,
         }) else {
             return;
@@ -376,11 +385,21 @@ impl<'a> Checker<'a> {
             }
             return;
         };
+        let path_name = self.components.path_name(&uri.scheme);
         for (name, value) in parameters {
+            if uri.path.is_empty() && path_name == Some(name.as_str()) {
+                uri.path = value;
+                continue;
+            }
             match uri.options.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => *known = value,
                 None => uri.options.push((name, value)),
             }
+        }
+        if uri.scheme == "kamelet"
+            && let Err(message) = self.kamelets.address(uri)
+        {
+            self.problems.error(self.file, uri.at, message);
         }
         let uri = uri.clone();
         for (severity_is_error, message) in self.components.check(&uri, side) {

@@ -101,6 +101,8 @@ pub enum Takes {
     Uri(Side),
     /// The address of an endpoint to send to, with `${…}` in it where it depends on the message.
     DynamicUri,
+    /// The name of a template, which is the address of a kamelet.
+    KameletName,
     /// A map of options for the address beside it.
     Parameters,
     /// A list of texts, or one text.
@@ -142,6 +144,7 @@ impl Takes {
             }
             Self::Uri(_) => "the address of an endpoint".to_owned(),
             Self::DynamicUri => "the address of an endpoint, perhaps with `${…}` in it".to_owned(),
+            Self::KameletName => "the name of a template".to_owned(),
             Self::Parameters => "a map of options of the endpoint".to_owned(),
             Self::Texts => "a text or a list of texts".to_owned(),
             Self::Classes => "exception classes".to_owned(),

@@ -9,10 +9,16 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     let wanted = plain(name);
     names
         .into_iter()
-        .map(|known| (strsim::jaro_winkler(&wanted, &plain(known)), known))
+        .map(|known| (similarity(&wanted, &plain(known)), known))
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
+}
+
+fn similarity(a: &str, b: &str) -> f64 {
+    // In short names one letter is much, and a slip all the same.
+    let is_slip = a.len() > 1 && strsim::damerau_levenshtein(a, b) == 1;
+    strsim::jaro_winkler(a, b).max(if is_slip { 0.9 } else { 0.0 })
 }
 
 /// `unknown KIND `NAME``, with the nearest name or all of them.
@@ -33,6 +39,7 @@ mod tests {
         let names = ["setBody", "setHeader", "to", "toD", "removeHeaders"];
         assert_eq!(nearest("set-body", names), Some("setBody"));
         assert_eq!(nearest("setBdy", names), Some("setBody"));
+        assert_eq!(nearest("tto", names), Some("to"));
         assert_eq!(nearest("xyzzy", names), None);
     }
 }

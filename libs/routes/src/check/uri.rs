@@ -34,15 +34,12 @@ impl EndpointText {
 pub fn parse_uri(text: &str, at: Mark) -> Result<EndpointText, String> {
     let text = text.trim();
     let (address, query) = text.split_once('?').map_or((text, None), |(address, query)| (address, Some(query)));
-    let Some((scheme, path)) = address.split_once(':') else {
-        return Err(format!(
-            "`{text}` is no address of an endpoint: it begins with a component, as in `direct:{text}`"
-        ));
-    };
+    // With the path among the parameters, the component stands alone.
+    let (scheme, path) = address.split_once(':').unwrap_or((address, ""));
     let is_name =
         |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+._".contains(&b));
     if !is_name(scheme) {
-        return Err(format!("`{scheme}` is no name of a component"));
+        return Err(format!("`{text}` is no address of an endpoint: it begins with a component, as in `direct:name`"));
     }
     let mut options: Vec<(String, String)> = Vec::new();
     for (name, value) in query.map(pairs).unwrap_or_default() {
@@ -127,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_says_so() {
-        assert!(parse_uri("orders", Mark::default()).unwrap_err().contains("`direct:orders`"));
+        assert!(parse_uri("my orders", Mark::default()).unwrap_err().contains("`direct:name`"));
         assert!(parse_uri("a b:c", Mark::default()).is_err());
         assert!(parse_uri("a:b?x=1&x=2", Mark::default()).unwrap_err().contains("twice"));
     }

@@ -24,9 +24,11 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Adds an error.
+    /// Adds an error, unless there is one at this place already, of which this one follows.
     pub fn error(&mut self, at: Mark, message: impl Into<String>) {
-        self.problems.error(self.file, at, message);
+        if !self.problems.has_error_at(self.file, at) {
+            self.problems.error(self.file, at, message);
+        }
     }
 
     /// Builds steps; those that cannot be built are left out, and the errors tell of them.

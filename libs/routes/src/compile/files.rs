@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::check::{Element, RouteFile, check_file};
+use crate::check::{Element, Parsed, RouteFile, check_files};
 use crate::exchange::Text;
 use crate::language::{self, Source};
 use crate::parse::{Mark, Problem, Problems, Severity};
@@ -19,12 +19,8 @@ use super::route::{self, Outside};
 /// With everything that is wrong with them, and the notes.
 pub fn compile(core: &Core, files: &[(String, String)]) -> Result<Compiled, Vec<Problem>> {
     let mut problems = Problems::default();
-    let checked: Vec<RouteFile> = files
-        .iter()
-        .map(|(name, text)| {
-            check_file(&Arc::from(name.as_str()), text, &core.surroundings, &core.components, &mut problems)
-        })
-        .collect();
+    let parsed: Vec<_> = files.iter().map(|(name, text)| Parsed::new(name, text, &mut problems)).collect();
+    let checked = check_files(&parsed, &core.surroundings, &core.components, &mut problems);
     let mut routes = Vec::new();
     let mut ids = HashSet::new();
     for file in &checked {

@@ -69,7 +69,7 @@ impl Producer for Caller {
             })),
             None if self.fails => Sending::Done(Err(Exception::new(
                 &class::DIRECT_CONSUMER_NOT_AVAILABLE,
-                format!("No consumers available on endpoint: direct://{}", self.name),
+                format!("No consumers available on endpoint: direct://{}. Exchange[{}]", self.name, exchange.id()),
             ))),
             None => Sending::Done(Ok(())),
         }

@@ -11,7 +11,7 @@ use super::{Component, ComponentSpec, Endpoint, EndpointOption, Producer, Side};
 pub(super) static SPEC: ComponentSpec = ComponentSpec {
     name: "log",
     about: "Logs exchanges",
-    path: "name",
+    path: "loggerName",
     side: Side::To,
     options: &[
         EndpointOption::new(

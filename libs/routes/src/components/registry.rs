@@ -36,6 +36,11 @@ impl Components {
         component.spec().check_side(side)
     }
 
+    /// The name of the parameter that is the path of a component's addresses.
+    pub fn path_name(&self, scheme: &str) -> Option<&'static str> {
+        self.get(scheme).map(|component| component.spec().path)
+    }
+
     /// Everything that is wrong with an address whose component is known.
     pub fn check(&self, uri: &EndpointText, side: Side) -> Vec<(bool, String)> {
         self.get(&uri.scheme).map(|component| component.spec().check(uri, side)).unwrap_or_default()

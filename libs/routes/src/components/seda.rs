@@ -100,14 +100,23 @@ struct Queue {
 }
 
 impl Seda {
-    fn queue(&self, endpoint: &Endpoint) -> Queue {
-        let size = endpoint.count("size").unwrap_or(self.queue_max);
+    /// The queue of an endpoint; who names it first says how large it is.
+    fn queue(&self, endpoint: &Endpoint) -> Result<Queue, String> {
+        let wanted = endpoint.count("size");
+        let size = wanted.unwrap_or(self.queue_max);
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(size);
             Queue { sender, receiver: Arc::new(tokio::sync::Mutex::new(receiver)), consumers: Arc::default() }
         });
-        queue.clone()
+        match wanted {
+            Some(wanted) if queue.sender.max_capacity() != wanted => Err(format!(
+                "queue `seda:{}` has the size {} already: write the same size wherever it stands",
+                endpoint.text.path,
+                queue.sender.max_capacity()
+            )),
+            _ => Ok(queue.clone()),
+        }
     }
 }
 
@@ -119,7 +128,7 @@ impl Component for Seda {
     fn producer(&self, endpoint: Endpoint, _: &Core) -> Result<Arc<dyn Producer>, String> {
         let offer_ms = endpoint.duration_ms("offerTimeout");
         Ok(Arc::new(Offer {
-            queue: self.queue(&endpoint),
+            queue: self.queue(&endpoint)?,
             waits: endpoint.word("waitForTaskToComplete").unwrap_or_else(|| "IfReplyExpected".to_owned()),
             timeout: Duration::from_millis(endpoint.duration_ms("timeout").unwrap_or(30_000)),
             blocks: endpoint.flag("blockWhenFull").unwrap_or(false) || offer_ms.is_some(),
@@ -133,7 +142,7 @@ impl Component for Seda {
 
     fn consumer(&self, endpoint: Endpoint, _: &Core) -> Result<Box<dyn Consumer>, String> {
         let takers = endpoint.count("concurrentConsumers").unwrap_or(1);
-        Ok(Box::new(Takers { queue: self.queue(&endpoint), takers }))
+        Ok(Box::new(Takers { queue: self.queue(&endpoint)?, takers }))
     }
 }
 

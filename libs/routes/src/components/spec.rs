@@ -35,7 +35,7 @@ pub struct ComponentSpec {
     pub name: &'static str,
     /// What it is, in a sentence without full stop.
     pub about: &'static str,
-    /// What stands behind the name, for example `name`; empty if nothing needs to.
+    /// What stands behind the name, for example `name`, as a parameter is called too; empty if nothing needs to.
     pub path: &'static str,
     /// On which side of a route it may stand.
     pub side: Side,
@@ -73,7 +73,7 @@ impl ComponentSpec {
     pub fn check(&self, uri: &EndpointText, side: Side) -> Vec<(bool, String)> {
         let mut found = Vec::new();
         if !self.path.is_empty() && uri.path.is_empty() {
-            found.push((true, format!("`{}:` needs a {} behind the colon", self.name, self.path)));
+            found.push((true, format!("`{}:` needs `{}` behind the colon", self.name, self.path)));
         }
         for (name, value) in &uri.options {
             let Some(option) = self.options.iter().find(|option| option.name == name) else {

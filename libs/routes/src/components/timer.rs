@@ -14,7 +14,7 @@ use super::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Side};
 pub(super) static SPEC: ComponentSpec = ComponentSpec {
     name: "timer",
     about: "Brings an exchange without a body every so often",
-    path: "name",
+    path: "timerName",
     side: Side::From,
     options: &[
         EndpointOption::new("period", Takes::Duration, Side::From, "the time between two exchanges (1s)"),

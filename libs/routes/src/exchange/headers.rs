@@ -58,6 +58,14 @@ impl Headers {
     }
 }
 
+impl Extend<(Text, Value)> for Headers {
+    fn extend<I: IntoIterator<Item = (Text, Value)>>(&mut self, entries: I) {
+        for (name, value) in entries {
+            self.set(name, value);
+        }
+    }
+}
+
 impl FromIterator<(Text, Value)> for Headers {
     fn from_iter<I: IntoIterator<Item = (Text, Value)>>(entries: I) -> Self {
         let mut headers = Self::new();

@@ -55,6 +55,11 @@ impl Problems {
         self.push(file, at, Severity::Note, message.into());
     }
 
+    /// Whether there is an error at this place.
+    pub fn has_error_at(&self, file: &Arc<str>, at: Mark) -> bool {
+        self.0.iter().any(|problem| problem.at == at && problem.file == *file && problem.severity == Severity::Error)
+    }
+
     /// Whether there is an error among them.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|problem| problem.severity == Severity::Error)

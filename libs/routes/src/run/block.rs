@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::exchange::{Exception, Exchange, Result, Text, class};
+use crate::exchange::{Exception, Exchange, Message, Result, Text, class};
 
 use super::{BoxFuture, Cx, Running, Step};
 
@@ -34,14 +34,21 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// A step whose block is being run, and what follows it.
+struct Above<'b> {
+    entry: &'b Entry,
+    before: Option<Message>,
+    following: &'b [Entry],
+}
+
 /// Runs steps until they are through, or the exchange does not go on.
 pub async fn drive(entries: &[Entry], exchange: &mut Exchange, cx: &Cx<'_>) {
-    let mut above: Vec<&[Entry]> = Vec::new();
+    let mut above: Vec<Above<'_>> = Vec::new();
     let mut rest = entries;
     while exchange.continues() {
         let Some((entry, following)) = rest.split_first() else {
             match above.pop() {
-                Some(outer) => rest = outer,
+                Some(outer) => rest = outer.following,
                 None => return,
             }
             continue;
@@ -49,10 +56,20 @@ pub async fn drive(entries: &[Entry], exchange: &mut Exchange, cx: &Cx<'_>) {
         rest = following;
         let before = cx.errors.filter(|errors| errors.may_redeliver()).map(|_| exchange.message.clone());
         if let Some(inner) = attempt(entry, exchange, cx).await {
-            above.push(std::mem::replace(&mut rest, &inner.entries));
-        }
-        if let (true, false, Some(errors)) = (exchange.is_failed(), exchange.is_exhausted(), cx.errors) {
-            errors.recover(entry, exchange, cx, before).await;
+            above.push(Above { entry, before, following });
+            rest = &inner.entries;
+        } else if let (true, false, Some(errors)) = (exchange.is_failed(), exchange.is_exhausted(), cx.errors) {
+            let mut failed = Some((entry, before));
+            while let Some((entry, before)) = failed {
+                if entry.step.is_covered() {
+                    errors.recover(entry, exchange, cx, before).await;
+                    break;
+                }
+                failed = above.pop().map(|outer| {
+                    rest = outer.following;
+                    (outer.entry, outer.before)
+                });
+            }
         }
     }
 }

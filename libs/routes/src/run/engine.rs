@@ -65,7 +65,14 @@ impl Core {
         }
         let refuse = |why: String| Exception::new(&class::NO_SUCH_ENDPOINT, format!("no endpoint `{uri}`: {why}"));
         let parsed = parse_uri(uri, Mark::default()).map_err(refuse)?;
-        self.components.check_scheme(&parsed.scheme, Side::To).map_err(refuse)?;
+        if self.components.check_scheme(&parsed.scheme, Side::To).is_err() {
+            let message = format!(
+                "No endpoint could be found for: {}://{}, please check your classpath contains the needed Camel \
+                 component jar.",
+                parsed.scheme, parsed.path
+            );
+            return Err(Exception::new(&class::NO_SUCH_ENDPOINT, message));
+        }
         if let Some((_, why)) = self.components.check(&parsed, Side::To).into_iter().find(|(is_error, _)| *is_error) {
             return Err(refuse(why));
         }

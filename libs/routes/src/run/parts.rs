@@ -68,7 +68,9 @@ pub async fn run_parts<'a>(
                 failure = Some(Exception::new(&class::CAMEL_EXCHANGE, message).caused_by(exception.clone()));
                 break;
             }
-            failure = Some(exception.clone());
+            if how.strategy.as_ref().is_none_or(|strategy| *strategy == Strategy::UseOriginal) {
+                failure = Some(exception.clone());
+            }
         }
         if let Some(strategy) = &how.strategy {
             part.resume();
@@ -87,9 +89,17 @@ async fn run(mut part: Exchange, entries: &[Entry], cx: &Cx<'_>) -> Exchange {
     part
 }
 
-fn come_back(how: &Parts, exchange: &mut Exchange, joined: Option<Exchange>, failure: Option<Exception>, cx: &Cx<'_>) {
+fn come_back(
+    how: &Parts,
+    exchange: &mut Exchange,
+    joined: Option<Exchange>,
+    mut failure: Option<Exception>,
+    cx: &Cx<'_>,
+) {
     if let (Some(strategy), Some(mut joined)) = (&how.strategy, joined) {
         strategy.complete(&mut joined);
+        // With a strategy, a failure is one only if it is part of what was put together.
+        failure = failure.or(joined.clear_exception());
         if *strategy != Strategy::UseOriginal {
             exchange.message = joined.message;
             exchange.properties = joined.properties;

@@ -203,10 +203,10 @@ impl Step for CircuitBreaker {
             let is_successful = !exchange.is_failed();
             exchange.properties.insert(SUCCESSFUL, Value::Bool(is_successful));
             exchange.properties.insert(FROM_FALLBACK, Value::Bool(false));
-            exchange.properties.insert(SHORT_CIRCUITED, Value::Bool(!is_admitted));
             if is_successful {
                 return Ok(());
             }
+            exchange.properties.insert(SHORT_CIRCUITED, Value::Bool(true));
             match &self.fallback {
                 Some(fallback) => {
                     exchange.catch();

@@ -1,7 +1,7 @@
 //! `convertBodyTo`: the body becomes another type.
 
 use crate::check::{OptionSpec, Spec, Takes};
-use crate::exchange::{Body, Exchange, Kind, Value};
+use crate::exchange::{Body, Exception, Exchange, Kind, Value, class};
 use crate::run::{Cx, Running, Step};
 
 use super::StepKind;
@@ -34,7 +34,10 @@ impl Step for ConvertBodyTo {
         match exchange.message.body.value().convert(self.kind) {
             Ok(value) => exchange.message.body = Body::new(value),
             Err(_) if !self.fails => exchange.message.body = Body::new(Value::Null),
-            Err(exception) => return Running::Done(Err(exception)),
+            Err(exception) => {
+                let message = exception.message().cloned().unwrap_or_default();
+                return Running::Done(Err(Exception::new(&class::INVALID_PAYLOAD, message).caused_by(exception)));
+            }
         }
         Running::Done(Ok(()))
     }

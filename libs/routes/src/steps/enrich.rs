@@ -18,7 +18,7 @@ pub(super) static STEP: StepKind = StepKind {
         about: "Asks an endpoint, and puts its answer into the message",
         inline: Inline::Value,
         options: &[
-            OptionSpec::new("aggregationStrategy", Takes::Text, "how both become one message (the answer's body)"),
+            OptionSpec::new("aggregationStrategy", Takes::Text, "how both become one message (the answer)"),
             OptionSpec::new("aggregateOnException", Takes::Bool, "whether this is done with a failure too (false)"),
             OptionSpec::new("ignoreInvalidEndpoint", Takes::Bool, "whether an address that is none is passed over"),
             OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether the copy ends when the whole ends (false)"),
@@ -78,13 +78,9 @@ impl Step for Enrich {
             asked.clear_exception();
             asked.resume();
             match &self.strategy {
-                None => exchange.message.body = asked.message.body,
-                Some(strategy) => {
-                    let first = strategy.add(None, exchange.copy());
-                    let mut joined = strategy.add(Some(first), asked);
-                    strategy.complete(&mut joined);
-                    exchange.message = joined.message;
-                }
+                None => exchange.message = asked.message,
+                // As in Camel, what a strategy collects is not made the body at the end.
+                Some(strategy) => exchange.message = strategy.add(Some(exchange.copy()), asked).message,
             }
             Ok(())
         }))

@@ -19,8 +19,12 @@ pub(super) fn iterate(value: Value, delimiter: &str) -> Vec<Value> {
         }
         Value::Text(text) => {
             let mut parts: Vec<_> = cut(&text, delimiter).map(|part| Value::Text(text.part(part))).collect();
+            // What is empty at an end is no part.
             if text.ends_with(delimiter) {
                 parts.pop();
+            }
+            if text.starts_with(delimiter) {
+                parts.remove(0);
             }
             parts
         }

@@ -72,7 +72,6 @@ impl Loop {
         let before = self.copies.then(|| exchange.message.clone());
         let mut turn = 0_u64;
         while count.is_none_or(|count| turn < count) {
-            exchange.properties.insert(INDEX, Value::Integer(i64::try_from(turn).unwrap_or(i64::MAX)));
             match &self.until {
                 Until::False(condition) if !condition.matches(exchange)? => break,
                 _ => {}
@@ -84,6 +83,7 @@ impl Loop {
             if let Some(before) = &before {
                 exchange.message = before.clone();
             }
+            exchange.properties.insert(INDEX, Value::Integer(i64::try_from(turn).unwrap_or(i64::MAX)));
             drive(&self.block.entries, exchange, cx).await;
             if !exchange.continues() {
                 break;

@@ -95,7 +95,9 @@ impl Throttle {
                 times.front().map_or(self.period, |first| self.period - (now - *first))
             };
             if self.rejects {
-                return Err(rejected());
+                let message =
+                    format!("Exceeded the max throttle rate of {most} within {}ms", self.period.as_millis());
+                return Err(Exception::new(&class::THROTTLER_REJECTED, message));
             }
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }
@@ -126,5 +128,5 @@ impl Throttle {
 }
 
 fn rejected() -> Exception {
-    Exception::new(&class::THROTTLER_REJECTED, "Exceeded the max throttle rate")
+    Exception::new(&class::THROTTLER_REJECTED, "Exceeded the max number of exchanges at a time")
 }

@@ -15,7 +15,7 @@ pub(super) static STEP: StepKind = StepKind {
         name: "throwException",
         about: "Fails the exchange with an exception",
         options: &[
-            OptionSpec::new("exceptionType", Takes::Classes, "the class of the exception"),
+            OptionSpec::required("exceptionType", Takes::Classes, "the class of the exception"),
             OptionSpec::new("message", Takes::Simple, "what it says, in the language `simple`"),
             OptionSpec::refused("ref", "write `exceptionType` and `message`"),
         ],
@@ -24,12 +24,11 @@ pub(super) static STEP: StepKind = StepKind {
     build,
 };
 
-fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> {
-    let Some(class) = element.classes("exceptionType").first().copied() else {
-        builder.error(element.at, "`throwException` needs `exceptionType`, for example `java.lang.Exception`");
-        return None;
-    };
-    Some(Box::new(ThrowException { class, message: element.value("message") }))
+fn build(element: &Element, _: &mut Builder<'_>) -> Option<Box<dyn Step>> {
+    Some(Box::new(ThrowException {
+        class: element.classes("exceptionType").first().copied()?,
+        message: element.value("message"),
+    }))
 }
 
 #[derive(Debug)]

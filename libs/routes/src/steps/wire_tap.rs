@@ -17,7 +17,7 @@ pub(super) static STEP: StepKind = StepKind {
     spec: Spec {
         name: "wireTap",
         about: "Sends a copy to an endpoint, and does not wait for it",
-        scalar: Some("uri"),
+
         options: &[
             OptionSpec::required("uri", Takes::DynamicUri, "the address, perhaps with expressions in it"),
             OptionSpec::new("parameters", Takes::Parameters, "options of an address without expressions"),
