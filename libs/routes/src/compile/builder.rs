@@ -1,0 +1,129 @@
+//! What steps build themselves with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::check::{Bean, Element, EndpointText, Step, nearest};
+use crate::components::Producer;
+use crate::data_formats::{self, DataFormat};
+use crate::exchange::Text;
+use crate::parse::{Mark, Problems};
+use crate::pattern::Pattern;
+use crate::repository::Repository;
+use crate::run::{Block, Core, Entry, Strategy};
+
+/// Builds the steps of one file.
+#[derive(Debug)]
+pub struct Builder<'a> {
+    /// The engine.
+    pub core: &'a Core,
+    pub(super) file: &'a Arc<str>,
+    pub(super) problems: &'a mut Problems,
+    pub(super) beans: &'a HashMap<String, Bean>,
+    pub(super) repositories: &'a mut HashMap<String, Arc<dyn Repository>>,
+}
+
+impl Builder<'_> {
+    /// Adds an error, unless there is one at this place already, of which this one follows.
+    pub fn error(&mut self, at: Mark, message: impl Into<String>) {
+        if !self.problems.has_error_at(self.file, at) {
+            self.problems.error(self.file, at, message);
+        }
+    }
+
+    /// Builds steps; those that cannot be built are left out, and the errors tell of them.
+    pub fn block(&mut self, steps: &[Step]) -> Block {
+        let entries = steps
+            .iter()
+            .filter_map(|step| {
+                let built = (step.kind.build)(&step.element, self)?;
+                let id = step.element.id.clone().map(Text::from).unwrap_or_default();
+                Some(Entry { step: built, name: step.kind.spec.name, id })
+            })
+            .collect();
+        Block { entries }
+    }
+
+    /// The data format that stands in an element.
+    pub fn data_format(&mut self, element: &Element) -> Option<Arc<dyn DataFormat>> {
+        let format = element.data_format.as_deref()?;
+        let kind = data_formats::find(format.spec.name)?;
+        match (kind.build)(format) {
+            Ok(format) => Some(format),
+            Err(message) => {
+                self.error(format.at, message);
+                None
+            }
+        }
+    }
+
+    /// The pattern of names that an option has.
+    pub(crate) fn pattern(&mut self, element: &Element, option: &str) -> Option<Pattern> {
+        element.text(option).map(Pattern::new)
+    }
+
+    /// What sends to an address.
+    pub fn producer(&mut self, uri: &EndpointText) -> Option<Arc<dyn Producer>> {
+        match self.core.components.producer(uri, self.core) {
+            Ok(producer) => Some(producer),
+            Err(message) => {
+                self.error(uri.at, message);
+                None
+            }
+        }
+    }
+
+    /// The aggregation strategy that an option names: a class, or a bean.
+    pub fn strategy(&mut self, element: &Element, option: &str) -> Option<Strategy> {
+        let name = element.text(option)?.trim();
+        let class = match name.strip_prefix("#class:").or_else(|| name.strip_prefix("#type:")) {
+            Some(class) => class.to_owned(),
+            None => match self.beans.get(name.strip_prefix('#').unwrap_or(name)) {
+                Some(bean) => bean.class.clone(),
+                None => name.to_owned(),
+            },
+        };
+        let found = Strategy::from_class(&class);
+        if found.is_none() {
+            let short = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+            let names: Vec<_> = Strategy::class_names().map(short).collect();
+            let message = match nearest(&short(&class), names.iter().map(String::as_str)) {
+                Some(near) => format!(
+                    "unknown aggregation strategy `{name}`: did you mean \
+                     `#class:org.apache.camel.processor.aggregate.{near}`?"
+                ),
+                None => format!("unknown aggregation strategy `{name}`: known are {}", names.join(", ")),
+            };
+            self.error(element.mark_of(option), message);
+        }
+        found
+    }
+
+    /// The repository that an option names.
+    pub fn repository(&mut self, element: &Element, option: &str) -> Option<Arc<dyn Repository>> {
+        let name = element.text(option)?.trim();
+        let name = name.strip_prefix('#').unwrap_or(name);
+        if let Some(known) = self.repositories.get(name) {
+            return Some(Arc::clone(known));
+        }
+        let class = match name.strip_prefix("class:") {
+            Some(class) => Some(class.to_owned()),
+            None => self.beans.get(name).map(|bean| bean.class.clone()),
+        };
+        let made = class.as_deref().and_then(|class| crate::repository::from_class(class, &self.core.limits));
+        match made {
+            Some(repository) => {
+                self.repositories.insert(name.to_owned(), Arc::clone(&repository));
+                Some(repository)
+            }
+            None => {
+                let message = format!(
+                    "there is no repository `{name}`: declare it under `beans` with the type `{}`",
+                    crate::repository::MEMORY
+                );
+                self.error(element.mark_of(option), message);
+                None
+            }
+        }
+    }
+}

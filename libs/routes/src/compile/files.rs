@@ -1,0 +1,116 @@
+//! All files of an engine together.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::check::{Element, Parsed, RouteFile, check_files};
+use crate::exchange::Text;
+use crate::language::{self, Source};
+use crate::parse::{Mark, Problem, Problems, Severity};
+use crate::run::{Core, Route};
+
+use super::Compiled;
+use super::builder::Builder;
+use super::route::{self, Outside};
+
+/// Reads, checks and builds files.
+///
+/// # Errors
+/// With everything that is wrong with them, and the notes.
+pub fn compile(core: &Core, files: &[(String, String)]) -> Result<Compiled, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let parsed: Vec<_> = files.iter().map(|(name, text)| Parsed::new(name, text, &mut problems)).collect();
+    let checked = check_files(&parsed, &core.surroundings, &core.components, &mut problems);
+    let mut routes = Vec::new();
+    let mut ids = HashSet::new();
+    for file in &checked {
+        let mut repositories = HashMap::new();
+        let mut builder = Builder {
+            core,
+            file: &file.file,
+            problems: &mut problems,
+            beans: &file.beans,
+            repositories: &mut repositories,
+        };
+        for source in &file.routes {
+            routes.extend(build(&source.element, file, &checked, &mut ids, &mut builder));
+        }
+    }
+    if problems.has_errors() {
+        return Err(problems.into_sorted());
+    }
+    let notes = problems.into_sorted().into_iter().filter(|problem| problem.severity == Severity::Note).collect();
+    Ok(Compiled { routes, notes })
+}
+
+fn build(
+    source: &Element,
+    file: &RouteFile,
+    all: &[RouteFile],
+    ids: &mut HashSet<String>,
+    builder: &mut Builder<'_>,
+) -> Option<Arc<Route>> {
+    if !is_wanted(source, builder) {
+        return None;
+    }
+    let id = match &source.id {
+        Some(id) => id.clone(),
+        None => free_id(ids),
+    };
+    if !ids.insert(id.clone()) {
+        builder.error(source.at, format!("there is a route `{id}` already: route ids are unique"));
+    }
+    let mut policies: Vec<&Element> = file.on_exceptions.iter().collect();
+    let mut error_handler = file.error_handler.as_ref();
+    for configuration in configurations(source, all, builder) {
+        policies.extend(configuration.many("onException").iter().filter_map(|entry| entry.one("onException")));
+        error_handler = error_handler.or_else(|| configuration.one("errorHandler"));
+    }
+    route::build(source, Text::from(id), Outside { policies: &policies, error_handler }, builder)
+}
+
+/// The configurations that a route names, or those without an id.
+fn configurations<'f>(source: &Element, all: &'f [RouteFile], builder: &mut Builder<'_>) -> Vec<&'f Element> {
+    let every = all.iter().flat_map(|file| &file.configurations);
+    let Some(names) = source.text("routeConfigurationId") else {
+        return every.filter(|element| element.id.is_none() && is_wanted(element, builder)).collect();
+    };
+    let mut found = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match every.clone().find(|element| element.id.as_deref() == Some(name)) {
+            Some(element) => found.extend(is_wanted(element, builder).then_some(element)),
+            None => {
+                let at = source.mark_of("routeConfigurationId");
+                builder.error(at, format!("there is no routeConfiguration `{name}`"));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the precondition of an element is true.
+fn is_wanted(element: &Element, builder: &mut Builder<'_>) -> bool {
+    let Some(text) = element.text("precondition") else { return true };
+    let at: Mark = element.mark_of("precondition");
+    let Some(simple) = language::find("simple") else { return true };
+    let source = Source { text: text.trim(), options: &[], surroundings: &builder.core.surroundings };
+    let outcome = simple
+        .predicate(&source)
+        .map_err(|error| error.reason)
+        .and_then(|predicate| predicate.matches(&builder.core.exchange(Default::default())).map_err(|e| e.to_string()));
+    outcome.unwrap_or_else(|reason| {
+        builder.error(at, format!("precondition: {reason}"));
+        false
+    })
+}
+
+fn free_id(ids: &HashSet<String>) -> String {
+    let mut number = ids.len() + 1;
+    loop {
+        let id = format!("route{number}");
+        if !ids.contains(&id) {
+            return id;
+        }
+        number += 1;
+    }
+}

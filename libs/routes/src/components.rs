@@ -1,0 +1,87 @@
+//! Components: where exchanges come from and go to. No component knows a step, no step a component.
+
+mod cron;
+mod direct;
+mod file;
+mod kamelet;
+mod log;
+mod mock;
+mod registry;
+mod scheduler;
+mod seda;
+mod spec;
+mod timer;
+
+use std::fmt;
+
+use crate::exchange::Exchange;
+use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
+
+pub use mock::Mocks;
+pub use registry::Components;
+pub use spec::{ComponentSpec, Endpoint, EndpointOption, Side};
+
+/// A component of one engine.
+pub trait Component: Send + Sync + fmt::Debug {
+    /// What its addresses may say.
+    fn spec(&self) -> &'static ComponentSpec;
+
+    /// What sends exchanges to an endpoint.
+    ///
+    /// # Errors
+    /// With what is wrong with the address.
+    fn producer(&self, endpoint: Endpoint, core: &Core) -> Result<std::sync::Arc<dyn Producer>, String> {
+        let _ = core;
+        Err(format!("`{}:` takes no exchanges: it is only for `from`", endpoint.text.scheme))
+    }
+
+    /// What brings exchanges from an endpoint.
+    ///
+    /// # Errors
+    /// With what is wrong with the address.
+    fn consumer(&self, endpoint: Endpoint, core: &Core) -> Result<Box<dyn Consumer>, String> {
+        let _ = core;
+        Err(format!("`{}:` brings no exchanges: it is only for `to`", endpoint.text.scheme))
+    }
+
+    /// The component as the mocks that tests look at, if that is what it is.
+    fn mocks(&self) -> Option<&Mocks> {
+        None
+    }
+}
+
+/// Sends exchanges to an endpoint.
+pub trait Producer: Send + Sync + fmt::Debug {
+    /// Sends one; the answer, if there is one, becomes its message.
+    fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Sending<'e>;
+}
+
+/// Brings exchanges from an endpoint to a route.
+pub trait Consumer: Send + Sync + fmt::Debug {
+    /// Begins; tasks are spawned on the inlet, and end when it is stopped.
+    fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Takes nothing new from now on.
+    fn stop(&self) {}
+}
+
+/// Makes a component for an engine with these limits.
+type Make = fn(&Limits) -> std::sync::Arc<dyn Component>;
+
+/// The built-in components, in the order of the support matrix.
+static BUILT_IN: &[(&ComponentSpec, Make)] = &[
+    (&cron::SPEC, cron::make),
+    (&direct::SPEC, direct::make),
+    (&file::SPEC, file::make),
+    (&kamelet::SPEC, kamelet::make),
+    (&log::SPEC, log::make),
+    (&mock::SPEC, mock::make),
+    (&scheduler::SPEC, scheduler::make),
+    (&seda::SPEC, seda::make),
+    (&timer::SPEC, timer::make),
+];
+
+/// What is known of every built-in component.
+pub fn specs() -> impl Iterator<Item = &'static ComponentSpec> {
+    BUILT_IN.iter().map(|(spec, _)| *spec)
+}

@@ -1,0 +1,275 @@
+//! `seda:`: a queue in memory between routes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::check::Takes;
+use crate::exchange::{Exception, Exchange, Pattern, class};
+use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
+
+use super::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Producer, Side};
+
+pub(super) static SPEC: ComponentSpec = ComponentSpec {
+    name: "seda",
+    about: "Puts exchanges into a queue in memory, from which another route takes them; what waits there is lost \
+            when the process ends",
+    path: "name",
+    side: Side::Both,
+    options: &[
+        EndpointOption::new("size", Takes::Integer(1, 1_000_000), Side::Both, "how many may wait (1000)"),
+        EndpointOption::new(
+            "concurrentConsumers",
+            Takes::Integer(1, 500),
+            Side::From,
+            "how many exchanges the route takes at a time (1)",
+        ),
+        EndpointOption::new(
+            "waitForTaskToComplete",
+            Takes::OneOf(&["Never", "IfReplyExpected", "Always"]),
+            Side::To,
+            "when the sender waits for the other route (IfReplyExpected)",
+        ),
+        EndpointOption::new("timeout", Takes::Duration, Side::To, "how long the sender waits then (30s)"),
+        EndpointOption::new(
+            "blockWhenFull",
+            Takes::Bool,
+            Side::To,
+            "whether the sender waits while the queue is full (false: it fails)",
+        ),
+        EndpointOption::new(
+            "offerTimeout",
+            Takes::Duration,
+            Side::To,
+            "how long the sender waits while the queue is full",
+        ),
+        EndpointOption::new(
+            "discardWhenFull",
+            Takes::Bool,
+            Side::To,
+            "whether exchanges are dropped while the queue is full (false)",
+        ),
+        EndpointOption::new(
+            "failIfNoConsumers",
+            Takes::Bool,
+            Side::To,
+            "whether an exchange fails when no route takes from the queue (false)",
+        ),
+        EndpointOption::new(
+            "discardIfNoConsumers",
+            Takes::Bool,
+            Side::To,
+            "whether exchanges are dropped when no route takes from the queue (false)",
+        ),
+        EndpointOption::meaningless("pollTimeout", "the queue wakes the route"),
+        EndpointOption::meaningless("purgeWhenStopping", "what waits is taken before the route stops"),
+        EndpointOption::new(
+            "multipleConsumers",
+            Takes::Refused("use `multicast` before the queues"),
+            Side::Both,
+            "use `multicast` before the queues",
+        ),
+    ],
+};
+
+pub(super) fn make(limits: &Limits) -> Arc<dyn Component> {
+    Arc::new(Seda { queue_max: limits.queue_max, queues: Arc::default() })
+}
+
+#[derive(Debug)]
+struct Seda {
+    queue_max: usize,
+    queues: Queues,
+}
+
+type Queues = Arc<Mutex<HashMap<String, Queue>>>;
+
+/// An exchange that waits, and who waits for it.
+type Waiting = (Exchange, Option<oneshot::Sender<Exchange>>);
+
+type Receiver = Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting>>>;
+
+#[derive(Debug, Clone)]
+struct Queue {
+    sender: mpsc::Sender<Waiting>,
+    receiver: Receiver,
+    /// How many routes take from it.
+    consumers: Arc<Mutex<usize>>,
+}
+
+impl Seda {
+    /// The queue of an endpoint; who names it first says how large it is.
+    fn queue(&self, endpoint: &Endpoint) -> Result<Queue, String> {
+        let wanted = endpoint.count("size");
+        let size = wanted.unwrap_or(self.queue_max);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel(size);
+            Queue { sender, receiver: Arc::new(tokio::sync::Mutex::new(receiver)), consumers: Arc::default() }
+        });
+        match wanted {
+            Some(wanted) if queue.sender.max_capacity() != wanted => Err(format!(
+                "queue `seda:{}` has the size {} already: write the same size wherever it stands",
+                endpoint.text.path,
+                queue.sender.max_capacity()
+            )),
+            _ => Ok(queue.clone()),
+        }
+    }
+}
+
+impl Component for Seda {
+    fn spec(&self) -> &'static ComponentSpec {
+        &SPEC
+    }
+
+    fn producer(&self, endpoint: Endpoint, _: &Core) -> Result<Arc<dyn Producer>, String> {
+        let offer_ms = endpoint.duration_ms("offerTimeout");
+        Ok(Arc::new(Offer {
+            queue: self.queue(&endpoint)?,
+            waits: endpoint.word("waitForTaskToComplete").unwrap_or_else(|| "IfReplyExpected".to_owned()),
+            timeout: Duration::from_millis(endpoint.duration_ms("timeout").unwrap_or(30_000)),
+            blocks: endpoint.flag("blockWhenFull").unwrap_or(false) || offer_ms.is_some(),
+            offer_timeout: offer_ms.map(Duration::from_millis),
+            discards: endpoint.flag("discardWhenFull").unwrap_or(false),
+            needs_consumer: endpoint.flag("failIfNoConsumers").unwrap_or(false),
+            discards_without_consumer: endpoint.flag("discardIfNoConsumers").unwrap_or(false),
+            name: endpoint.text.path,
+        }))
+    }
+
+    fn consumer(&self, endpoint: Endpoint, _: &Core) -> Result<Box<dyn Consumer>, String> {
+        let takers = endpoint.count("concurrentConsumers").unwrap_or(1);
+        Ok(Box::new(Takers { queue: self.queue(&endpoint)?, takers }))
+    }
+}
+
+#[derive(Debug)]
+struct Offer {
+    name: String,
+    queue: Queue,
+    waits: String,
+    timeout: Duration,
+    blocks: bool,
+    offer_timeout: Option<Duration>,
+    discards: bool,
+    needs_consumer: bool,
+    discards_without_consumer: bool,
+}
+
+impl Producer for Offer {
+    fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
+        if *self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) == 0 {
+            if self.discards_without_consumer {
+                return Sending::Done(Ok(()));
+            }
+            if self.needs_consumer {
+                let message = format!("No consumers available on endpoint: seda://{}", self.name);
+                return Sending::Done(Err(Exception::new(&class::SEDA_CONSUMER_NOT_AVAILABLE, message)));
+            }
+        }
+        let waits = match self.waits.as_str() {
+            "Always" => true,
+            "Never" => false,
+            _ => exchange.pattern == Pattern::InOut,
+        };
+        let copy = copy_of(exchange);
+        if waits {
+            return Sending::Later(Box::pin(self.ask(copy, exchange)));
+        }
+        match self.queue.sender.try_send((copy, None)) {
+            Err(mpsc::error::TrySendError::Full(waiting)) if self.blocks => {
+                Sending::Later(Box::pin(async move { self.offer(waiting).await }))
+            }
+            Err(_) if self.discards => Sending::Done(Ok(())),
+            Err(_) => Sending::Done(Err(self.full())),
+            Ok(()) => Sending::Done(Ok(())),
+        }
+    }
+}
+
+impl Offer {
+    async fn offer(&self, waiting: Waiting) -> crate::exchange::Result<()> {
+        let sent = self.queue.sender.send(waiting);
+        let is_sent = match self.offer_timeout {
+            Some(timeout) => tokio::time::timeout(timeout, sent).await.is_ok_and(|sent| sent.is_ok()),
+            None => sent.await.is_ok(),
+        };
+        if is_sent { Ok(()) } else { Err(self.full()) }
+    }
+
+    async fn ask(&self, copy: Exchange, exchange: &mut Exchange) -> crate::exchange::Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.offer((copy, Some(answer))).await?;
+        let answer = match self.timeout.is_zero() {
+            true => answered.await.ok(),
+            false => tokio::time::timeout(self.timeout, answered).await.ok().and_then(Result::ok),
+        };
+        let Some(mut answer) = answer else {
+            let message = format!("no answer from seda:{} within {} ms", self.name, self.timeout.as_millis());
+            return Err(Exception::new(&class::EXCHANGE_TIMED_OUT, message));
+        };
+        exchange.message = std::mem::take(&mut answer.message);
+        exchange.properties = std::mem::take(&mut answer.properties);
+        match answer.clear_exception() {
+            Some(exception) => Err(exception),
+            None => Ok(()),
+        }
+    }
+
+    fn full(&self) -> Exception {
+        Exception::new(&class::ILLEGAL_STATE, format!("queue seda:{} is full", self.name))
+    }
+}
+
+/// A copy that begins anew: the other route is its first.
+fn copy_of(exchange: &Exchange) -> Exchange {
+    let mut copy = exchange.copy();
+    copy.position = crate::exchange::Position::default();
+    copy.resume();
+    copy
+}
+
+#[derive(Debug)]
+struct Takers {
+    queue: Queue,
+    takers: usize,
+}
+
+impl Consumer for Takers {
+    fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
+        *self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        for _ in 0..self.takers {
+            let (task, receiver) = (inlet.clone(), Arc::clone(&self.queue.receiver));
+            inlet.spawn(async move { take(&task, &receiver).await });
+        }
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self) {
+        let mut consumers = self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        *consumers = consumers.saturating_sub(1);
+    }
+}
+
+/// Takes exchanges until the route stops; what waits already is still taken.
+async fn take(inlet: &Inlet, receiver: &Receiver) {
+    loop {
+        let next = {
+            let mut receiver = receiver.lock().await;
+            tokio::select! {
+                biased;
+                next = receiver.recv() => next,
+                () = inlet.stopped() => return,
+            }
+        };
+        let Some((exchange, answer)) = next else { return };
+        let exchange = inlet.deliver(exchange).await;
+        if let Some(answer) = answer {
+            // Who asked may have gone.
+            let _ = answer.send(exchange);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What travels through a route: a message, and what the route knows about it.
+//!
+//! Copies are cheap: bodies, texts, lists and maps are shared and never changed in place.
+
+mod body;
+mod classes;
+mod convert;
+mod exception;
+mod headers;
+mod hooks;
+mod java;
+mod json;
+mod map;
+mod message;
+mod text;
+mod value;
+mod variables;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use body::Body;
+pub use classes::{Class, class};
+pub use convert::Kind;
+pub use exception::{Exception, Result};
+pub use headers::Headers;
+pub use hooks::Hooks;
+pub use java::decimal_text;
+pub use json::{parse_json, write_json, write_json_pretty};
+pub use map::Map;
+pub use message::Message;
+pub use text::Text;
+pub use value::Value;
+pub use variables::{SHARED_MAX, Shared, Variables};
+
+/// Whether the sender waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pattern {
+    /// The sender only hands the message over.
+    #[default]
+    InOnly,
+    /// The message that the route ends with is the answer.
+    InOut,
+}
+
+/// Where an exchange is, for expressions and logs that ask.
+#[derive(Debug, Clone, Default)]
+pub struct Position {
+    /// The route that the exchange entered first.
+    pub from_route: Text,
+    /// The endpoint that made the exchange, for example `direct:start`.
+    pub from_endpoint: Text,
+    /// The route that is running now.
+    pub route: Text,
+    /// The group of the route that is running now; empty if it has none.
+    pub group: Text,
+    /// The step that is running now, if it has an id.
+    pub step: Text,
+}
+
+/// One message on its way, with everything that belongs to it.
+#[derive(Debug, Clone, Default)]
+pub struct Exchange {
+    /// The message as the last step left it.
+    pub message: Message,
+    /// Properties of the exchange: like headers, but never sent to an endpoint. Names are case-sensitive.
+    pub properties: Map,
+    /// Variables of the exchange, and the shared ones.
+    pub variables: Variables,
+    /// Whether the sender waits for an answer.
+    pub pattern: Pattern,
+    /// Where the exchange is now.
+    pub position: Position,
+    /// When the exchange was made, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// What is to be done when the exchange ends.
+    pub hooks: Hooks,
+    exception: Option<Exception>,
+    caught: Option<Exception>,
+    original: Option<Arc<Message>>,
+    progress: Progress,
+    number: u64,
+}
+
+/// How the exchange stands with the steps that follow.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// A step said that no other is to follow.
+    is_stopped: bool,
+    /// Error handling took the exception, and no other step is to follow.
+    is_handled: bool,
+    /// Error handling has done what it can, and the exception stays.
+    is_exhausted: bool,
+    /// How many routes call each other above this one.
+    depth: u16,
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+impl Exchange {
+    /// An exchange with `message`, made at `created_ms` (milliseconds since 1970).
+    pub fn new(message: Message, created_ms: i64) -> Self {
+        Self { message, created_ms, number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..Self::default() }
+    }
+
+    /// A copy with a number of its own, as a split or a wiretap makes it; nothing is to be done at its end.
+    pub fn copy(&self) -> Self {
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..self.clone() }
+    }
+
+    /// What names this exchange among all of the process, for example `00000000000002A7`.
+    pub fn id(&self) -> Text {
+        Text::from(format!("{:016X}", self.number))
+    }
+
+    /// The exception that fails this exchange at the moment.
+    pub fn exception(&self) -> Option<&Exception> {
+        self.exception.as_ref()
+    }
+
+    /// The exception that expressions see as `${exception}`: the one that fails the exchange, or the
+    /// last one that was caught.
+    pub fn caught_exception(&self) -> Option<&Exception> {
+        self.exception.as_ref().or(self.caught.as_ref())
+    }
+
+    /// Fails the exchange.
+    pub fn fail(&mut self, exception: Exception) {
+        self.exception = Some(exception);
+    }
+
+    /// Takes the exception away: the exchange no longer fails, and expressions still see it.
+    pub fn catch(&mut self) -> Option<Exception> {
+        self.progress.is_exhausted = false;
+        let exception = self.exception.take();
+        if let Some(exception) = &exception {
+            self.properties.insert(Text::fixed("CamelExceptionCaught"), Value::Exception(exception.clone()));
+            self.caught = Some(exception.clone());
+        }
+        exception
+    }
+
+    /// Takes the exception away without a trace, as before a redelivery.
+    pub fn clear_exception(&mut self) -> Option<Exception> {
+        self.progress.is_exhausted = false;
+        self.exception.take()
+    }
+
+    /// Says that no other step is to follow.
+    pub fn stop(&mut self) {
+        self.progress.is_stopped = true;
+    }
+
+    /// Says that error handling took the exception, so that no other step is to follow.
+    pub fn mark_handled(&mut self) {
+        self.progress.is_handled = true;
+    }
+
+    /// Says that error handling has done what it can.
+    pub fn mark_exhausted(&mut self) {
+        self.progress.is_exhausted = true;
+    }
+
+    /// Whether error handling has done what it can.
+    pub fn is_exhausted(&self) -> bool {
+        self.progress.is_exhausted
+    }
+
+    /// Whether error handling took an exception.
+    pub fn is_handled(&self) -> bool {
+        self.progress.is_handled
+    }
+
+    /// Whether the next step is to be run.
+    pub fn continues(&self) -> bool {
+        self.exception.is_none() && !self.progress.is_stopped && !self.progress.is_handled
+    }
+
+    /// Lets steps follow again after a part of a route has ended.
+    pub fn resume(&mut self) {
+        self.progress.is_stopped = false;
+        self.progress.is_handled = false;
+    }
+
+    /// The message as it came into the route, if the route keeps it.
+    pub fn original(&self) -> Option<&Arc<Message>> {
+        self.original.as_ref()
+    }
+
+    /// Keeps the message as the original one.
+    pub fn keep_original(&mut self) {
+        self.original = Some(Arc::new(self.message.clone()));
+    }
+
+    /// Goes one route deeper, and says how deep that is.
+    pub fn descend(&mut self) -> u16 {
+        self.progress.depth = self.progress.depth.saturating_add(1);
+        self.progress.depth
+    }
+
+    /// Comes back from a route.
+    pub fn ascend(&mut self) {
+        self.progress.depth = self.progress.depth.saturating_sub(1);
+    }
+
+    /// Whether a step has failed the exchange.
+    pub fn is_failed(&self) -> bool {
+        self.exception.is_some()
+    }
+
+    /// This exchange as a value, as the strategies that group exchanges collect it.
+    pub fn into_value(self) -> Value {
+        Value::Exchange(Arc::new(self))
+    }
+}

@@ -1,0 +1,210 @@
+//! The engine: what all routes share, and the routes that it runs.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::check::parse_uri;
+use crate::clock::Clock;
+use crate::compile::{Compiled, compile};
+use crate::components::{Component, Components, Producer, Side};
+use crate::exchange::{Exception, Exchange, Message, Result, Shared, Text, Variables, class};
+use crate::language::{Properties, Surroundings};
+use crate::parse::{Mark, Problem};
+
+use super::limits::Limits;
+use super::route::{Route, RouteState, finish};
+
+/// What an engine is made of.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The values of `{{placeholders}}`.
+    pub properties: Properties,
+    /// The most of everything.
+    pub limits: Limits,
+    /// The time.
+    pub clock: Clock,
+    /// Components beside the built-in ones; one of the same name takes the place of a built-in one.
+    pub components: Vec<Arc<dyn Component>>,
+}
+
+/// What all routes of an engine share.
+#[derive(Debug)]
+pub struct Core {
+    /// The most of everything.
+    pub limits: Limits,
+    /// What expressions may use.
+    pub surroundings: Surroundings,
+    /// The components.
+    pub components: Components,
+    shared: Shared,
+    endpoints: Mutex<HashMap<String, Arc<dyn Producer>>>,
+    background: TaskTracker,
+    background_places: Arc<Semaphore>,
+}
+
+impl Core {
+    /// A new exchange.
+    pub fn exchange(&self, message: Message) -> Exchange {
+        let mut exchange = Exchange::new(message, self.surroundings.clock.now_ms());
+        exchange.variables = Variables::new(self.shared.clone());
+        exchange
+    }
+
+    /// What sends to an address that is known only now; kept for the next time.
+    ///
+    /// # Errors
+    /// If there is no such endpoint.
+    pub fn producer(&self, uri: &str) -> Result<Arc<dyn Producer>> {
+        if let Some(known) = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).get(uri) {
+            return Ok(Arc::clone(known));
+        }
+        let refuse = |why: String| Exception::new(&class::NO_SUCH_ENDPOINT, format!("no endpoint `{uri}`: {why}"));
+        let parsed = parse_uri(uri, Mark::default()).map_err(refuse)?;
+        if self.components.check_scheme(&parsed.scheme, Side::To).is_err() {
+            let message = format!(
+                "No endpoint could be found for: {}://{}, please check your classpath contains the needed Camel \
+                 component jar.",
+                parsed.scheme, parsed.path
+            );
+            return Err(Exception::new(&class::NO_SUCH_ENDPOINT, message));
+        }
+        if let Some((_, why)) = self.components.check(&parsed, Side::To).into_iter().find(|(is_error, _)| *is_error) {
+            return Err(refuse(why));
+        }
+        let producer = self.components.producer(&parsed, self).map_err(refuse)?;
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if endpoints.len() >= self.limits.endpoints_max {
+            // The addresses that are still used come back by themselves.
+            endpoints.clear();
+        }
+        endpoints.insert(uri.to_owned(), Arc::clone(&producer));
+        Ok(producer)
+    }
+
+    /// A place for a task beside the routes; waits while too many are under way.
+    pub async fn background_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.background_places).acquire_owned().await.ok()
+    }
+
+    /// Runs a task beside the routes, in a place of [`Self::background_place`].
+    pub fn spawn(&self, place: Option<OwnedSemaphorePermit>, task: impl Future<Output = ()> + Send + 'static) {
+        self.background.spawn(async move {
+            task.await;
+            drop(place);
+        });
+    }
+}
+
+/// Runs routes.
+#[derive(Debug)]
+pub struct Engine {
+    core: Arc<Core>,
+    routes: Mutex<Vec<Arc<Route>>>,
+    /// Where exchanges stand that come from outside of all routes.
+    outside: Arc<Route>,
+}
+
+impl Engine {
+    /// An engine without routes.
+    pub fn new(setup: Setup) -> Self {
+        let surroundings =
+            Surroundings { clock: setup.clock, properties: Arc::new(setup.properties), ..Surroundings::default() };
+        let core = Core {
+            surroundings,
+            components: Components::new(&setup.limits, setup.components),
+            shared: Shared::default(),
+            endpoints: Mutex::default(),
+            background: TaskTracker::new(),
+            background_places: Arc::new(Semaphore::new(setup.limits.background_max)),
+            limits: setup.limits,
+        };
+        Self { core: Arc::new(core), routes: Mutex::default(), outside: Arc::new(Route::outside()) }
+    }
+
+    /// What all routes share.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The routes that were started, in the order of their start.
+    pub fn routes(&self) -> Vec<Arc<Route>> {
+        self.lock().clone()
+    }
+
+    /// Reads and compiles files: names and texts.
+    ///
+    /// # Errors
+    /// With everything that is wrong with them.
+    pub fn load(&self, files: &[(String, String)]) -> Result<Compiled, Vec<Problem>> {
+        compile(&self.core, files)
+    }
+
+    /// Starts compiled routes.
+    ///
+    /// # Errors
+    /// If a route of this id runs already, or a source cannot be opened; then none is started.
+    pub async fn start(&self, compiled: Compiled) -> Result<(), String> {
+        let mut routes = compiled.routes;
+        routes.sort_by_key(|route| route.plan.startup_order);
+        if let Some(route) = routes.iter().find(|route| self.lock().iter().any(|known| known.id() == route.id())) {
+            return Err(format!("a route `{}` runs already", route.id()));
+        }
+        let mut started: Vec<Arc<Route>> = Vec::new();
+        for route in &routes {
+            if !route.plan.auto_startup {
+                continue;
+            }
+            if let Err(reason) = route.start(&self.core).await {
+                for route in started.iter().rev() {
+                    route.stop(Duration::from_millis(self.core.limits.stop_ms)).await;
+                }
+                return Err(format!("route `{}` cannot start: {reason}", route.id()));
+            }
+            started.push(Arc::clone(route));
+        }
+        self.lock().extend(routes);
+        Ok(())
+    }
+
+    /// Sends an exchange to an address, as a route would, and waits until it comes back.
+    pub async fn send(&self, uri: &str, mut exchange: Exchange) -> Exchange {
+        match self.core.producer(uri) {
+            Err(exception) => exchange.fail(exception),
+            Ok(producer) => {
+                let cx = super::Cx { core: &self.core, route: &self.outside, errors: None };
+                let result = producer.send(&mut exchange, &cx).end().await;
+                if let Err(exception) = result {
+                    exchange.fail(exception);
+                }
+            }
+        }
+        finish(&mut exchange, &Text::fixed(""));
+        exchange
+    }
+
+    /// Stops all routes, the last started first; returns those that did not end in time.
+    pub async fn stop(&self) -> Vec<Text> {
+        let limit = Duration::from_millis(self.core.limits.stop_ms);
+        let routes = std::mem::take(&mut *self.lock());
+        let mut late = Vec::new();
+        for route in routes.iter().rev().filter(|route| route.state() == RouteState::Started) {
+            if !route.stop(limit).await {
+                late.push(route.id().clone());
+            }
+        }
+        self.core.background.close();
+        if tokio::time::timeout(limit, self.core.background.wait()).await.is_err() {
+            late.push(Text::fixed("(background)"));
+        }
+        late
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Route>>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

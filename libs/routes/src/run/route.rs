@@ -1,0 +1,247 @@
+//! A route: where exchanges come in, and what they go through.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::components::Consumer;
+use crate::exchange::{Exception, Exchange, Message, Position, Text, class};
+
+use super::Cx;
+use super::block::{Block, drive};
+use super::engine::Core;
+use super::errors::ErrorHandling;
+use super::stats::RouteStats;
+
+/// What a route is made of.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its id.
+    pub id: Text,
+    /// Its group; empty if it has none.
+    pub group: Text,
+    /// The file it comes from.
+    pub file: Arc<str>,
+    /// The address it takes exchanges from, without options.
+    pub from: Text,
+    /// Whether it starts with the others.
+    pub auto_startup: bool,
+    /// Routes with a smaller number start earlier, and stop later.
+    pub startup_order: i64,
+    /// Its steps.
+    pub block: Block,
+    /// What it does with errors; nothing if nobody handles them.
+    pub errors: Option<ErrorHandling>,
+    /// What brings it exchanges.
+    pub consumer: Box<dyn Consumer>,
+    /// Exchanges that are under way at a time.
+    pub in_flight_max: usize,
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    /// What it is made of.
+    pub plan: Plan,
+    /// What it has done.
+    pub stats: RouteStats,
+    in_flight: Semaphore,
+    running: Mutex<Option<(CancellationToken, TaskTracker)>>,
+    state: AtomicU8,
+}
+
+/// Whether a route takes exchanges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteState {
+    /// It has not been started, or it has been stopped.
+    Stopped,
+    /// It takes exchanges.
+    Started,
+}
+
+impl Route {
+    /// A route that has not been started.
+    pub fn new(plan: Plan) -> Self {
+        let in_flight = Semaphore::new(plan.in_flight_max);
+        Self { plan, stats: RouteStats::default(), in_flight, running: Mutex::new(None), state: AtomicU8::new(0) }
+    }
+
+    /// What stands for a route where exchanges come from outside of all routes.
+    pub(super) fn outside() -> Self {
+        Self::new(Plan {
+            id: Text::EMPTY,
+            group: Text::EMPTY,
+            file: Arc::from(""),
+            from: Text::EMPTY,
+            auto_startup: false,
+            startup_order: 0,
+            block: Block::default(),
+            errors: None,
+            consumer: Box::new(Nobody),
+            in_flight_max: 1,
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &Text {
+        &self.plan.id
+    }
+
+    /// Whether it takes exchanges now.
+    pub fn state(&self) -> RouteState {
+        match self.state.load(Ordering::Acquire) {
+            0 => RouteState::Stopped,
+            _ => RouteState::Started,
+        }
+    }
+
+    /// Takes an exchange through the route, within whatever it already is part of.
+    pub async fn process(self: &Arc<Self>, exchange: &mut Exchange, core: &Arc<Core>) {
+        if exchange.descend() > core.limits.depth_max {
+            let message =
+                format!("routes call each other more than {} deep at `{}`", core.limits.depth_max, self.plan.id);
+            exchange.ascend();
+            exchange.fail(Exception::new(&class::ILLEGAL_STATE, message));
+            return;
+        }
+        self.stats.begin();
+        let position = Position {
+            route: self.plan.id.clone(),
+            group: self.plan.group.clone(),
+            step: Text::EMPTY,
+            from_route: match exchange.position.from_route.is_empty() {
+                true => self.plan.id.clone(),
+                false => exchange.position.from_route.clone(),
+            },
+            from_endpoint: match exchange.position.from_endpoint.is_empty() {
+                true => self.plan.from.clone(),
+                false => exchange.position.from_endpoint.clone(),
+            },
+        };
+        let above = std::mem::replace(&mut exchange.position, position);
+        if exchange.original().is_none() && self.plan.errors.as_ref().is_some_and(ErrorHandling::keeps_original) {
+            exchange.keep_original();
+        }
+        drive(&self.plan.block.entries, exchange, &Cx { core, route: self, errors: self.plan.errors.as_ref() }).await;
+        exchange.position = above;
+        exchange.ascend();
+        self.stats.end(exchange.is_failed());
+    }
+
+    /// Runs a task of one of the steps until the route stops; nothing is run if it has stopped already.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((stop, tasks)) = running {
+            tasks.spawn(task(stop));
+        }
+    }
+
+    /// Starts to take exchanges.
+    pub(super) async fn start(self: &Arc<Self>, core: &Arc<Core>) -> Result<(), String> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let inlet = Inlet { core: Arc::clone(core), route: Arc::clone(self), stop: stop.clone(), tasks: tasks.clone() };
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, tasks));
+        self.state.store(1, Ordering::Release);
+        let started = self.plan.consumer.start(inlet).await;
+        if started.is_err() {
+            self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.state.store(0, Ordering::Release);
+        }
+        started
+    }
+
+    /// Takes no new exchanges, and waits for those under way. False means that some did not end in time.
+    pub(super) async fn stop(&self, limit: Duration) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((stop, tasks)) = running else { return true };
+        self.plan.consumer.stop();
+        stop.cancel();
+        tasks.close();
+        self.state.store(0, Ordering::Release);
+        tokio::time::timeout(limit, tasks.wait()).await.is_ok()
+    }
+}
+
+/// Brings nothing.
+#[derive(Debug)]
+struct Nobody;
+
+impl Consumer for Nobody {
+    fn start(&self, _: Inlet) -> super::BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Where a source hands its exchanges to its route.
+#[derive(Debug, Clone)]
+pub struct Inlet {
+    core: Arc<Core>,
+    route: Arc<Route>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Inlet {
+    /// The engine.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The route.
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// A new exchange of this route.
+    pub fn exchange(&self, message: Message) -> Exchange {
+        self.core.exchange(message)
+    }
+
+    /// Takes an exchange through the route, waits for its place and does what is to be done at its end.
+    pub async fn deliver(&self, mut exchange: Exchange) -> Exchange {
+        // The semaphore is never closed.
+        let _place = self.route.in_flight.acquire().await;
+        self.route.process(&mut exchange, &self.core).await;
+        finish(&mut exchange, self.route.id());
+        exchange
+    }
+
+    /// Takes somebody else's exchange through the route: who made it does what is to be done at its end.
+    pub async fn call(&self, exchange: &mut Exchange) {
+        self.route.process(exchange, &self.core).await;
+    }
+
+    /// Runs a task of the source; the route waits for it when it stops.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Comes back when the route is to stop.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the route is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+}
+
+/// Does what is to be done at the end of an exchange, and says if it failed.
+pub(crate) fn finish(exchange: &mut Exchange, route: &Text) {
+    let failure = exchange.exception().cloned();
+    exchange.hooks.run(failure.is_some());
+    if let Some(failure) = failure {
+        tracing::error!(
+            route = %route,
+            exchange = %exchange.id(),
+            class = failure.class().name,
+            "exchange failed and nobody handled it"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! `aggregate`: exchanges are collected until there are enough.
+
+mod groups;
+
+use std::sync::Arc;
+
+use crate::check::{Element, OptionSpec, Spec, Takes};
+use crate::compile::Builder;
+use crate::exchange::{Exchange, Pattern};
+use crate::run::{Block, Cx, Running, Step, drive};
+
+use super::StepKind;
+use groups::{Groups, Rules};
+
+const STORE: &str = "groups are kept in memory yet";
+
+pub(super) static STEP: StepKind = StepKind {
+    spec: Spec {
+        name: "aggregate",
+        about: "Collects exchanges, and runs its steps with what was collected",
+        options: &[
+            OptionSpec::required("correlationExpression", Takes::Value, "what exchanges of one group have in common"),
+            OptionSpec::required("aggregationStrategy", Takes::Text, "how exchanges become one"),
+            OptionSpec::new("steps", Takes::Steps, "the steps"),
+            OptionSpec::new("completionSize", Takes::Integer(1, 1_000_000), "how many exchanges complete a group"),
+            OptionSpec::new("completionSizeExpression", Takes::Value, "the same as an expression"),
+            OptionSpec::new("completionTimeout", Takes::Duration, "after which time without exchanges it is complete"),
+            OptionSpec::new("completionTimeoutExpression", Takes::Value, "the same as an expression"),
+            OptionSpec::new("completionInterval", Takes::Duration, "after which time all groups are complete"),
+            OptionSpec::new("completionPredicate", Takes::Condition, "a condition that completes a group"),
+            OptionSpec::new("eagerCheckCompletion", Takes::Bool, "whether conditions look at the new exchange (false)"),
+            OptionSpec::new("ignoreInvalidCorrelationKeys", Takes::Bool, "whether exchanges without a key are passed over (false)"),
+            OptionSpec::new("closeCorrelationKeyOnCompletion", Takes::Integer(0, 1_000_000), "how many complete keys are refused afterwards"),
+            OptionSpec::new("discardOnCompletionTimeout", Takes::Bool, "whether groups without enough in time are dropped (false)"),
+            OptionSpec::new("discardOnAggregationFailure", Takes::Bool, "whether a group whose collecting fails is dropped (false)"),
+            OptionSpec::new("forceCompletionOnStop", Takes::Bool, "whether groups are complete when the route stops (false)"),
+            OptionSpec::new("completeAllOnStop", Takes::Bool, "the same (false)"),
+            OptionSpec::meaningless("completionTimeoutCheckerInterval", "every group has its own time"),
+            OptionSpec::meaningless("executorService", "there are no threads"),
+            OptionSpec::meaningless("parallelProcessing", "who completes a group waits for its steps"),
+            OptionSpec::meaningless("timeoutCheckerExecutorService", "there are no threads"),
+            OptionSpec::meaningless("optimisticLocking", STORE),
+            OptionSpec::meaningless("optimisticLockRetryPolicy", STORE),
+            OptionSpec::refused("aggregateController", "there is no Java here"),
+            OptionSpec::refused("aggregationRepository", STORE),
+            OptionSpec::refused("aggregationStrategyMethodName", "there is no Java here"),
+            OptionSpec::refused("aggregationStrategyMethodAllowNull", "there is no Java here"),
+            OptionSpec::refused("completionFromBatchConsumer", "use `completionSize`"),
+            OptionSpec::refused("completionOnNewCorrelationGroup", "use `completionPredicate`"),
+        ],
+        ..Spec::EMPTY
+    },
+    build,
+};
+
+fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> {
+    let strategy = builder.strategy(element, "aggregationStrategy");
+    let block = builder.block(element.steps("steps"));
+    let rules = Rules {
+        key: element.value("correlationExpression")?,
+        strategy: strategy?,
+        size: element.count("completionSize"),
+        size_expression: element.value("completionSizeExpression"),
+        timeout_ms: element.duration_ms("completionTimeout"),
+        timeout_expression: element.value("completionTimeoutExpression"),
+        interval_ms: element.duration_ms("completionInterval"),
+        predicate: element.condition("completionPredicate"),
+        looks_at_new: element.is_on("eagerCheckCompletion"),
+        ignores_invalid: element.is_on("ignoreInvalidCorrelationKeys"),
+        closed_max: element.count("closeCorrelationKeyOnCompletion"),
+        discards_late: element.is_on("discardOnCompletionTimeout"),
+    };
+    if !rules.can_complete() {
+        builder.error(element.at, "`aggregate` needs a completion, for example `completionSize: 10`");
+        return None;
+    }
+    let completes_on_stop = element.is_on("forceCompletionOnStop") || element.is_on("completeAllOnStop");
+    let limits = &builder.core.limits;
+    let groups = Groups::new(rules, limits.groups_max, limits.group_max, completes_on_stop);
+    Some(Box::new(Aggregate { shared: Arc::new(Shared { groups, block }) }))
+}
+
+#[derive(Debug)]
+struct Aggregate {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    groups: Groups,
+    block: Block,
+}
+
+impl Step for Aggregate {
+    fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Running<'s, 'e> {
+        let added = match self.shared.groups.add(exchange) {
+            Ok(added) => added,
+            Err(exception) => return Running::Done(Err(exception)),
+        };
+        if self.shared.groups.needs_watch() {
+            groups::watch(&self.shared, cx);
+        }
+        let Some(complete) = added else { return Running::Done(Ok(())) };
+        Running::Later(Box::pin(async move {
+            self.shared.complete(complete, cx).await;
+            Ok(())
+        }))
+    }
+}
+
+impl Shared {
+    /// Takes what was collected through the steps; its failure is its own.
+    async fn complete(&self, mut collected: Exchange, cx: &Cx<'_>) {
+        collected.pattern = Pattern::InOnly;
+        let cx = Cx { errors: cx.route.plan.errors.as_ref(), ..*cx };
+        drive(&self.block.entries, &mut collected, &cx).await;
+        crate::run::finish(&mut collected, cx.route.id());
+    }
+}

@@ -1,0 +1,94 @@
+//! `idempotentConsumer`: what has been seen is not done again.
+
+use std::sync::Arc;
+
+use crate::check::{Element, Inline, OptionSpec, Spec, Takes};
+use crate::compile::Builder;
+use crate::exchange::{Exception, Exchange, Kind, Text, Value, class};
+use crate::language::Expression;
+use crate::repository::Repository;
+use crate::run::{Block, Cx, Running, Step, drive};
+
+use super::StepKind;
+
+pub(super) static STEP: StepKind = StepKind {
+    spec: Spec {
+        name: "idempotentConsumer",
+        about: "Runs steps only for exchanges whose key has not been seen",
+        inline: Inline::Value,
+        options: &[
+            OptionSpec::required("idempotentRepository", Takes::Text, "the bean that remembers keys"),
+            OptionSpec::new("steps", Takes::Steps, "the steps"),
+            OptionSpec::new("eager", Takes::Bool, "whether the key is remembered before the steps (true)"),
+            OptionSpec::new("completionEager", Takes::Bool, "whether it counts when the steps end, and not the exchange (false)"),
+            OptionSpec::new("skipDuplicate", Takes::Bool, "whether steps are left out for what has been seen (true)"),
+            OptionSpec::new("removeOnFailure", Takes::Bool, "whether the key goes again when it fails (true)"),
+        ],
+        ..Spec::EMPTY
+    },
+    build,
+};
+
+fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> {
+    let repository = builder.repository(element, "idempotentRepository");
+    let block = builder.block(element.steps("steps"));
+    Some(Box::new(IdempotentConsumer {
+        key: element.inline_value()?,
+        repository: repository?,
+        block,
+        eager: element.flag("eager").unwrap_or(true),
+        completes_early: element.is_on("completionEager"),
+        skips: element.flag("skipDuplicate").unwrap_or(true),
+        forgets: element.flag("removeOnFailure").unwrap_or(true),
+    }))
+}
+
+#[derive(Debug)]
+struct IdempotentConsumer {
+    key: Arc<dyn Expression>,
+    repository: Arc<dyn Repository>,
+    block: Block,
+    eager: bool,
+    completes_early: bool,
+    skips: bool,
+    forgets: bool,
+}
+
+const DUPLICATE: Text = Text::fixed("CamelDuplicateMessage");
+
+impl Step for IdempotentConsumer {
+    fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Running<'s, 'e> {
+        let key = match self.key.evaluate(exchange, Kind::Text) {
+            Ok(key) => key.to_text().filter(|key| !key.is_empty()),
+            Err(exception) => return Running::Done(Err(exception)),
+        };
+        let Some(key) = key else {
+            return Running::Done(Err(Exception::new(&class::NO_MESSAGE_ID, "No message ID could be found")));
+        };
+        let is_new = if self.eager { self.repository.add(&key) } else { !self.repository.contains(&key) };
+        if !is_new {
+            exchange.properties.insert(DUPLICATE, Value::Bool(true));
+            if self.skips {
+                return Running::Done(Ok(()));
+            }
+            return Running::Enter(&self.block);
+        }
+        let (repository, eager, forgets) = (Arc::clone(&self.repository), self.eager, self.forgets);
+        let settle = move |is_failed: bool| match (is_failed, eager) {
+            (true, _) if forgets => repository.remove(&key),
+            (false, false) => {
+                repository.add(&key);
+            }
+            _ => {}
+        };
+        if !self.completes_early {
+            exchange.hooks.add(settle);
+            return Running::Enter(&self.block);
+        }
+        Running::Later(Box::pin(async move {
+            drive(&self.block.entries, exchange, cx).await;
+            settle(exchange.is_failed());
+            Ok(())
+        }))
+    }
+}

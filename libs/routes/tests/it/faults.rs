@@ -1,0 +1,131 @@
+//! What goes wrong in one exchange stays there, and everything has a limit.
+
+use std::sync::Arc;
+
+use routes::components::{Component, ComponentSpec, Endpoint, Producer, Side};
+use routes::exchange::Exchange;
+use routes::run::{Core, Cx, Sending};
+use routes::{Engine, Limits, Setup};
+
+use crate::support::{bodies, send, started};
+
+static PANICS: ComponentSpec =
+    ComponentSpec { name: "panics", about: "Panics", path: "when", side: Side::To, options: &[] };
+
+/// Panics at once, or when it is waited for.
+#[derive(Debug)]
+struct Panics;
+
+#[derive(Debug)]
+struct Panic(bool);
+
+impl Component for Panics {
+    fn spec(&self) -> &'static ComponentSpec {
+        &PANICS
+    }
+
+    fn producer(&self, endpoint: Endpoint, _: &Core) -> Result<Arc<dyn Producer>, String> {
+        Ok(Arc::new(Panic(endpoint.text.path == "later")))
+    }
+}
+
+impl Producer for Panic {
+    fn send<'s: 'e, 'e>(&'s self, _: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
+        assert!(self.0, "at once");
+        Sending::Later(Box::pin(async { panic!("later") }))
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_panics_fails_its_exchange_only() {
+    let route = r#"
+- errorHandler: { deadLetterChannel: { deadLetterUri: "mock:dead" } }
+- from:
+    uri: direct:start
+    steps:
+      - toD: "panics:${body}"
+      - to: mock:after
+- from:
+    uri: direct:static
+    steps: [ { choice: { when: [ { simple: "${body} == 'x'", steps: [ { to: "panics:now" } ] } ] } }, { to: "mock:after" } ]
+"#;
+    let engine = Engine::new(Setup { components: vec![Arc::new(Panics)], ..Setup::default() });
+    engine.core().components.mocks().unwrap().record();
+    let compiled = engine.load(&[("test.yaml".to_owned(), route.to_owned())]).unwrap();
+    engine.start(compiled).await.unwrap();
+    for (to, body) in
+        [("direct:start", "now"), ("direct:start", "later"), ("direct:static", "x"), ("direct:static", "y")]
+    {
+        assert!(!send(&engine, to, body).await.is_failed(), "{to} {body}");
+    }
+    assert_eq!(bodies(&engine, "dead"), ["now", "later", "x"]);
+    assert_eq!(bodies(&engine, "after"), ["y"]);
+}
+
+#[tokio::test]
+async fn routes_that_call_each_other_without_an_end_fail() {
+    let engine = started(
+        "- from: { uri: \"direct:a\", steps: [ { to: \"direct:b\" } ] }\n- from: { uri: \"direct:b\", steps: [ { to: \"direct:a\" } ] }\n",
+        Limits { depth_max: 20, ..Limits::default() },
+    )
+    .await;
+    let back = send(&engine, "direct:a", "m").await;
+    let said = back.exception().unwrap().message().unwrap().to_string();
+    assert!(said.contains("more than 20 deep"), "{said}");
+}
+
+#[tokio::test]
+async fn a_loop_and_a_split_have_their_limits() {
+    let engine = started(
+        r#"
+- from: { uri: "direct:loop", steps: [ { loop: { doWhile: true, simple: "${body} == 'm'", steps: [ { to: "mock:turn" } ] } } ] }
+- from: { uri: "direct:split", steps: [ { split: { simple: "${body}", steps: [ { to: "mock:part" } ] } } ] }
+"#,
+        Limits { turns_max: 10, parts_max: 3, ..Limits::default() },
+    )
+    .await;
+    assert!(send(&engine, "direct:loop", "m").await.is_failed());
+    assert_eq!(bodies(&engine, "turn").len(), 10);
+    assert!(!send(&engine, "direct:split", "a,b,c").await.is_failed());
+    assert!(send(&engine, "direct:split", "a,b,c,d").await.is_failed());
+    assert_eq!(bodies(&engine, "part").len(), 3);
+}
+
+#[tokio::test]
+async fn a_full_queue_fails_or_lets_wait() {
+    let engine = started(
+        r#"
+- route: { id: taker, autoStartup: false, from: { uri: "seda:q?size=2", steps: [ { to: "mock:taken" } ] } }
+- from: { uri: "direct:start", steps: [ { to: "seda:q" } ] }
+- from: { uri: "direct:drop", steps: [ { to: "seda:q?discardWhenFull=true" } ] }
+"#,
+        Limits::default(),
+    )
+    .await;
+    assert!(!send(&engine, "direct:start", "1").await.is_failed());
+    assert!(!send(&engine, "direct:start", "2").await.is_failed());
+    assert!(send(&engine, "direct:start", "3").await.is_failed());
+    assert!(!send(&engine, "direct:drop", "4").await.is_failed());
+}
+
+#[tokio::test]
+async fn a_group_beyond_the_limit_is_refused() {
+    let engine = started(
+        r##"
+- from:
+    uri: direct:start
+    steps:
+      - aggregate:
+          correlationExpression: { simple: "${body}" }
+          completionSize: 2
+          aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
+          steps: [ { to: "mock:group" } ]
+"##,
+        Limits { groups_max: 1, ..Limits::default() },
+    )
+    .await;
+    assert!(!send(&engine, "direct:start", "a").await.is_failed());
+    assert!(send(&engine, "direct:start", "b").await.is_failed());
+    assert!(!send(&engine, "direct:start", "a").await.is_failed());
+    assert_eq!(bodies(&engine, "group").len(), 1);
+}

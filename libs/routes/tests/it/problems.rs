@@ -1,0 +1,78 @@
+//! What is wrong with a file is told all at once, each with its place and what would be right.
+
+use routes::{Engine, Setup};
+
+fn problems(route: &str) -> Vec<String> {
+    let engine = Engine::new(Setup::default());
+    match engine.load(&[("a.yaml".to_owned(), route.to_owned())]) {
+        Ok(compiled) => compiled.notes.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_file_are_told_at_once() {
+    let found = problems(
+        r#"- from:
+    uri: direct:start
+    steps:
+      - set-body:
+          constant: x
+      - split:
+          simple: "${body}"
+          streamming: true
+          steps:
+            - to: mok:x
+      - saga: {}
+      - setHeader: { name: a, groovy: "1" }
+      - setBody: { simple: "${bdy}" }
+      - to: timer:x
+      - throwException: { exceptionType: java.lang.IlegalStateException }
+      - marshal: { jsn: {} }
+      - loop: { constant: "3", copy: perhaps }
+      - to: "mock:{{nothing}}"
+"#,
+    );
+    let expected = [
+        "a.yaml:4:9: error: unknown step `set-body`: did you mean `setBody`?",
+        "a.yaml:8:11: error: unknown option of `split`: `streamming`: did you mean `streaming`?",
+        "a.yaml:10:19: error: unknown component `mok`: did you mean `mock`?",
+        "a.yaml:11:9: error: step `saga` is not supported: long-running work with compensation belongs into a workflow",
+        "a.yaml:12:31: error: language `groovy` is not supported: use `simple`, `jq` or `jsonpath`",
+        "a.yaml:14:13: error: `timer:` cannot stand in `to`: it is only for `from`",
+        "a.yaml:15:42: error: unknown exception class `java.lang.IlegalStateException`: did you mean \
+         `java.lang.IllegalStateException`?",
+        "a.yaml:16:20: error: unknown data format `jsn`: did you mean `json`?",
+        "a.yaml:17:38: error: `copy` is `true` or `false`, and not `perhaps`",
+        "a.yaml:18:13: error: placeholder `{{nothing}}` has no value: set the property `nothing`, or write \
+         `{{nothing:default}}`",
+    ];
+    for line in expected {
+        assert!(found.iter().any(|problem| problem == line), "{line}\nis not among\n{}", found.join("\n"));
+    }
+    let simple = found.iter().find(|problem| problem.starts_with("a.yaml:13:")).unwrap();
+    assert!(simple.contains("body"), "{simple}");
+    assert_eq!(found.len(), expected.len() + 1, "{}", found.join("\n"));
+}
+
+#[tokio::test]
+async fn options_without_effect_are_noted() {
+    let found = problems(
+        "- from: { uri: \"direct:start\", steps: [ { unmarshal: { json: { library: Gson } } }, { to: \"seda:x?pollTimeout=5\" } ] }\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "a.yaml:1:64: note: `library` of `json` has no effect here: there is one JSON here",
+            "a.yaml:1:91: note: option `pollTimeout` of `seda:` has no effect here: the queue wakes the route",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_nobody_uses_is_checked_too() {
+    let found = problems(
+        "- routeTemplate:\n    id: t\n    parameters: [ { name: n } ]\n    from: { uri: \"direct:{{n}}\", steps: [ { tto: \"mock:{{n}}\" } ] }\n",
+    );
+    assert_eq!(found, ["a.yaml:4:45: error: unknown step `tto`: did you mean `to`?"]);
+}
