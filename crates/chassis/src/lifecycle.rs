@@ -1,6 +1,7 @@
 //! Starting parts in order, stopping them in reverse, each within a limit; and when to stop.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::future::select_all;
@@ -172,10 +173,23 @@ impl Parts {
     /// # Errors
     /// The part failed, took too long, or a stop was asked for meanwhile. All parts started
     /// before have then been stopped, in reverse order.
-    pub async fn start<T, E>(
+    pub fn start<'a, T, E>(
+        &'a mut self,
+        part: &'a str,
+        starting: impl Future<Output = Result<(T, Running), E>> + 'a,
+    ) -> impl Future<Output = Result<T, Error>>
+    where
+        T: 'a,
+        E: Into<BoxError> + 'a,
+    {
+        // A part has a lot to remember while it starts, and who starts it should not have to.
+        self.await_start(part, Box::pin(starting))
+    }
+
+    async fn await_start<T, E>(
         &mut self,
         part: &str,
-        starting: impl Future<Output = Result<(T, Running), E>>,
+        starting: Pin<Box<impl Future<Output = Result<(T, Running), E>>>>,
     ) -> Result<T, Error>
     where
         E: Into<BoxError>,
