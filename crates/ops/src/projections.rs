@@ -64,12 +64,19 @@ impl Part {
         self.get("/operator/v1/projections", &[]).await
     }
 
-    /// The next events of this part's store.
+    /// The next events of this part's store, up to where it ended when the first page was asked for.
     ///
     /// # Errors
     /// The part does not answer.
-    pub async fn read_store(&self, after_position: i64, event_types: &[String], limit: u32) -> Result<StorePage> {
-        let request = json!({"afterPosition": after_position, "eventTypes": event_types, "limit": limit});
+    pub async fn read_store(
+        &self,
+        after_position: i64,
+        up_to: Option<i64>,
+        event_types: &[String],
+        limit: u32,
+    ) -> Result<StorePage> {
+        let request =
+            json!({"afterPosition": after_position, "upTo": up_to, "eventTypes": event_types, "limit": limit});
         self.post("/operator/v1/events/read", &request).await
     }
 
@@ -162,10 +169,12 @@ impl<'a> Rebuilding<'a> {
         let mut next_at = Instant::now();
         for source in &self.status.sources {
             let (store, service) = (store_of(stores, &source.service)?, &source.service);
-            let mut position = 0;
+            let (mut position, mut end) = (0, None);
             loop {
                 tokio::time::sleep_until(next_at).await;
-                let StorePage { events, is_end } = store.read_store(position, &source.event_types, limit).await?;
+                let StorePage { events, up_to, is_end } =
+                    store.read_store(position, end, &source.event_types, limit).await?;
+                end = Some(up_to);
                 position = events.last().map_or(position, |event| event.position);
                 if let Some(per_second) = plan.per_second {
                     let events = u64::try_from(events.len()).unwrap_or(u64::MAX);

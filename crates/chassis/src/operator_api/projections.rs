@@ -43,6 +43,7 @@ pub(super) fn routes() -> Api<Door> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReadRequest {
     after_position: i64,
+    up_to: Option<i64>,
     event_types: Vec<String>,
     limit: u32,
 }
@@ -53,12 +54,12 @@ async fn read(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ReadRequest>,
 ) -> Result<Json<StorePage>, Problem> {
-    let ReadRequest { after_position, event_types, limit } = request;
+    let ReadRequest { after_position, up_to, event_types, limit } = request;
     if event_types.len() > EVENT_TYPES_MAX {
         let detail = format!("at most {EVENT_TYPES_MAX} types are asked for at a time");
         return Err(Problem::new(ErrorCode::InvalidRequest).detail(detail));
     }
-    Ok(Json(projection::read_store(door.publisher.db(), after_position, &event_types, limit).await?))
+    Ok(Json(projection::read_store(door.publisher.db(), after_position, up_to, &event_types, limit).await?))
 }
 
 /// Where this part's projections stand.

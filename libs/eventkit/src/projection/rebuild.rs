@@ -1,7 +1,8 @@
 //! A rebuild, step by step: begun, fed with pages of the stores, ended by a swap or by a comparison alone.
 //!
 //! Each step is a unit of work of its own, so that the running service goes on in between, and nothing of a rebuild is
-//! kept in memory. Whoever drives it must take the next step within [`STEP_WAIT_MS`]; a rebuild that is left alone longer
+//! kept in memory. What was in a store when the rebuild had begun must be read; what comes later comes through the
+//! journal, or to the swapped tables. Whoever drives it must take the next step within [`STEP_WAIT_MS`]; a rebuild that is left alone longer
 //! counts as given up. Dead at any point, it leaves the running tables as they were, or swapped as a whole.
 
 use db::{Db, Row, Tx, params};
@@ -396,10 +397,11 @@ pub async fn rebuild(publisher: &EventPublisher, projection: &Projection) -> Res
     let event_types = super::follow::own_types(projection, service)?;
     let rebuild = Rebuild::begin(db, projection, None, clock.now_ms()).await?;
     let done = async {
-        let mut position = 0;
+        let (mut position, mut up_to) = (0, None);
         loop {
-            let page = read_store(db, position, &event_types, PAGE_EVENTS_MAX).await?;
+            let page = read_store(db, position, up_to, &event_types, PAGE_EVENTS_MAX).await?;
             rebuild.apply(db, service, &page.events, clock.now_ms()).await?;
+            up_to = Some(page.up_to);
             position = page.events.last().map_or(position, |event| event.position);
             if page.is_end {
                 break;

@@ -17,21 +17,35 @@ const PAGE_CHARS_MAX: i64 = 256 * 1_024;
 pub struct StorePage {
     /// The events.
     pub events: Vec<StoredEvent>,
+    /// Up to which position the store is read: where it ended when the first page was asked for.
+    pub up_to: i64,
     /// Whether there are no more.
     pub is_end: bool,
 }
 
 /// The next events of some types after a position of this database's store, up to `limit` and [`PAGE_EVENTS_MAX`].
 ///
+/// The first page, which is asked for without `up_to`, says where the store ends now; whoever asks for the next ones up to
+/// there comes to an end, however fast the store grows.
+///
 /// # Errors
 /// Those of the database, and [`crate::Error::HeldBack`].
-pub async fn read_store(db: &Db, after_position: i64, event_types: &[String], limit: u32) -> Result<StorePage> {
+pub async fn read_store(
+    db: &Db,
+    after_position: i64,
+    up_to: Option<i64>,
+    event_types: &[String],
+    limit: u32,
+) -> Result<StorePage> {
+    let up_to = match up_to {
+        Some(up_to) => up_to,
+        None => end(db).await?,
+    };
     if event_types.is_empty() {
-        return Ok(StorePage { events: Vec::new(), is_end: true });
+        return Ok(StorePage { events: Vec::new(), up_to, is_end: true });
     }
-    let horizon = Horizon::settle(db).await?;
     let limit = i64::from(limit.clamp(1, PAGE_EVENTS_MAX));
-    let mut values: Vec<Value> = params![after_position, horizon].to_vec();
+    let mut values: Vec<Value> = params![after_position, up_to].to_vec();
     values.extend(event_types.iter().map(Value::from));
     let types: Vec<String> = (3..=values.len()).map(|number| format!("${number}")).collect();
     let condition = format!("position > $1 and position <= $2 and event_type in ({})", types.join(", "));
@@ -50,7 +64,7 @@ pub async fn read_store(db: &Db, after_position: i64, event_types: &[String], li
         taken += 1;
     }
     let is_end = usize::try_from(taken).is_ok_and(|taken| taken == rows.len());
-    let Some(last) = last else { return Ok(StorePage { events: Vec::new(), is_end }) };
+    let Some(last) = last else { return Ok(StorePage { events: Vec::new(), up_to, is_end }) };
     values[1] = Value::from(last);
     let sql = format!(
         "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
@@ -58,5 +72,13 @@ pub async fn read_store(db: &Db, after_position: i64, event_types: &[String], li
          from event_store where {condition} order by position"
     );
     let rows = db.query(&sql, &values).await?;
-    Ok(StorePage { events: rows.iter().map(StoredEvent::from_row).collect::<Result<_>>()?, is_end })
+    let events = rows.iter().map(StoredEvent::from_row).collect::<Result<_>>()?;
+    Ok(StorePage { events, up_to, is_end })
+}
+
+/// The last position of the store, below which everything is readable.
+async fn end(db: &Db) -> Result<i64> {
+    let horizon = Horizon::settle(db).await?;
+    let sql = "select coalesce(max(position), 0) as position from event_store where position <= $1";
+    Ok(db.query_one(sql, &params![horizon]).await?.get("position")?)
 }

@@ -44,6 +44,14 @@ impl Project<AccountOpened> for Books {
     }
 }
 
+/// How far a rebuild has read.
+#[derive(Default)]
+struct Reading {
+    position: i64,
+    up_to: Option<i64>,
+    is_end: bool,
+}
+
 /// A bank that tells, and a branch that keeps books of it in a database of its own.
 struct World {
     bank: Fixture,
@@ -109,17 +117,18 @@ impl World {
         Rebuild::begin(&self.branch.db, &self.books, Some(self.feeder()), self.now_ms()).await
     }
 
-    /// Has a rebuild read `limit` events after `position`; answers the next position, or nothing at the end.
-    async fn page(&self, rebuild: &Rebuild, position: i64, limit: u32) -> Option<i64> {
-        let page = read_store(&self.bank.db, position, &[TYPE.to_owned()], limit).await.unwrap();
+    /// Has a rebuild read the next `limit` events.
+    async fn page(&self, rebuild: &Rebuild, reading: &mut Reading, limit: u32) {
+        let Reading { position, up_to, is_end } = reading;
+        let page = read_store(&self.bank.db, *position, *up_to, &[TYPE.to_owned()], limit).await.unwrap();
         rebuild.apply(&self.branch.db, "bank", &page.events, self.now_ms()).await.unwrap();
-        let position = page.events.last().map_or(position, |event| event.position);
-        (!page.is_end).then_some(position)
+        *position = page.events.last().map_or(*position, |event| event.position);
+        (*up_to, *is_end) = (Some(page.up_to), page.is_end);
     }
 
-    async fn read_to_the_end(&self, rebuild: &Rebuild, mut position: i64) {
-        while let Some(next) = self.page(rebuild, position, 3).await {
-            position = next;
+    async fn read_to_the_end(&self, rebuild: &Rebuild, mut reading: Reading) {
+        while !reading.is_end {
+            self.page(rebuild, &mut reading, 3).await;
         }
     }
 
@@ -133,7 +142,7 @@ impl World {
 
     async fn rebuild(&self, ending: Ending) -> Finished {
         let rebuild = self.begin().await.unwrap();
-        self.read_to_the_end(&rebuild, 0).await;
+        self.read_to_the_end(&rebuild, Reading::default()).await;
         self.finish(&rebuild, ending).await
     }
 
@@ -203,6 +212,24 @@ async fn a_damaged_projection_is_compared_and_put_right_from_the_store_of_anothe
 }
 
 #[tokio::test]
+async fn a_store_that_grows_while_it_is_read_is_read_to_where_it_ended_at_first() {
+    for world in World::all("books").await {
+        world.store(1, "a").await;
+        world.store(1, "b").await;
+        let rebuild = world.begin().await.unwrap();
+        let mut reading = Reading::default();
+        for later in ["c", "d", "e"] {
+            world.store(1, later).await;
+            world.page(&rebuild, &mut reading, 1).await;
+        }
+        assert_eq!((reading.position, reading.is_end), (3, true), "the first page was asked for after c");
+        world.deliver().await;
+        world.finish(&rebuild, Ending::Swap).await;
+        assert_eq!(world.stories().await, world.told());
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_is_sent_twice_is_applied_once() {
     for world in World::all("books").await {
         for owner in ["a", "b", "c"] {
@@ -210,9 +237,11 @@ async fn a_page_that_is_sent_twice_is_applied_once() {
         }
         let rebuild = world.begin().await.unwrap();
         for _ in 0..2 {
-            assert_eq!(world.page(&rebuild, 0, 2).await, Some(2));
+            let mut reading = Reading::default();
+            world.page(&rebuild, &mut reading, 2).await;
+            assert_eq!((reading.position, reading.is_end), (2, false));
         }
-        world.read_to_the_end(&rebuild, 1).await;
+        world.read_to_the_end(&rebuild, Reading { position: 1, ..Reading::default() }).await;
         world.finish(&rebuild, Ending::Swap).await;
         assert_eq!(world.stories().await, world.told());
         world.deliver().await;
@@ -225,19 +254,19 @@ async fn a_page_that_is_sent_twice_is_applied_once() {
 async fn live_at_random(world: &World, seed: u64) -> (i64, i64) {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut journalled, mut ahead) = (0, 0);
-    let mut running: Option<(Rebuild, Option<i64>)> = None;
+    let mut running: Option<(Rebuild, Reading)> = None;
     for step in 0..60 {
         match random.random_range(0..8) {
             0..=3 => world.store(random.random_range(1..=3), &format!("s{step}")).await,
             4 => world.deliver().await,
             _ => {
                 running = match running.take() {
-                    None => Some((world.begin().await.unwrap(), Some(0))),
-                    Some((rebuild, Some(position))) => {
-                        let next = world.page(&rebuild, position, random.random_range(1..=5)).await;
-                        Some((rebuild, next))
+                    None => Some((world.begin().await.unwrap(), Reading::default())),
+                    Some((rebuild, mut reading)) if !reading.is_end => {
+                        world.page(&rebuild, &mut reading, random.random_range(1..=5)).await;
+                        Some((rebuild, reading))
                     }
-                    Some((rebuild, None)) => {
+                    Some((rebuild, _)) => {
                         let finished = world.finish(&rebuild, Ending::Swap).await;
                         (journalled, ahead) = (journalled + finished.journalled, ahead + finished.ahead);
                         None
@@ -246,10 +275,8 @@ async fn live_at_random(world: &World, seed: u64) -> (i64, i64) {
             }
         }
     }
-    if let Some((rebuild, position)) = running {
-        if let Some(position) = position {
-            world.read_to_the_end(&rebuild, position).await;
-        }
+    if let Some((rebuild, reading)) = running {
+        world.read_to_the_end(&rebuild, reading).await;
         world.finish(&rebuild, Ending::Swap).await;
     }
     world.deliver().await;
@@ -298,7 +325,7 @@ async fn an_event_of_no_store_survives_if_it_comes_while_the_rebuild_runs() {
         world.send_foreign(7, "before").await;
         world.deliver().await;
         let rebuild = world.begin().await.unwrap();
-        world.read_to_the_end(&rebuild, 0).await;
+        world.read_to_the_end(&rebuild, Reading::default()).await;
         world.send_foreign(1, "meanwhile").await;
         world.deliver().await;
         let finished = world.finish(&rebuild, Ending::Swap).await;
@@ -326,7 +353,7 @@ async fn a_second_rebuild_is_refused_until_the_first_one_counts_as_given_up() {
         let fourth = Rebuild::take_over(db, &world.books, Some(world.feeder()), world.now_ms()).await.unwrap();
         let over = third.apply(db, "bank", &[], world.now_ms()).await.unwrap_err();
         assert!(matches!(over, Error::RebuildOver { .. }), "{over:?}");
-        world.read_to_the_end(&fourth, 0).await;
+        world.read_to_the_end(&fourth, Reading::default()).await;
         world.finish(&fourth, Ending::Swap).await;
         assert_eq!(world.stories().await, world.told());
     }
@@ -353,7 +380,7 @@ async fn an_event_that_cannot_be_applied_stops_the_rebuild_and_is_named() {
     world.deliver().await;
     world.store(2, NOBODY).await;
     let rebuild = world.begin().await.unwrap();
-    let page = read_store(&world.bank.db, 0, &[TYPE.to_owned()], 10).await.unwrap();
+    let page = read_store(&world.bank.db, 0, None, &[TYPE.to_owned()], 10).await.unwrap();
     let failed = rebuild.apply(&world.branch.db, "bank", &page.events, world.now_ms()).await.unwrap_err();
     assert!(matches!(&failed, Error::Projection { position: Some(2), event, .. } if *event == page.events[1].event_id));
     let stranger = rebuild.apply(&world.branch.db, "post", &page.events, world.now_ms()).await.unwrap_err();
@@ -379,7 +406,7 @@ async fn a_rebuild_that_dies_around_the_swap_leaves_whole_tables_and_begins_anew
             world.deliver().await;
             world.damage("update books set story = 'damaged'").await;
             let rebuild = world.begin().await.unwrap();
-            world.read_to_the_end(&rebuild, 0).await;
+            world.read_to_the_end(&rebuild, Reading::default()).await;
             let armed = failpoint::arm(point, name, 1, Action::Hang);
             tokio::select! {
                 _ = rebuild.finish(&world.branch.db, Ending::Swap, world.now_ms()) => panic!("{point}: it went on"),
@@ -392,7 +419,7 @@ async fn a_rebuild_that_dies_around_the_swap_leaves_whole_tables_and_begins_anew
             assert_eq!(world.stories().await[&1], format!("{expected}b "), "{point}: what runs goes on");
             let later = world.now_ms() + STEP_WAIT_MS + 1_000;
             let again = Rebuild::begin(&world.branch.db, &world.books, Some(world.feeder()), later).await.unwrap();
-            world.read_to_the_end(&again, 0).await;
+            world.read_to_the_end(&again, Reading::default()).await;
             world.finish(&again, Ending::Swap).await;
             assert_eq!(world.stories().await, world.told(), "{point}");
         }
