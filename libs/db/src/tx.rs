@@ -86,6 +86,22 @@ impl Tx {
         self.finish(result)
     }
 
+    /// Runs a statement of which nobody needs an answer: on PostgreSQL it is sent together with the next statement or the
+    /// commit, in the order of the calls, so that nobody waits a round trip for it. On SQLite it runs at once.
+    ///
+    /// # Errors
+    /// As [`Tx::execute`]; on PostgreSQL a failure may only show at the next statement or at [`Tx::commit`], which keeps
+    /// nothing of the unit then.
+    pub async fn execute_later(&mut self, sql: &str, params: impl Into<Vec<Value>>) -> Result<()> {
+        self.start(sql)?;
+        let params = params.into();
+        let result = match &mut self.unit {
+            Unit::Sqlite(unit) => unit.execute(sql, &params).map(drop),
+            Unit::Postgres(unit) => unit.execute_later(sql, params).await,
+        };
+        self.finish(result)
+    }
+
     /// Runs a query, or a statement with `returning`, and gives its rows. It sees the unit's own changes.
     ///
     /// # Errors
@@ -122,8 +138,8 @@ impl Tx {
     /// Commits; `Ok` means that the unit has been flushed to disk.
     ///
     /// # Errors
-    /// [`Error::UnitBroken`] after a failed statement, [`Error::UnitTimedOut`], [`Error::BatchLost`] and
-    /// [`Error::Commit`]: nothing of the unit is kept. [`Error::CommitUnknown`]: it may have been kept.
+    /// [`Error::UnitBroken`] after a failed statement, [`Error::UnitTimedOut`], [`Error::BatchLost`],
+    /// [`Error::Commit`], and those of [`Tx::execute_later`]: nothing of the unit is kept. [`Error::CommitUnknown`]: it may have been kept.
     pub async fn commit(self) -> Result<()> {
         self.release().await
     }

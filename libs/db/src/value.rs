@@ -95,6 +95,11 @@ pub trait FromValue: Sized {
 
     /// The value as this type, or nothing if it is of another kind or out of range.
     fn from_value(value: &Value) -> Option<Self>;
+
+    /// As [`FromValue::from_value`], without a copy where the type is the value's own.
+    fn from_owned(value: Value) -> Option<Self> {
+        Self::from_value(&value)
+    }
 }
 
 macro_rules! from_value {
@@ -118,8 +123,27 @@ from_value! {
     u32, "a natural number of 32 bits", Value::Int(value) => Self::try_from(*value).ok();
     // SQLite has no boolean of its own
     bool, "a boolean", Value::Bool(value) => Some(*value), Value::Int(0) => Some(false), Value::Int(1) => Some(true);
-    String, "text", Value::Text(value) => Some(value.clone());
-    Vec<u8>, "bytes", Value::Bytes(value) => Some(value.clone());
+}
+
+macro_rules! from_own_value {
+    ($($type:ty, $expected:literal, $kind:ident;)*) => {$(
+        impl FromValue for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_value(value: &Value) -> Option<Self> {
+                if let Value::$kind(value) = value { Some(value.clone()) } else { None }
+            }
+
+            fn from_owned(value: Value) -> Option<Self> {
+                if let Value::$kind(value) = value { Some(value) } else { None }
+            }
+        }
+    )*};
+}
+
+from_own_value! {
+    String, "text", Text;
+    Vec<u8>, "bytes", Bytes;
 }
 
 impl FromValue for f64 {
@@ -155,6 +179,13 @@ impl<T: FromValue> FromValue for Option<T> {
             value => T::from_value(value).map(Some),
         }
     }
+
+    fn from_owned(value: Value) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_owned(value).map(Some),
+        }
+    }
 }
 
 /// One row of an answer; it owns its values.
@@ -183,6 +214,21 @@ impl Row {
             column: column.to_owned(),
             expected: T::EXPECTED,
             found: value.kind(),
+        })
+    }
+
+    /// As [`Row::get`], and takes the value out of the row, where null is left, so that a long text is not copied.
+    ///
+    /// # Errors
+    /// Those of [`Row::get`].
+    pub fn take<T: FromValue>(&mut self, column: &str) -> Result<T> {
+        let at = self.columns.iter().position(|name| name.eq_ignore_ascii_case(column));
+        let Some(value) = at.and_then(|at| self.values.get_mut(at)) else { return self.get(column) };
+        let found = value.kind();
+        T::from_owned(std::mem::replace(value, Value::Null)).ok_or_else(|| Error::Column {
+            column: column.to_owned(),
+            expected: T::EXPECTED,
+            found,
         })
     }
 
@@ -216,6 +262,19 @@ mod tests {
         assert_eq!(row().get::<i32>("ID").unwrap(), 7);
         assert!(row().get::<bool>("active").unwrap());
         assert_eq!(row().get::<Option<String>>("name").unwrap(), None);
+    }
+
+    #[test]
+    fn a_value_can_be_taken_once() {
+        let columns: Arc<[String]> = ["name", "note"].map(String::from).into();
+        let mut row = Row::new(columns, params!["An", None::<String>].to_vec());
+        assert_eq!(row.take::<String>("NAME").unwrap(), "An");
+        assert_eq!(row.take::<Option<String>>("note").unwrap(), None);
+        assert_eq!(row.value("name"), Some(&Value::Null));
+        let missing = row.take::<String>("email").unwrap_err().to_string();
+        assert_eq!(missing, "column `email` holds nothing: there is no such column, not text");
+        let taken = row.take::<String>("name").unwrap_err().to_string();
+        assert_eq!(taken, "column `name` holds null, not text");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Running one statement on a PostgreSQL connection, and saying what went wrong in this crate's words.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Statement;
@@ -14,9 +16,63 @@ use crate::value::{Row, Value};
 /// Statements that one connection keeps prepared; beyond, it starts again with none.
 const STATEMENTS_KEPT: usize = 512;
 
+/// A statement that is sent together with the next one.
+#[derive(Debug)]
+pub(super) struct Later {
+    pub(super) sql: String,
+    pub(super) params: Vec<Value>,
+}
+
+/// The answer to a statement that has been sent.
+type Sent<'a> = Pin<Box<dyn Future<Output = Result<u64>> + Send + 'a>>;
+
+/// Sends statements, in their order and without waiting for their answers: whatever is sent after this comes after them.
+///
+/// An error means that not all of them were sent, so that the transaction must not be committed.
+pub(super) async fn send<'a>(client: &'a ClientWrapper, later: &'a [Later]) -> Result<Vec<Sent<'a>>> {
+    let mut prepared = Vec::with_capacity(later.len());
+    for Later { sql, params } in later {
+        prepared.push(prepare(client, sql, params).await?);
+    }
+    let mut sent: Vec<Sent<'a>> = Vec::with_capacity(later.len());
+    for (Later { sql, params }, statement) in later.iter().zip(prepared) {
+        let mut answer: Sent<'a> = Box::pin(run(client, sql, params, statement));
+        // The driver writes a prepared statement when it is first polled, or says at once why it cannot.
+        match futures::poll!(&mut answer) {
+            Poll::Ready(answer) => drop(answer?),
+            Poll::Pending => sent.push(answer),
+        }
+    }
+    Ok(sent)
+}
+
+/// Sends statements and, right behind them, the last one, whose answer it gives.
+pub(super) async fn after<T>(
+    client: &ClientWrapper,
+    later: &[Later],
+    last: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let sent = send(client, later).await?;
+    let (before, last) = futures::join!(settle(sent), last);
+    before.and(last)
+}
+
+/// Waits for the answers; the first error is the one that made the others fail.
+pub(super) async fn settle(sent: Vec<Sent<'_>>) -> Result<()> {
+    let mut outcome = Ok(());
+    for answer in sent {
+        outcome = outcome.and(answer.await.map(drop));
+    }
+    outcome
+}
+
 /// Runs a statement and gives the number of rows it inserted, updated or deleted.
 pub(super) async fn execute(client: &ClientWrapper, sql: &str, params: &[Value]) -> Result<u64> {
     let statement = prepare(client, sql, params).await?;
+    run(client, sql, params, statement).await
+}
+
+async fn run(client: &ClientWrapper, sql: &str, params: &[Value], statement: Statement) -> Result<u64> {
     let params: Vec<Param<'_>> = params.iter().map(Param).collect();
     let changed =
         client.execute_raw(&statement, params.iter().map(as_sql)).await.map_err(|error| failed(client, sql, &error))?;

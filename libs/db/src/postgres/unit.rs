@@ -15,12 +15,15 @@ use tokio_postgres::NoTls;
 use tokio_postgres::error::Severity;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::statement;
+use super::statement::{self, Later};
 use crate::error::{Error, Reason, Result};
 use crate::metrics::{Meter, Outcome};
 use crate::sqlite::run_hooks;
 use crate::tx::Hook;
 use crate::value::{Row, Value};
+
+/// Statements that are kept for the next one at the most.
+const LATER_MAX: usize = 64;
 
 /// A connection that is out of its pool. Dropped, it is closed: only [`Held::give_back`] returns it, and that is called
 /// when no transaction is open. The token lets `close` wait for it.
@@ -95,6 +98,8 @@ pub(crate) struct Unit {
     timer: AbortHandle,
     rows_max: usize,
     end_timeout: Duration,
+    /// Statements that go with the next one, or with the commit.
+    later: Vec<Later>,
 }
 
 /// What a unit needs to know beside its connection.
@@ -131,13 +136,15 @@ impl Unit {
             timer: timer.abort_handle(),
             rows_max: terms.rows_max,
             end_timeout: terms.end_timeout,
+            later: Vec::new(),
         })
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        let later = std::mem::take(&mut self.later);
         let guard = self.shared.held.lock().await;
         let held = guard.as_ref().ok_or_else(|| self.shared.gone())?;
-        let work = statement::execute(held.client(), sql, params);
+        let work = statement::after(held.client(), &later, statement::execute(held.client(), sql, params));
         match timeout_at(self.expires, work).await {
             Ok(result) => result,
             Err(_) => {
@@ -149,9 +156,10 @@ impl Unit {
 
     pub(crate) async fn query(&mut self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let rows_max = rows_max.min(self.rows_max);
+        let later = std::mem::take(&mut self.later);
         let guard = self.shared.held.lock().await;
         let held = guard.as_ref().ok_or_else(|| self.shared.gone())?;
-        let work = statement::query(held.client(), sql, params, rows_max);
+        let work = statement::after(held.client(), &later, statement::query(held.client(), sql, params, rows_max));
         match timeout_at(self.expires, work).await {
             Ok(result) => result,
             Err(_) => {
@@ -161,8 +169,18 @@ impl Unit {
         }
     }
 
+    /// Keeps a statement until the next one is sent, so that nobody waits a round trip for it.
+    pub(crate) async fn execute_later(&mut self, sql: &str, params: Vec<Value>) -> Result<()> {
+        if self.later.len() == LATER_MAX {
+            return self.execute(sql, &params).await.map(drop);
+        }
+        self.later.push(Later { sql: sql.to_owned(), params });
+        Ok(())
+    }
+
     /// Commits on a task of its own, so that nothing keeps it from its end.
-    pub(crate) fn release(self, hooks: Vec<Hook>) -> Pending {
+    pub(crate) fn release(mut self, hooks: Vec<Hook>) -> Pending {
+        let later = std::mem::take(&mut self.later);
         let Some(held) = self.take() else {
             return Pending(Err(Some(self.shared.gone())));
         };
@@ -171,7 +189,7 @@ impl Unit {
         let end_timeout = self.end_timeout;
         Pending(Ok(runtime.spawn(async move {
             let start = std::time::Instant::now();
-            let result = commit(held, end_timeout).await;
+            let result = commit(held, &later, end_timeout).await;
             match &result {
                 Ok(()) => {
                     meter.committed(1, start.elapsed().as_secs_f64());
@@ -228,14 +246,19 @@ async fn roll_back(held: Held, end_timeout: Duration) {
     }
 }
 
-async fn commit(held: Held, end_timeout: Duration) -> Result<()> {
-    let answer = timeout(end_timeout, held.client().batch_execute("commit")).await;
-    let error = match answer {
-        Ok(Ok(())) => {
+/// Commits, together with the statements that were kept for it: when one of them fails, so has the transaction, and the
+/// server takes the commit for a rollback.
+async fn commit(held: Held, later: &[Later], end_timeout: Duration) -> Result<()> {
+    let client = held.client();
+    // An error ends the connection, and with it the transaction.
+    let sent = timeout(end_timeout, statement::send(client, later)).await.map_err(Error::unavailable)??;
+    let work = async { futures::join!(statement::settle(sent), client.batch_execute("commit")) };
+    let error = match timeout(end_timeout, work).await {
+        Ok((kept, Ok(()))) => {
             held.give_back();
-            return Ok(());
+            return kept;
         }
-        Ok(Err(error)) => error,
+        Ok((_, Err(error))) => error,
         Err(elapsed) => {
             return Err(Error::CommitUnknown { source: Arc::new(elapsed) });
         }

@@ -85,6 +85,67 @@ async fn execute_counts_changed_rows() {
 }
 
 #[tokio::test]
+async fn statements_for_later_are_done_in_order_before_the_next_one_and_before_the_commit() {
+    for db in both(|_| ()).await {
+        let mut tx = db.begin().await.unwrap();
+        // More than are kept at a time.
+        for age in 0..150 {
+            tx.execute_later(INSERT, params![format!("{age}")]).await.unwrap();
+            let set = "update employee set age = $2 where email = $1";
+            tx.execute_later(set, params![format!("{age}"), age]).await.unwrap();
+        }
+        let sum = tx.query_one("select sum(age) as sum from employee", &[]).await.unwrap();
+        assert_eq!(sum.get::<i64>("sum").unwrap(), (0..150).sum::<i64>());
+        tx.execute_later("delete from employee where age > $1", params![0]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(count(&db).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_statement_for_later_that_fails_takes_the_whole_unit_with_it() {
+    // One that the server refuses, and one that cannot even be sent.
+    for (sql, value) in [(INSERT, Value::from("a")), ("update employee set age = $1", Value::from("no number"))] {
+        for db in both(|_| ()).await {
+            if db.dialect() == Dialect::Sqlite && sql != INSERT {
+                continue; // SQLite takes any value for any type
+            }
+            for is_last in [true, false] {
+                let mut tx = db.begin().await.unwrap();
+                tx.execute_later(INSERT, params!["a"]).await.unwrap();
+                let mut failed = tx.execute_later(sql, [value.clone()]).await.is_err();
+                if !is_last {
+                    failed |= tx.execute(INSERT, &params!["b"]).await.is_err();
+                    assert!(failed);
+                }
+                let committed = tx.commit().await;
+                assert!(committed.is_err(), "{sql}");
+                if sql == INSERT && is_last && !failed {
+                    assert!(committed.unwrap_err().violates("employee", "email"));
+                }
+                assert_eq!(count(&db).await, 0);
+                // The connection, or another in its place, goes on.
+                db.unit(async |tx: &mut Tx| tx.execute("select 1", &[]).await).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn statements_for_later_are_forgotten_with_their_unit() {
+    for db in both(|_| ()).await {
+        let mut tx = db.begin().await.unwrap();
+        tx.execute_later(INSERT, params!["a"]).await.unwrap();
+        tx.rollback().await;
+        let mut tx = db.begin().await.unwrap();
+        tx.execute_later(INSERT, params!["b"]).await.unwrap();
+        drop(tx);
+        db.unit(async |tx: &mut Tx| tx.execute(INSERT, &params!["c"]).await).await.unwrap();
+        assert_eq!(count(&db).await, 1);
+    }
+}
+
+#[tokio::test]
 async fn a_unit_sees_its_own_changes_and_others_only_after_its_commit() {
     for db in both(|_| ()).await {
         let mut tx = db.begin().await.unwrap();
