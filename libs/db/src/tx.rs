@@ -81,7 +81,8 @@ impl Tx {
         self.start(sql)?;
         let result = match &mut self.unit {
             Unit::Sqlite(unit) => unit.execute(sql, params),
-            Unit::Postgres(unit) => unit.execute(sql, params).await,
+            // boxed, so that the futures of callers stay small where the database is SQLite
+            Unit::Postgres(unit) => Box::pin(unit.execute(sql, params)).await,
         };
         self.finish(result)
     }
@@ -97,7 +98,7 @@ impl Tx {
         let params = params.into();
         let result = match &mut self.unit {
             Unit::Sqlite(unit) => unit.execute(sql, &params).map(drop),
-            Unit::Postgres(unit) => unit.execute_later(sql, params).await,
+            Unit::Postgres(unit) => Box::pin(unit.execute_later(sql, params)).await,
         };
         self.finish(result)
     }
@@ -174,7 +175,7 @@ impl Tx {
         self.start(sql)?;
         let result = match &mut self.unit {
             Unit::Sqlite(unit) => unit.query(sql, params, rows_max),
-            Unit::Postgres(unit) => unit.query(sql, params, rows_max).await,
+            Unit::Postgres(unit) => Box::pin(unit.query(sql, params, rows_max)).await,
         };
         self.finish(result)
     }
