@@ -1,8 +1,10 @@
 //! What eventkit costs by itself, in this process: relay, consumers, and the way from a commit to the topic.
 
+pub(crate) mod compare;
 pub(crate) mod consume;
 pub(crate) mod latency;
 pub(crate) mod relay;
+pub(crate) mod transport;
 pub(crate) mod workers;
 
 use std::io::Write as _;
@@ -56,8 +58,9 @@ struct Line {
 pub(crate) struct Lines(Vec<Line>);
 
 /// An empty database with an outbox.
-struct Store {
+pub(crate) struct Store {
     name: &'static str,
+    url: String,
     publisher: EventPublisher,
     _folder: TempDir,
     _server: Option<Infrastructure>,
@@ -92,11 +95,11 @@ impl Store {
         folder: TempDir,
         server: Option<Infrastructure>,
     ) -> anyhow::Result<Self> {
-        let db = Db::open(&db::Config::new(url)).await?;
+        let db = Db::open(&db::Config::new(url.as_str())).await?;
         eventkit::outbox::migrate(&db).await?;
         db.migrate(SERVICE, TABLES).await?;
         let publisher = EventPublisher::new(db, SERVICE, Clock::system());
-        Ok(Self { name, publisher, _folder: folder, _server: server })
+        Ok(Self { name, url, publisher, _folder: folder, _server: server })
     }
 
     /// Stores events under a thousand keys, 500 in a unit of work.

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::process;
 use crate::summary::percentile;
@@ -48,6 +48,16 @@ pub(crate) struct Service {
     pub(crate) url: String,
     /// The operator's token, where one is asked for.
     pub(crate) token: Option<String>,
+}
+
+impl Service {
+    fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.url.trim_start_matches("http://").parse()?)
+    }
+
+    fn authorization(&self) -> Option<String> {
+        self.token.as_ref().map(|token| format!("Bearer {token}"))
+    }
 }
 
 /// What became of it.
@@ -125,24 +135,20 @@ pub(crate) async fn put(load: Load, service: &Service) -> anyhow::Result<Created
 fn target(service: &Service, load: Load) -> anyhow::Result<Target> {
     let from = Instant::now() + WARM_UP;
     Ok(Target {
-        address: service.url.trim_start_matches("http://").parse()?,
-        authorization: service.token.as_ref().map(|token| format!("Bearer {token}")),
+        address: service.address()?,
+        authorization: service.authorization(),
         from,
         until: from + Duration::from_secs(load.seconds.into()),
     })
 }
 
 /// Creates employees over one connection, one after the other, until the time is over.
-async fn ask(target: Arc<Target>, connection: u16) -> anyhow::Result<Seen> {
-    let stream = TcpStream::connect(target.address).await.context("connect to the user-service")?;
-    stream.set_nodelay(true)?;
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-    let driver = tokio::spawn(driver);
+async fn ask(target: Arc<Target>, number: u16) -> anyhow::Result<Seen> {
+    let mut connection = Connection::open(target.address, target.authorization.clone()).await?;
     let mut seen = Seen::default();
     let mut began = Instant::now();
     while began < target.until {
-        let request = request(&target, &format!("an{connection}n{}@example.com", seen.answers))?;
-        tokio::time::timeout(ANSWER_MAX, create(&mut sender, request)).await.context("no answer in time")??;
+        connection.create(&format!("an{number}n{}@example.com", seen.answers)).await?;
         let ended = Instant::now();
         seen.answers += 1;
         if (target.from..target.until).contains(&ended) {
@@ -150,29 +156,62 @@ async fn ask(target: Arc<Target>, connection: u16) -> anyhow::Result<Seen> {
         }
         began = ended;
     }
-    drop(sender);
-    driver.await??;
+    connection.close().await?;
     Ok(seen)
 }
 
-fn request(target: &Target, email: &str) -> anyhow::Result<Request<Full<Bytes>>> {
-    let body = json!({"firstName": "An", "lastName": "Tran", "email": email}).to_string();
-    let mut request = Request::post("/api/v1/users")
-        .header(header::HOST, target.address.to_string())
-        .header(header::CONTENT_TYPE, "application/json");
-    if let Some(authorization) = &target.authorization {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
-    Ok(request.body(Full::from(body))?)
+/// A connection to a service that employees are created over.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<hyper::Result<()>>,
+    host: String,
+    authorization: Option<String>,
 }
 
-async fn create(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> anyhow::Result<()> {
-    sender.ready().await?;
-    let answer = sender.send_request(request).await?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    ensure!(status == StatusCode::CREATED, "answered {status}: {}", String::from_utf8_lossy(&body));
-    Ok(())
+impl Connection {
+    /// Connects to a service.
+    pub(crate) async fn to(service: &Service) -> anyhow::Result<Self> {
+        Self::open(service.address()?, service.authorization()).await
+    }
+
+    async fn open(address: SocketAddr, authorization: Option<String>) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.context("connect to the user-service")?;
+        stream.set_nodelay(true)?;
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver: tokio::spawn(driver), host: address.to_string(), authorization })
+    }
+
+    /// Creates an employee; the body of the answer.
+    pub(crate) async fn create(&mut self, email: &str) -> anyhow::Result<Bytes> {
+        let request = self.request(email)?;
+        let answered = async {
+            self.sender.ready().await?;
+            let answer = self.sender.send_request(request).await?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await?.to_bytes();
+            ensure!(status == StatusCode::CREATED, "answered {status}: {}", String::from_utf8_lossy(&body));
+            Ok(body)
+        };
+        tokio::time::timeout(ANSWER_MAX, answered).await.context("no answer in time")?
+    }
+
+    fn request(&self, email: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+        let body = json!({"firstName": "An", "lastName": "Tran", "email": email}).to_string();
+        let mut request = Request::post("/api/v1/users")
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        Ok(request.body(Full::from(body))?)
+    }
+
+    /// Ends the connection.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        drop(self.sender);
+        Ok(self.driver.await??)
+    }
 }
 
 /// What all connections saw together, the fastest answer first.

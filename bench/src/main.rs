@@ -1,5 +1,6 @@
 //! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
 
+mod backlog;
 mod create_users;
 mod events;
 mod load;
@@ -15,7 +16,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use e2e::program;
 
-use events::{consume, latency, relay, workers};
+use events::{compare, consume, latency, relay, transport, workers};
 use load::Load;
 use report::Format;
 
@@ -71,6 +72,15 @@ enum Measurement {
         #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
         events: u32,
     },
+    /// The same from the embedded broker, in turn with a KafkaJS consumer that keeps an inbox
+    ConsumePeer {
+        /// Events on the topic
+        #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        events: u32,
+        /// How often each is measured, one after the other
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=20))]
+        rounds: u16,
+    },
     /// How long an event takes from its commit until a reader of its topic has it
     Latency {
         /// Commits a second, one event each
@@ -79,6 +89,22 @@ enum Measurement {
         /// How long
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=600))]
         seconds: u32,
+    },
+    /// What eventkit costs above librdkafka alone: the same events published and read, without a database
+    Transport {
+        /// Events published and read in one pass
+        #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+        events: u32,
+        /// Passes of each, in turn
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=20))]
+        rounds: u16,
+    },
+    /// Start the user-service on a backlog of events: how soon it is ready, how fast it works it off, how long new
+    /// events wait meanwhile
+    Backlog {
+        /// Events that are stored and not published when it starts
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+        events: u32,
     },
     /// How long many workers take for messages of 0 to 5 ms on one partition, in order per key
     Workers {
@@ -97,7 +123,7 @@ enum Measurement {
 impl Measurement {
     /// The others measure eventkit in this process.
     fn runs_program(&self) -> bool {
-        matches!(self, Self::Start { .. } | Self::CreateUsers { .. } | Self::Latency { .. })
+        !matches!(self, Self::Relay { .. } | Self::Consume { .. } | Self::Workers { .. })
     }
 }
 
@@ -121,6 +147,13 @@ async fn main() -> anyhow::Result<()> {
         }
         Measurement::Relay { events } => report::print(cli.format, &relay::measure(events).await?),
         Measurement::Consume { events } => report::print(cli.format, &consume::measure(events).await?),
+        Measurement::Transport { events, rounds } => {
+            report::print(cli.format, &transport::measure(events, rounds).await?)
+        }
+        Measurement::Backlog { events } => report::print(cli.format, &backlog::measure(events).await?),
+        Measurement::ConsumePeer { events, rounds } => {
+            report::print(cli.format, &compare::measure(events, rounds).await?)
+        }
         Measurement::Latency { rate, seconds } => report::print(cli.format, &latency::measure(rate, seconds).await?),
         Measurement::Workers { messages, keys, workers } => {
             report::print(cli.format, &workers::measure(messages, keys.into(), workers.into()).await?)

@@ -87,7 +87,7 @@ pub(crate) async fn compare(load: Load, rounds: u16) -> anyhow::Result<Compared>
                 say(&format!("{database:?}, round {round} of {rounds}: {name}"))?;
                 let folder = tempfile::tempdir()?;
                 let server = if database == Database::Postgres { Some(Server::start().await?) } else { None };
-                let url = server.as_ref().map(|server| server.0.database_url());
+                let url = server.as_ref().map(|server| server.database_url());
                 let run = match (contender, &peer) {
                     (Contender::UserService, _) => ours(USER_SERVICE, folder.path(), url, load).await,
                     (Contender::Up, _) => ours(UP, folder.path(), url, load).await,
@@ -108,13 +108,18 @@ pub(crate) async fn compare(load: Load, rounds: u16) -> anyhow::Result<Compared>
 }
 
 /// A new PostgreSQL server with the settings that it comes with; killed when this is dropped.
-struct Server(Infrastructure);
+pub(crate) struct Server(Infrastructure);
 
 impl Server {
-    async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let infrastructure = Infrastructure::new(Metadata::KRaft, Path::new("unused"))?;
         infrastructure.start_postgres().await?;
         Ok(Self(infrastructure))
+    }
+
+    /// How its database is reached.
+    pub(crate) fn database_url(&self) -> String {
+        self.0.database_url()
     }
 }
 
@@ -161,7 +166,7 @@ async fn theirs(
 }
 
 /// The topics as `techleet` makes them, before anybody starts.
-async fn make_topics(brokers: &str) -> anyhow::Result<()> {
+pub(crate) async fn make_topics(brokers: &str) -> anyhow::Result<()> {
     let config = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
     let spec = |topic: topics::TopicSpec| TopicSpec {
         name: topic.name,
@@ -173,7 +178,7 @@ async fn make_topics(brokers: &str) -> anyhow::Result<()> {
 }
 
 /// How far it is, for whoever waits.
-fn say(line: &str) -> anyhow::Result<()> {
+pub(crate) fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stderr(), "{line}")?)
 }
 

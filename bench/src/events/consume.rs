@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use db::params;
@@ -15,16 +16,26 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Events that are handled with a transaction each: more would take long and say the same.
 const ALONE_MAX: u32 = 5_000;
 /// How many events share a transaction at the most.
-const BATCH_MAX: usize = 256;
+pub(crate) const BATCH_MAX: usize = 256;
 
 const ADD: &str = "insert into accounts (account_id, effects) values ($1, $2)
                    on conflict (account_id) do update set effects = accounts.effects + excluded.effects";
 
-struct Count;
+/// Counts what happened to each account, and how many events it was given.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Count(Arc<AtomicU32>);
+
+impl Count {
+    /// How many events were handled, committed or not.
+    pub(crate) fn handled(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Handle<AccountOpened> for Count {
     async fn handle(&self, received: &Received<AccountOpened>, work: &mut UnitOfWork) -> HandlerResult {
         work.execute(ADD, &params![received.event.account_id, 1_i64]).await?;
+        self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -38,6 +49,7 @@ impl HandleBatch<AccountOpened> for Count {
         for (account_id, count) in effects {
             work.execute(ADD, &params![account_id, count]).await?;
         }
+        self.0.fetch_add(u32::try_from(events.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -47,24 +59,37 @@ pub(crate) async fn measure(events: u32) -> anyhow::Result<Lines> {
     let mut lines = Vec::new();
     for store in Store::both().await? {
         let transport = publish(&store, events).await?;
+        let new = |group| (Consumer::new(group), Count::default());
+        let ((alone, one), (shared, some), (batch, many)) = (new("alone"), new("shared"), new("batch"));
+        let alone = alone.on::<AccountOpened>(one.clone());
+        let shared = shared.on::<AccountOpened>(some.clone()).share_units().batch_max(BATCH_MAX);
+        let batch = batch.on_batch::<AccountOpened>(many.clone()).batch_max(BATCH_MAX);
         let consumers = [
-            ("alone", ALONE_MAX.min(events), Consumer::new("alone").on::<AccountOpened>(Count)),
-            ("shared", events, Consumer::new("shared").on::<AccountOpened>(Count).share_units().batch_max(BATCH_MAX)),
-            ("batch", events, Consumer::new("batch").on_batch::<AccountOpened>(Count).batch_max(BATCH_MAX)),
+            ("alone", ALONE_MAX.min(events), alone, one),
+            ("shared", events, shared, some),
+            ("batch", events, batch, many),
         ];
-        for (group, events, consumer) in consumers {
+        for (group, events, consumer, count) in consumers {
             let watch = Stopwatch::begin()?;
             let running = consumer.start(store.publisher.clone(), transport.clone());
-            let sql = "select count(*) as n from inbox where group_name = $1";
-            while store.publisher.db().query_one(sql, &params![group]).await?.get::<i64>("n")? < events.into() {
-                tokio::time::sleep(LOOK_EVERY * 10).await;
-            }
+            wait_until_handled(&store, group, &count, events).await?;
             lines.push(watch.end(&store, &format!("consume, {group}"), events)?);
             running.stop().await;
         }
         store.publisher.db().close().await;
     }
     Ok(Lines(lines))
+}
+
+/// Waits until a group's inbox has so many events; it is only counted when that is likely, since counting costs too.
+pub(crate) async fn wait_until_handled(store: &Store, group: &str, count: &Count, events: u32) -> anyhow::Result<()> {
+    let sql = "select count(*) as n from inbox where group_name = $1";
+    while count.handled() < events
+        || store.publisher.db().query_one(sql, &params![group]).await?.get::<i64>("n")? < events.into()
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Topics in memory with this many events.

@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use contracts::audit::hex;
 use db::{Db, Migration, params};
 use eventkit::{UnitOfWork, Work};
 use sha2::{Digest, Sha256};
@@ -125,10 +126,6 @@ impl Key {
         }
         Ok(Self { owner, key: key.to_owned(), fingerprint: hex(&hasher.finalize()) })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_secret(headers: &HeaderMap) -> bool {

@@ -198,12 +198,20 @@ pub async fn audit(
 ///
 /// # Errors
 /// Those of the database.
-pub async fn insert(
+pub async fn insert(work: &mut UnitOfWork, table: &str, id_column: &str, columns: Columns) -> eventkit::Result<i64> {
+    Ok(insert_returning(work, table, id_column, columns).await?.get(id_column)?)
+}
+
+/// Adds a row in its first version; answers the columns `returned` of it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn insert_returning(
     work: &mut UnitOfWork,
     table: &str,
-    id_column: &str,
+    returned: &str,
     mut columns: Columns,
-) -> eventkit::Result<i64> {
+) -> eventkit::Result<Row> {
     let now_ms = work.publisher().clock().now_ms();
     columns.extend([
         ("is_active", true.into()),
@@ -214,8 +222,8 @@ pub async fn insert(
     let (names, values): (Vec<&str>, Vec<Value>) = columns.into_iter().unzip();
     let places: Vec<String> = (1..=values.len()).map(|place| format!("${place}")).collect();
     let (names, places) = (names.join(", "), places.join(", "));
-    let sql = format!("insert into {table} ({names}) values ({places}) returning {id_column}");
-    Ok(work.query_one(&sql, &values).await?.get(id_column)?)
+    let sql = format!("insert into {table} ({names}) values ({places}) returning {returned}");
+    work.query_one(&sql, &values).await
 }
 
 /// Changes columns of a row and counts its version up.

@@ -1,7 +1,7 @@
 //! The audit trail: append-only, each record chained to the one before by a hash, so that a change, a removal or a
 //! change of order is found.
 
-use contracts::audit::{Actor, AuditData, AuditSecurity, AuditSystem};
+use contracts::audit::{Actor, AuditData, AuditSecurity, AuditSystem, hex};
 use db::{Db, Row, Value, params};
 use eventkit::{Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
 use jiff::Timestamp;
@@ -140,7 +140,7 @@ impl Record {
             hasher.update(field.len().to_be_bytes());
             hasher.update(field.as_bytes());
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hasher.finalize())
     }
 
     /// Who did it, as the envelope says.
@@ -330,11 +330,11 @@ async fn page(db: &Db, after: i64, limit: i64) -> Result<Vec<(i64, Stored)>, Err
 }
 
 async fn append(work: &mut UnitOfWork, record: &Record, actor: &str) -> Result<(), eventkit::Error> {
-    work.execute(
+    work.execute_later(
         "insert into audit_records
              (sequence, event_id, event_type, entity, occurred_at, envelope, previous_hash, hash, actor)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &params![
+        params![
             record.sequence,
             record.event_id.as_str(),
             record.event_type.as_str(),
@@ -347,7 +347,7 @@ async fn append(work: &mut UnitOfWork, record: &Record, actor: &str) -> Result<(
         ],
     )
     .await?;
-    work.execute("update audit_head set hash = $1 where id = 1", &params![record.hash.as_str()]).await?;
+    work.execute_later("update audit_head set hash = $1 where id = 1", params![record.hash.as_str()]).await?;
     Ok(())
 }
 

@@ -301,7 +301,7 @@ async fn mark_all<'a>(
 }
 
 fn marker(letter: &Letter, kind: &MarkerKind, clock: &Clock) -> Record {
-    let text = |name: &str, value: String| (name.to_owned(), Bytes::from(value));
+    let text = |name: &'static str, value: String| (name.into(), Bytes::from(value));
     Record {
         topic: letter.dead_letter_topic.clone(),
         key: Some(Bytes::from(format!("{}-{}", kind.word, letter.offset))),

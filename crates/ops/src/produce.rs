@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use contracts::notification::recipient_of_key;
-use eventkit::transport::Record;
+use eventkit::transport::{HeaderName, Record};
 use eventkit::{Clock, Envelope, envelope};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -48,7 +48,8 @@ pub fn event_record(
         ("ce_subject", key),
         ("content-type", "application/json"),
     ];
-    let header = |(name, value): (&str, &str)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    let header =
+        |(name, value): (&'static str, &str)| (HeaderName::from(name), Bytes::copy_from_slice(value.as_bytes()));
     Ok(Record {
         topic: topic.to_owned(),
         key: Some(Bytes::copy_from_slice(key.as_bytes())),

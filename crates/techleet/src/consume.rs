@@ -98,7 +98,8 @@ fn show(args: &ConsumeArgs, consumed: &ConsumedRecord) -> String {
 pub(crate) fn as_json(consumed: &ConsumedRecord) -> Value {
     let record = &consumed.record;
     let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
-    let headers: Map<String, Value> = record.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let headers: Map<String, Value> =
+        record.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let value = record.value.as_deref().map(|value| serde_json::from_slice(value).unwrap_or_else(|_| text(value)));
     let time = record.timestamp_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     json!({

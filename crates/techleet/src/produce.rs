@@ -166,7 +166,7 @@ fn record(args: &ProduceArgs, clock: &Clock, text: &[u8]) -> anyhow::Result<Opti
             event_record(&args.topic, key, event_type, value, clock).context("the data is not JSON")?
         }
     };
-    let header = |(name, value): &(String, String)| (name.clone(), Bytes::copy_from_slice(value.as_bytes()));
+    let header = |(name, value): &(String, String)| (name.clone().into(), Bytes::copy_from_slice(value.as_bytes()));
     record.headers.extend(args.header.iter().map(header));
     Ok(Some(record))
 }

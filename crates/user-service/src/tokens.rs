@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::audit::hex;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -76,7 +77,7 @@ pub(crate) fn random_token() -> Result<String, Error> {
 
 /// What is kept of a token. It is random and long: a plain hash cannot be turned back.
 pub(crate) fn hash_of(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(token))
 }
 
 #[cfg(test)]

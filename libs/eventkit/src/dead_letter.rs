@@ -39,7 +39,7 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
     let mut record = failed.record.clone();
     record.headers.retain(|(name, _)| !name.starts_with(PREFIX));
     if record.header(IDENTITY).is_none() && !names_itself(&record) {
-        record.headers.push((IDENTITY.to_owned(), Bytes::from(identity(failed, None))));
+        record.headers.push((IDENTITY.into(), Bytes::from(identity(failed, None))));
     }
     let facts = [
         ("dlq-topic", record.topic.clone()),
@@ -52,7 +52,7 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
         ("dlq-first-failed-at", cause.first_failed_at_ms.to_string()),
         ("dlq-failed-at", cause.failed_at_ms.to_string()),
     ];
-    record.headers.extend(facts.map(|(name, value)| (name.to_owned(), Bytes::from(value))));
+    record.headers.extend(facts.map(|(name, value)| (name.into(), Bytes::from(value))));
     record.topic = format!("{}{SUFFIX}", record.topic);
     record
 }
@@ -65,7 +65,7 @@ pub fn redriven(letter: &Record) -> Option<Record> {
     let group = letter.header("dlq-group")?.to_owned();
     let mut record = Record { topic, ..letter.clone() };
     record.headers.retain(|(name, _)| !name.starts_with(PREFIX));
-    record.headers.push((REDRIVE_GROUP.to_owned(), Bytes::from(group)));
+    record.headers.push((REDRIVE_GROUP.into(), Bytes::from(group)));
     Some(record)
 }
 
@@ -96,7 +96,7 @@ mod tests {
             topic: "accounts".to_owned(),
             key: Some(Bytes::from_static(b"account-1")),
             value: Some(Bytes::from_static(value)),
-            headers: vec![("x".to_owned(), Bytes::from_static(b"kept"))],
+            headers: vec![("x".into(), Bytes::from_static(b"kept"))],
             timestamp_ms: Some(7),
         };
         ConsumedRecord { record, partition: 2, offset: 40 }
@@ -116,7 +116,7 @@ mod tests {
         let failed = failed(br#"{"eventType":"a.b","eventId":"id-1"}"#);
         let back = redriven(&letter(&failed, &CAUSE)).unwrap();
         let mut expected = failed.record.clone();
-        expected.headers.push((REDRIVE_GROUP.to_owned(), Bytes::from_static(b"group")));
+        expected.headers.push((REDRIVE_GROUP.into(), Bytes::from_static(b"group")));
         assert_eq!(back, expected);
         assert_eq!(redriven(&failed.record), None);
     }

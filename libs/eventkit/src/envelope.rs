@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::transport::HeaderName;
 
 /// Whom an event addresses, where it addresses someone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -125,26 +126,33 @@ pub fn format_millis(time: Timestamp) -> String {
 }
 
 /// The CloudEvents headers of an event, in the order in which they are written.
-pub(crate) fn cloud_events_headers(event: &EventFacts<'_>) -> Vec<(String, Bytes)> {
-    let text = |name: &str, value: &str| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
-    vec![
-        text("ce_specversion", "1.0"),
-        text("ce_id", event.id),
-        text("ce_source", &format!("/{}", event.service)),
-        text("ce_type", event.event_type),
-        text("ce_time", &format_millis(event.time)),
-        text("ce_subject", event.key),
-        text("content-type", "application/json"),
-    ]
+pub(crate) fn cloud_events_headers(event: EventFacts<'_>) -> Vec<(HeaderName, Bytes)> {
+    let values = [
+        Bytes::from_static(b"1.0"),
+        Bytes::from(event.id),
+        Bytes::from(format!("/{}", event.service)),
+        Bytes::from(event.event_type),
+        Bytes::from(format_millis(event.time)),
+        event.key,
+        Bytes::from_static(b"application/json"),
+    ];
+    // Room for the trace, which may follow.
+    let mut headers = Vec::with_capacity(values.len() + 1);
+    headers.extend(CLOUD_EVENTS_NAMES.map(HeaderName::Borrowed).into_iter().zip(values));
+    headers
 }
+
+/// The names of those headers.
+pub(crate) const CLOUD_EVENTS_NAMES: [&str; 7] =
+    ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "content-type"];
 
 /// What the CloudEvents headers tell of an event.
 #[derive(Debug)]
 pub(crate) struct EventFacts<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) event_type: &'a str,
+    pub(crate) id: String,
+    pub(crate) event_type: String,
     pub(crate) service: &'a str,
-    pub(crate) key: &'a str,
+    pub(crate) key: Bytes,
     pub(crate) time: Timestamp,
 }
 

@@ -8,13 +8,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use db::{Db, Dialect, Migration, Row, Tx, params};
+use db::{Db, Dialect, Migration, Row, Tx, Value, params};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::envelope::{EventFacts, cloud_events_headers};
 use crate::error::{Error, Result};
+use crate::trace::TRACEPARENT;
 use crate::transport::Record;
 
 /// How long [`Horizon::settle`] waits for open transactions, and how often it looks.
@@ -59,6 +60,22 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) recorded_at_ms: i64,
 }
 
+impl NewEvent<'_> {
+    fn into_values(self) -> [Value; 9] {
+        params![
+            self.event_id,
+            self.topic,
+            self.key,
+            self.event_type,
+            self.service,
+            self.traceparent,
+            self.occurred_at_ms,
+            self.recorded_at_ms,
+            self.envelope,
+        ]
+    }
+}
+
 /// An event as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,38 +105,39 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
-    pub(crate) fn from_row(row: &Row) -> Result<Self> {
+    pub(crate) fn from_row(mut row: Row) -> Result<Self> {
         Ok(Self {
             position: row.get("position")?,
-            event_id: row.get("event_id")?,
-            topic: row.get("topic")?,
-            key: row.get("entity_key")?,
+            event_id: row.take("event_id")?,
+            topic: row.take("topic")?,
+            key: row.take("entity_key")?,
             sequence: row.get("sequence")?,
-            event_type: row.get("event_type")?,
-            service: row.get("service")?,
-            traceparent: row.get("traceparent")?,
+            event_type: row.take("event_type")?,
+            service: row.take("service")?,
+            traceparent: row.take("traceparent")?,
             occurred_at_ms: row.get("occurred_at")?,
             recorded_at_ms: row.get("recorded_at")?,
-            envelope: row.get("envelope")?,
+            envelope: row.take("envelope")?,
         })
     }
 
     /// The record that carries it on its topic.
     pub fn into_record(self) -> Record {
+        let key = Bytes::from(self.key);
         let facts = EventFacts {
-            id: &self.event_id,
-            event_type: &self.event_type,
+            id: self.event_id,
+            event_type: self.event_type,
             service: &self.service,
-            key: &self.key,
+            key: key.clone(),
             time: Timestamp::from_millisecond(self.occurred_at_ms).unwrap_or(Timestamp::UNIX_EPOCH),
         };
-        let mut headers = cloud_events_headers(&facts);
+        let mut headers = cloud_events_headers(facts);
         if let Some(traceparent) = self.traceparent {
-            headers.push(("traceparent".to_owned(), Bytes::from(traceparent)));
+            headers.push((TRACEPARENT.into(), Bytes::from(traceparent)));
         }
         Record {
             topic: self.topic,
-            key: Some(Bytes::from(self.key)),
+            key: Some(key),
             value: Some(Bytes::from(self.envelope)),
             headers,
             timestamp_ms: Some(self.occurred_at_ms),
@@ -146,35 +164,31 @@ pub(crate) async fn contains(tx: &mut Tx, event_id: &str) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Stores an event as the next of its stream.
+/// Stores an event as the next of its stream, which it locks until `tx` ends.
 pub(crate) async fn append(tx: &mut Tx, event: NewEvent<'_>) -> Result<()> {
-    let row = tx
-        .query_one(
-            "insert into event_streams (entity_key, sequence) values ($1, 1)
-             on conflict (entity_key) do update set sequence = event_streams.sequence + 1
-             returning sequence",
-            &params![event.key],
-        )
-        .await?;
-    let sequence: i64 = row.get("sequence")?;
-    tx.execute(
-        "insert into event_store (event_id, topic, entity_key, sequence, event_type, service,
-             traceparent, occurred_at, recorded_at, envelope)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        &params![
-            event.event_id,
-            event.topic,
-            event.key,
-            sequence,
-            event.event_type,
-            event.service,
-            event.traceparent,
-            event.occurred_at_ms,
-            event.recorded_at_ms,
-            event.envelope,
-        ],
-    )
-    .await?;
+    match tx.dialect() {
+        Dialect::Sqlite => {
+            let sql = "insert into event_streams (entity_key, sequence) values ($1, 1)
+                       on conflict (entity_key) do update set sequence = event_streams.sequence + 1";
+            tx.execute(sql, &params![event.key]).await?;
+            let sql = "insert into event_store (event_id, topic, entity_key, sequence, event_type, service,
+                           traceparent, occurred_at, recorded_at, envelope)
+                       select $1, $2, $3, sequence, $4, $5, $6, $7, $8, $9 from event_streams where entity_key = $3";
+            tx.execute(sql, &event.into_values()).await?;
+        }
+        // Where a statement is a round trip, one does both; nobody waits for it.
+        Dialect::Postgres => {
+            let sql = "with stream as (
+                           insert into event_streams (entity_key, sequence) values ($3, 1)
+                           on conflict (entity_key) do update set sequence = event_streams.sequence + 1
+                           returning sequence
+                       )
+                       insert into event_store (event_id, topic, entity_key, sequence, event_type, service,
+                           traceparent, occurred_at, recorded_at, envelope)
+                       select $1, $2, $3, sequence, $4, $5, $6, cast($7 as bigint), cast($8 as bigint), $9 from stream";
+            tx.execute_later(sql, event.into_values()).await?;
+        }
+    }
     Ok(())
 }
 
@@ -192,7 +206,7 @@ pub async fn read_after(db: &Db, position: i64, horizon: i64, limit: usize) -> R
             &params![position, horizon, limit],
         )
         .await?;
-    rows.iter().map(StoredEvent::from_row).collect()
+    rows.into_iter().map(StoredEvent::from_row).collect()
 }
 
 /// Knows up to which position every event that will ever exist is visible already.

@@ -45,8 +45,8 @@ pub async fn nudge(db: &Db, group: &str, topic: &str, key: &[u8]) -> Result<Opti
     Ok(line.first(db).await?.map(|event| {
         let ParkedEvent { identity, record: ConsumedRecord { mut record, .. }, .. } = event;
         record.headers.retain(|(name, _)| name != REDRIVE_GROUP && name != IDENTITY);
-        record.headers.push((IDENTITY.to_owned(), Bytes::from(identity)));
-        record.headers.push((REDRIVE_GROUP.to_owned(), Bytes::copy_from_slice(group.as_bytes())));
+        record.headers.push((IDENTITY.into(), Bytes::from(identity)));
+        record.headers.push((REDRIVE_GROUP.into(), Bytes::copy_from_slice(group.as_bytes())));
         // With its old time, the topic's retention could delete it before it is read.
         record.timestamp_ms = None;
         record
@@ -259,7 +259,7 @@ impl Line {
             topic: self.topic.clone(),
             key: Some(self.key.clone()),
             value: row.get::<Option<Vec<u8>>>("value")?.map(Bytes::from),
-            headers: headers.into_iter().map(|(name, value)| (name, Bytes::from(value))).collect(),
+            headers: headers.into_iter().map(|(name, value)| (name.into(), Bytes::from(value))).collect(),
             timestamp_ms: row.get("sent_at")?,
         };
         let partition = i32::try_from(row.get::<i64>("source_partition")?).unwrap_or(i32::MAX);

@@ -43,6 +43,7 @@ impl EventPublisher {
             begun: Arc::default(),
             batch: HashMap::new(),
             appended: 0,
+            wakes: false,
         }
     }
 
@@ -111,6 +112,8 @@ pub struct UnitOfWork {
     /// The events of a batch that is being handled, by identity.
     batch: HashMap<String, (Origin, Handling)>,
     appended: usize,
+    /// Whether its commit wakes the relay.
+    wakes: bool,
 }
 
 impl UnitOfWork {
@@ -123,6 +126,7 @@ impl UnitOfWork {
         if self.tx.is_none() {
             let mut tx = self.publisher.db.begin().await?;
             self.begun = Arc::default();
+            self.wakes = false;
             if let Some(handling) = &self.handling
                 && !handling.record(&mut tx, self.publisher.clock.now_ms()).await?
             {
@@ -140,6 +144,14 @@ impl UnitOfWork {
     /// Those of [`Tx::execute`].
     pub async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         Ok(self.tx().await?.execute(sql, params).await?)
+    }
+
+    /// Runs a statement of which nobody needs an answer; it may fail as late as at the commit.
+    ///
+    /// # Errors
+    /// Those of [`Tx::execute_later`].
+    pub async fn execute_later(&mut self, sql: &str, params: impl Into<Vec<Value>>) -> Result<()> {
+        Ok(self.tx().await?.execute_later(sql, params).await?)
     }
 
     /// All rows of a query, seen from inside the unit.
@@ -213,7 +225,7 @@ impl UnitOfWork {
             envelope.causation_id = self.origin.causation_id.clone();
         }
         self.tx().await?;
-        let Self { publisher, origin, handling, tx, .. } = self;
+        let Self { publisher, origin, handling, tx, wakes, .. } = self;
         let tx = tx.as_mut().expect("begun above");
         let event = NewEvent {
             event_id: &event_id,
@@ -226,13 +238,15 @@ impl UnitOfWork {
             occurred_at_ms: time.as_millisecond(),
             recorded_at_ms: now.as_millisecond(),
         };
-        let wake = publisher.appended.clone();
         if handling.is_some() && outbox::contains(tx, &event_id).await? {
             return Ok(event_id);
         }
         failpoint!(AFTER_STATE_WRITE, &publisher.service);
         outbox::append(tx, event).await?;
-        tx.on_commit(move || wake.notify_one());
+        if !std::mem::replace(wakes, true) {
+            let wake = publisher.appended.clone();
+            tx.on_commit(move || wake.notify_one());
+        }
         Ok(event_id)
     }
 

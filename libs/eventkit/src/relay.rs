@@ -2,8 +2,10 @@
 //!
 //! A relay holds a lease, so that one owner publishes at a time; an owner that comes back under the same name goes on
 //! at once. It publishes a batch, waits for every acknowledgement, then moves its cursor: dying in between means
-//! publishing that batch again, so duplicates may follow, but first occurrences stay in order.
+//! publishing that batch again, so duplicates may follow, but first occurrences stay in order. What is new does not wait
+//! for a backlog.
 
+mod ahead;
 pub mod held;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::outbox::{self, Horizon, Lease, StoredEvent};
 use crate::publish::EventPublisher;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
+use ahead::Ahead;
 use held::{Held, NewlyHeld};
 
 /// How soon to look again while an open transaction of another writer holds the horizon back.
@@ -90,8 +93,15 @@ impl RelayHandle {
 /// Starts a relay for the publisher's outbox.
 pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
     let (stop, stopping) = watch::channel(false);
-    let relay =
-        Relay { config, publisher, transport, horizon: Horizon::default(), leased_until: None, held: Held::default() };
+    let relay = Relay {
+        config,
+        publisher,
+        transport,
+        horizon: Horizon::default(),
+        leased_until: None,
+        held: Held::default(),
+        ahead: Ahead::default(),
+    };
     RelayHandle { stop, task: tokio::spawn(relay.run(stopping)) }
 }
 
@@ -103,6 +113,7 @@ struct Relay {
     horizon: Horizon,
     leased_until: Option<Instant>,
     held: Held,
+    ahead: Ahead,
 }
 
 /// What one round came to.
@@ -160,11 +171,14 @@ impl Relay {
         }
         self.retry_held().await?;
         let horizon = self.horizon.advance(self.publisher.db()).await?;
-        let events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
+        let mut events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
         let Some(last) = events.last().map(|event| event.position) else {
             self.gauge_oldest(0);
             return Ok(Round::Idle);
         };
+        let is_full = events.len() == self.config.batch_max;
+        self.look_ahead(&events, horizon).await?;
+        self.ahead.leave_out(&mut events);
         let newly_held = self.publish_or_hold(*position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
@@ -176,6 +190,11 @@ impl Relay {
         }
         self.renewed();
         *position = last;
+        self.ahead.pass(last, is_full);
+        // The backlog comes first: what is wrong for longer shows there.
+        if let Err(error) = self.publish_ahead(last, horizon).await {
+            tracing::debug!(relay = self.config.name, error = chain(&error), "new events wait behind a backlog");
+        }
         Ok(Round::Published)
     }
 

@@ -130,7 +130,7 @@ pub async fn read(db: &Db, selection: &Selection, up_to: i64, limit: u32) -> Res
         values.len()
     );
     let rows = db.query(&sql, &values).await?;
-    rows.iter().map(StoredEvent::from_row).collect()
+    rows.into_iter().map(StoredEvent::from_row).collect()
 }
 
 /// Publishes a selection again, in order, not more than `per_second` events a second; `progress` hears of each batch.
@@ -197,7 +197,7 @@ impl Target {
             record.topic.clone_from(topic);
         }
         if let Some(group) = &self.group {
-            record.headers.push((REDRIVE_GROUP.to_owned(), Bytes::copy_from_slice(group.as_bytes())));
+            record.headers.push((REDRIVE_GROUP.into(), Bytes::copy_from_slice(group.as_bytes())));
         }
         record
     }

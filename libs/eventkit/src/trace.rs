@@ -8,6 +8,8 @@ use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::outbox::StoredEvent;
 
+/// The header that carries the trace context of an event's cause.
+pub(crate) const TRACEPARENT: &str = "traceparent";
 /// Events that are asked for at a time.
 pub const EVENTS_MAX: usize = 100;
 /// Parked copies of one event that are answered: one for each group.
@@ -123,7 +125,7 @@ async fn stored_event(db: &Db, event_id: &str) -> Result<Option<StoredEvent>> {
                    occurred_at, recorded_at, envelope
                from event_store where event_id = $1";
     let row = db.query_opt(sql, &params![event_id]).await?;
-    row.as_ref().map(StoredEvent::from_row).transpose()
+    row.map(StoredEvent::from_row).transpose()
 }
 
 async fn stored(db: &Db, relay: &str, event: StoredEvent) -> Result<Stored> {

@@ -3,6 +3,7 @@
 pub mod kafka;
 pub mod memory;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::Result;
+
+/// The name of a header; the usual ones are not copied.
+pub type HeaderName = Cow<'static, str>;
 
 /// A record to publish: key, value and headers as they go on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub struct Record {
     /// The value; `None` is a tombstone.
     pub value: Option<Bytes>,
     /// The headers in order; names may repeat.
-    pub headers: Vec<(String, Bytes)>,
+    pub headers: Vec<(HeaderName, Bytes)>,
     /// Milliseconds since 1970; the transport's own time if `None`.
     pub timestamp_ms: Option<i64>,
 }

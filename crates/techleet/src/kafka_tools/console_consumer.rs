@@ -290,7 +290,7 @@ mod tests {
             topic: "t".to_owned(),
             key: None,
             value: Some("v".into()),
-            headers: vec![("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())],
+            headers: vec![("a".into(), "1".into()), ("b".into(), "2".into())],
             timestamp_ms: Some(5),
         };
         let consumed = ConsumedRecord { record, partition: 2, offset: 7 };

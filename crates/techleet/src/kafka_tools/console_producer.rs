@@ -8,8 +8,8 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use chassis::Settings;
 use clap::Parser;
-use eventkit::transport::Record;
 use eventkit::transport::kafka::{InFlight, KafkaWriter};
+use eventkit::transport::{HeaderName, Record};
 use tokio::sync::mpsc;
 
 use super::client::{Client, property};
@@ -199,12 +199,12 @@ impl Reader {
         Ok(Record { topic: self.topic.clone(), key, value, headers, timestamp_ms: None })
     }
 
-    fn headers(&self, text: &[u8]) -> Option<Vec<(String, Bytes)>> {
+    fn headers(&self, text: &[u8]) -> Option<Vec<(HeaderName, Bytes)>> {
         let text = String::from_utf8_lossy(text);
         text.split(&self.headers_separator)
             .map(|header| match header.split_once(&self.headers_key_separator) {
-                Some((name, value)) => Some((name.to_owned(), Bytes::copy_from_slice(value.as_bytes()))),
-                None if self.ignore_error => Some((header.to_owned(), Bytes::new())),
+                Some((name, value)) => Some((name.to_owned().into(), Bytes::copy_from_slice(value.as_bytes()))),
+                None if self.ignore_error => Some((header.to_owned().into(), Bytes::new())),
                 None => None,
             })
             .collect()
@@ -238,7 +238,7 @@ mod tests {
             ("null.marker", "NULL"),
         ]);
         let record = reader.record(1, b"a:1,b:2\tkey|NULL").unwrap();
-        assert_eq!(record.headers, [("a".to_owned(), Bytes::from("1")), ("b".to_owned(), Bytes::from("2"))]);
+        assert_eq!(record.headers, [("a".into(), Bytes::from("1")), ("b".into(), Bytes::from("2"))]);
         assert_eq!((record.key, record.value), (Some(Bytes::from("key")), None));
         let refused = reader.record(2, b"a:1\tkey").unwrap_err();
         assert_eq!(refused.to_string(), "No key separator found on line number 2: 'a:1\tkey'");

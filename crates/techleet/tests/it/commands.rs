@@ -111,7 +111,7 @@ async fn dead_letters_are_shown_and_sent_back_once() {
         topic: "trials".to_owned(),
         key: Some("user-1".into()),
         value: Some(r#"{"eventId":"id-1","eventType":"user.created"}"#.into()),
-        headers: vec![("traceparent".to_owned(), "kept".into())],
+        headers: vec![("traceparent".into(), "kept".into())],
         timestamp_ms: Some(1_700_000_000_000),
     };
     let cause = Cause {

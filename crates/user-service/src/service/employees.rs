@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::{ADMIN_GATE, CREATE, DELETE, READ, Service, UPDATE};
 use crate::answers::Whose;
 use crate::domain::employee::{Changed, EMPLOYEE, key};
-use crate::domain::role::{BEGINNER, RoleScope};
+use crate::domain::role::BEGINNER;
 use crate::domain::{Employee, EmployeeFields, Status, fold};
 use crate::error::Error;
 use crate::store;
@@ -48,9 +48,7 @@ impl Service {
         password_hash: Option<&str>,
     ) -> Result<Employee, Error> {
         let employee = store::employees::insert(work, fields, status, password_hash).await?;
-        if let Some((role, _)) = store::roles::by_name(work, BEGINNER).await? {
-            store::roles::assign(work, employee.employee_id, &[(role.role_id, RoleScope::All)]).await?;
-        }
+        store::roles::assign_first(work, employee.employee_id, BEGINNER).await?;
         audit(work, actor, employee.key(), None, Some(digest(&employee))).await?;
         Ok(employee)
     }

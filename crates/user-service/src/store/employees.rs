@@ -1,5 +1,7 @@
 //! The table of employees.
 
+use std::sync::LazyLock;
+
 use chassis::listing::{Filter, Listing, Page};
 use chassis::store::{self, Columns, Reader, Source, text};
 use chassis::{EntityError, listing};
@@ -12,14 +14,15 @@ use crate::domain::{Employee, EmployeeFields, Status, fold};
 
 const TABLE: &str = "employees";
 const ID: &str = "employee_id";
-const SELECT: &str = "select employee_id, employee_code, first_name, last_name, email, email_folded, phone_number,
+const COLUMNS: &str = "employee_id, employee_code, first_name, last_name, email, email_folded, phone_number,
     address, birth_date, gender, start_date, confirmation_date, avatar_url, base_salary, department_id, position_id,
     status, notes, is_active, version, created_at, updated_at, sort_name_folded,
     case when password_hash is null then 0 else 1 end as has_password,
     (select name from departments where departments.department_id = employees.department_id) as department_name,
     (select headquarter_id from departments
-        where departments.department_id = employees.department_id) as headquarter_id
-    from employees";
+        where departments.department_id = employees.department_id) as headquarter_id";
+
+static SELECT: LazyLock<String> = LazyLock::new(|| format!("select {COLUMNS} from employees"));
 
 /// What a list can be sorted by.
 pub(crate) const SORT_KEYS: &[listing::SortKey] = &[
@@ -47,8 +50,7 @@ pub(crate) async fn insert(
 ) -> Result<Employee, EntityError> {
     let mut columns = columns(fields, status);
     columns.push(("password_hash", password_hash.into()));
-    let employee_id = store::insert(work, TABLE, ID, columns).await.map_err(taken)?;
-    find(work, employee_id).await
+    from_row(&store::insert_returning(work, TABLE, COLUMNS, columns).await.map_err(taken)?)
 }
 
 /// Writes what clients may write, and makes a new version of the record.
@@ -102,7 +104,7 @@ pub(crate) async fn remove(work: &mut UnitOfWork, employee_id: i64) -> Result<()
 
 /// The employee of this number.
 pub(crate) async fn find(source: impl Into<Source<'_>>, employee_id: i64) -> Result<Employee, EntityError> {
-    let sql = format!("{SELECT} where employee_id = $1 and deleted_at is null");
+    let sql = format!("{} where employee_id = $1 and deleted_at is null", *SELECT);
     let row = source.into().query_opt(&sql, &params![employee_id]).await?;
     row.map_or(Err(EntityError::NotFound { entity: EMPLOYEE, id: employee_id }), |row| from_row(&row))
 }
@@ -176,7 +178,7 @@ pub(crate) async fn list(
     if let Some(condition) = within(scopes) {
         filter = filter.condition(&condition);
     }
-    listing.page(db, SELECT, "employee_id", filter, from_row).await
+    listing.page(db, &SELECT, "employee_id", filter, from_row).await
 }
 
 /// The condition that keeps a list within the scopes; none where one of them is everything. The numbers are ours.

@@ -12,9 +12,9 @@ pub(crate) async fn replace(
     expires_at_ms: i64,
 ) -> Result<(), EntityError> {
     remove_of(work, employee_id).await?;
-    work.execute(
+    work.execute_later(
         "insert into invitations (token_hash, employee_id, expires_at) values ($1, $2, $3)",
-        &params![token_hash, employee_id, expires_at_ms],
+        params![token_hash, employee_id, expires_at_ms],
     )
     .await?;
     Ok(())
@@ -22,7 +22,7 @@ pub(crate) async fn replace(
 
 /// Ends every invitation of an employee.
 pub(crate) async fn remove_of(work: &mut UnitOfWork, employee_id: i64) -> Result<(), EntityError> {
-    work.execute("delete from invitations where employee_id = $1", &params![employee_id]).await?;
+    work.execute_later("delete from invitations where employee_id = $1", params![employee_id]).await?;
     Ok(())
 }
 

@@ -164,6 +164,17 @@ pub(crate) async fn assigned_version(work: &mut UnitOfWork, employee_id: i64) ->
     Ok(row.get("roles_version")?)
 }
 
+/// Gives an employee who is new the role of this name, if there is one.
+pub(crate) async fn assign_first(work: &mut UnitOfWork, employee_id: i64, name: &str) -> Result<(), EntityError> {
+    work.execute_later(
+        "insert into employee_roles (employee_id, role_id, scope, scope_id)
+         select cast($1 as bigint), role_id, 'all', 0 from roles where name_folded = $2 and deleted_at is null",
+        params![employee_id, fold(name)],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Gives an employee these roles and no others.
 pub(crate) async fn assign(
     work: &mut UnitOfWork,

@@ -42,7 +42,7 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     /// `None` for a tombstone.
-    pub(crate) envelope: Option<Envelope>,
+    pub(crate) envelope: Option<Arc<Envelope>>,
     pub(crate) identity: String,
     pub(crate) group: &'a Arc<str>,
     pub(crate) record: &'a ConsumedRecord,
@@ -53,7 +53,7 @@ impl<'a> Delivery<'a> {
     pub(crate) fn read(group: &'a Arc<str>, record: &'a ConsumedRecord) -> Result<Self, Error> {
         let envelope = record.record.value.as_deref().map(Envelope::read).transpose()?;
         let identity = identity(record, envelope.as_ref());
-        Ok(Self { envelope, identity, group, record })
+        Ok(Self { envelope: envelope.map(Arc::new), identity, group, record })
     }
 
     /// What events published by the handler name as their cause.

@@ -77,7 +77,7 @@ pub struct Received<E> {
     /// The event, upcast to the current version.
     pub event: E,
     /// Its envelope; the data in it is as it was sent.
-    pub envelope: Envelope,
+    pub envelope: Arc<Envelope>,
     /// Its identity: the event's id, or the place of a record that has none.
     pub identity: String,
     /// The record's key.

@@ -115,6 +115,17 @@ impl Job {
     }
 }
 
+/// How a record goes through a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nobody wants it.
+    PassedOver,
+    /// In a unit of its own.
+    Alone,
+    /// In a unit that others may share.
+    Shared,
+}
+
 /// A change of whether a partition is fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PauseChange {
@@ -142,11 +153,12 @@ impl Lanes {
         }
     }
 
-    /// Takes records in; those of partitions that are not assigned (any more) are dropped.
-    pub(crate) fn push(&self, records: Vec<ConsumedRecord>, shares: impl Fn(&ConsumedRecord) -> bool) {
+    /// Takes records in; those of partitions that are not assigned (any more) are dropped. Tells how many were passed
+    /// over.
+    pub(crate) fn push(&self, records: Vec<ConsumedRecord>, way_of: impl Fn(&ConsumedRecord) -> Way) -> usize {
         let mut state = self.lock();
         let state = &mut *state;
-        let mut woken = 0;
+        let (mut woken, mut passed_over) = (0, 0);
         for record in records {
             let place = record.topic_partition();
             let Some(partition) = state.partitions.get_mut(&place) else { continue };
@@ -154,12 +166,19 @@ impl Lanes {
             if partition.end.is_some_and(|end| record.offset < end) {
                 continue;
             }
-            partition.open.insert(record.offset);
             partition.end = Some(record.offset + 1);
             partition.committed.get_or_insert(record.offset);
+            let shares = match way_of(&record) {
+                Way::PassedOver => {
+                    passed_over += 1;
+                    continue;
+                }
+                Way::Alone => false,
+                Way::Shared => true,
+            };
+            partition.open.insert(record.offset);
             let line = record.record.key.clone().map_or(Line::Alone(record.offset), Line::Key);
             let key = LaneKey { place, epoch: partition.epoch, line };
-            let shares = shares(&record);
             let job = Job { record, tries: Tries::default(), shares, lane: key.clone() };
             match state.lanes.entry(key.clone()) {
                 Entry::Occupied(lane) => lane.into_mut().queue.push_back(job),
@@ -173,6 +192,10 @@ impl Lanes {
         for _ in 0..woken {
             self.ready.notify_one();
         }
+        if passed_over > 0 {
+            self.progressed.notify_one();
+        }
+        passed_over
     }
 
     /// The next records to handle; `None` after [`Lanes::close`].

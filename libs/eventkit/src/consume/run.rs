@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ConsumerConfig;
-use super::lanes::Lanes;
+use super::attempt::Outcome;
+use super::lanes::{Lanes, Way};
 use super::runner::Run;
 use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::chain;
@@ -88,7 +89,10 @@ impl Engine {
             tokio::select! {
                 incoming = subscription.next() => match incoming {
                     Ok(Incoming::Records(records)) => {
-                        self.lanes.push(records, |record| self.shares(record));
+                        let passed_over = self.lanes.push(records, |record| self.way_of(record));
+                        if passed_over > 0 {
+                            self.count("other", Outcome::Ignored.label(), passed_over);
+                        }
                         self.apply_pauses(&*subscription);
                     }
                     Ok(Incoming::Assigned(places)) => self.lanes.assign(places),
@@ -117,14 +121,16 @@ impl Engine {
         subscription.close().await;
     }
 
-    /// Whether the record's handler may share a unit with others; told by its header, so that nothing is read twice.
-    fn shares(&self, record: &ConsumedRecord) -> bool {
+    /// How the record is handled; told by its header, so that nothing is read twice or for nobody.
+    fn way_of(&self, record: &ConsumedRecord) -> Way {
         let record = &record.record;
-        let runner = record.header("ce_type").and_then(|event_type| self.runners.get(event_type));
-        !self.config.park_keys
-            && record.value.is_some()
-            && record.header(REDRIVE_GROUP).is_none()
-            && runner.is_some_and(|runner| runner.shares(self.config.share_units))
+        let Some(event_type) = record.header("ce_type").filter(|_| record.value.is_some()) else { return Way::Alone };
+        let may_share = !self.config.park_keys && record.header(REDRIVE_GROUP).is_none();
+        match self.runners.get(event_type) {
+            None => Way::PassedOver,
+            Some(runner) if may_share && runner.shares(self.config.share_units) => Way::Shared,
+            Some(_) => Way::Alone,
+        }
     }
 
     fn apply_pauses(&self, subscription: &dyn Subscription) {

@@ -83,7 +83,7 @@ pub(super) struct HeldKey {
 }
 
 impl HeldKey {
-    fn of(event: &StoredEvent) -> Self {
+    pub(super) fn of(event: &StoredEvent) -> Self {
         Self { topic: event.topic.clone(), key: event.key.clone() }
     }
 }
@@ -94,6 +94,12 @@ pub(super) struct Held {
     keys: HashSet<HeldKey>,
     oldest_ms: Option<i64>,
     retry_at: Instant,
+}
+
+impl Held {
+    pub(super) fn holds(&self, key: &HeldKey) -> bool {
+        self.keys.contains(key)
+    }
 }
 
 impl Default for Held {
@@ -141,7 +147,7 @@ impl Relay {
     pub(super) async fn publish_or_hold(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
         let last = events.last().map_or(after, |event| event.position);
         let (behind, free): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|event| self.held.keys.contains(&HeldKey::of(event)));
+            events.into_iter().partition(|event| self.held.holds(&HeldKey::of(event)));
         let outcome = match free.is_empty() {
             true => Ok(()),
             false => self.publish(free).await,
@@ -248,7 +254,7 @@ impl Relay {
                    where h.relay = $1 and h.topic = $2 and h.entity_key = $3 order by h.position limit 1";
         let params = params![self.config.name.as_str(), key.topic.as_str(), key.key.as_str()];
         let row = self.publisher.db().query_opt(sql, &params).await?;
-        row.map(|row| StoredEvent::from_row(&row)).transpose()
+        row.map(StoredEvent::from_row).transpose()
     }
 
     async fn forget_held(&self, position: i64) -> Result<()> {
@@ -284,6 +290,6 @@ impl Relay {
 }
 
 /// Whether the broker will never take it as it is.
-fn is_refused(error: &Error) -> bool {
+pub(super) fn is_refused(error: &Error) -> bool {
     matches!(error, Error::Transport { transient: false, .. })
 }

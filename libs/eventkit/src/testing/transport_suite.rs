@@ -35,7 +35,7 @@ pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn
 
 async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>, topic: &str) {
     let sent = Record {
-        headers: vec![("ce_id".to_owned(), Bytes::from_static(b"1")), ("empty".to_owned(), Bytes::new())],
+        headers: vec![("ce_id".into(), Bytes::from_static(b"1")), ("empty".into(), Bytes::new())],
         ..record(topic, "user-1", "{\"a\":1}")
     };
     let tombstone = Record { value: None, ..sent.clone() };

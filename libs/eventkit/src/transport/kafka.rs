@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod contact;
+mod producer;
 mod reader;
 mod subscription;
 mod writer;
@@ -15,13 +16,13 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 use tokio::task::AbortHandle;
 
 use self::contact::{Contact, ContactContext};
+use self::producer::BatchProducer;
 use super::{Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
@@ -33,8 +34,6 @@ pub use writer::{Acknowledged, InFlight, KafkaWriter};
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// Longest file with a password.
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
-/// How soon to try again when librdkafka's queue is full of other callers' records.
-const QUEUE_FULL_POLL: Duration = Duration::from_millis(10);
 
 /// How to reach a Kafka cluster. Empty strings mean "not set".
 #[derive(Debug, Clone, Deserialize)]
@@ -118,7 +117,7 @@ const MESSAGE_BYTES_MAX: &str = "104857600";
 /// A [`Transport`] over a Kafka cluster.
 pub struct KafkaTransport {
     config: KafkaConfig,
-    producer: Arc<FutureProducer<ContactContext>>,
+    producer: Arc<BatchProducer>,
     contact: Arc<Contact>,
     watching: AbortHandle,
 }
@@ -148,61 +147,22 @@ impl KafkaTransport {
             .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
             .set("message.max.bytes", MESSAGE_BYTES_MAX);
         let contact = Arc::new(Contact::new(&config.client_id));
-        let producer = settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
+        let producer: BatchProducer =
+            settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
         let producer = Arc::new(producer);
         let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producer))).abort_handle();
         Ok(Self { config, producer, contact, watching })
-    }
-
-    /// Hands a record to librdkafka; `None` while its queue is full.
-    fn send(&self, record: &Record) -> Result<Option<DeliveryFuture>> {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value.as_ref()) });
-        }
-        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
-        if let Some(key) = &record.key {
-            out = out.key(key.as_ref());
-        }
-        if let Some(value) = &record.value {
-            out = out.payload(value.as_ref());
-        }
-        if let Some(timestamp_ms) = record.timestamp_ms {
-            out = out.timestamp(timestamp_ms);
-        }
-        match self.producer.send_result(out) {
-            Ok(delivery) => Ok(Some(delivery)),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(None),
-            Err((error, _)) => Err(failed(&format!("publish to {}", record.topic), error)),
-        }
     }
 }
 
 #[async_trait]
 impl Transport for KafkaTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
-        let mut in_flight = std::collections::VecDeque::with_capacity(records.len());
-        let mut outcome = Ok(());
-        for record in &records {
-            let delivery = loop {
-                if let Some(delivery) = self.send(record)? {
-                    break delivery;
-                }
-                // Room comes when a record that was sent before is answered.
-                match in_flight.pop_front() {
-                    Some((topic, delivery)) => outcome = outcome.and(settle(topic, delivery).await),
-                    None => tokio::time::sleep(QUEUE_FULL_POLL).await,
-                }
-            };
-            in_flight.push_back((record.topic.as_str(), delivery));
-        }
-        for (topic, delivery) in in_flight {
-            outcome = outcome.and(settle(topic, delivery).await);
-        }
-        if outcome.is_ok() && !records.is_empty() {
+        producer::publish(&self.producer, &records).await?;
+        if !records.is_empty() {
             self.contact.regain();
         }
-        outcome
+        Ok(())
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
@@ -216,14 +176,6 @@ impl Drop for KafkaTransport {
         if let Err(error) = self.producer.flush(FLUSH_MAX) {
             tracing::warn!(%error, "records in flight at the end of a producer");
         }
-    }
-}
-
-async fn settle(topic: &str, delivery: DeliveryFuture) -> Result<()> {
-    match delivery.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(failed(&format!("publish to {topic}"), error)),
-        Err(_) => Err(Error::Stopped),
     }
 }
 

@@ -129,7 +129,7 @@ async fn what_cannot_be_handled_becomes_a_dead_letter_with_its_cause_and_others_
         topic: ACCOUNTS.to_owned(),
         key: Some(Bytes::from_static(b"account-4")),
         value: Some(Bytes::from_static(b"{not json")),
-        headers: vec![("x".to_owned(), Bytes::from_static(b"kept"))],
+        headers: vec![("x".into(), Bytes::from_static(b"kept"))],
         timestamp_ms: Some(1),
     };
     fixture.transport.publish(vec![garbage]).await.unwrap();

@@ -6,6 +6,7 @@ use db::{Config, Db, Migration, params};
 use eventkit::relay::{self, RelayConfig, RelayHandle};
 use eventkit::transport::memory::MemoryTransport;
 use eventkit::{Clock, Event, EventPublisher, Origin};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -47,6 +48,17 @@ impl Fixture {
         let mut fixtures = vec![Self::new().await];
         if let Some(config) = postgres() {
             fixtures.push(Self::over(config, tempfile::tempdir().unwrap(), Clock::system()).await);
+        }
+        fixtures
+    }
+
+    /// As [`Fixture::all`], each with a clock that stands at `start`.
+    pub(crate) async fn all_with_clock(start: Timestamp) -> Vec<(Self, Clock)> {
+        let clock = Clock::manual(start);
+        let mut fixtures = vec![(Self::with_clock(clock.clone()).await, clock)];
+        if let Some(config) = postgres() {
+            let clock = Clock::manual(start);
+            fixtures.push((Self::over(config, tempfile::tempdir().unwrap(), clock.clone()).await, clock));
         }
         fixtures
     }

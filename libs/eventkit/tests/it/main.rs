@@ -1,6 +1,7 @@
 //! eventkit's promises, over the memory transport and SQLite (and PostgreSQL where there is one).
 #![allow(clippy::unwrap_used, missing_debug_implementations, reason = "tests may panic, and print nothing")]
 
+mod ahead;
 mod batch;
 mod consumer;
 mod consumer_faults;

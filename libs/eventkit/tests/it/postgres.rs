@@ -9,7 +9,7 @@ use eventkit::outbox::{self, Horizon};
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::memory::MemoryTransport;
-use eventkit::{Clock, EventPublisher, Origin};
+use eventkit::{Clock, EventPublisher, Origin, UnitOfWork};
 
 use crate::fixture::{ACCOUNTS, AccountOpened, opened};
 use crate::support::postgres;
@@ -25,13 +25,19 @@ fn keys(transport: &MemoryTransport) -> Vec<String> {
     records.into_iter().map(|record| String::from_utf8(record.record.key.unwrap().to_vec()).unwrap()).collect()
 }
 
+/// Publishes, and has the event written now instead of with the commit.
+async fn write(work: &mut UnitOfWork, account_id: i64) {
+    work.publish(&opened(account_id)).await.unwrap();
+    work.query("select 1 as one", &[]).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_lower_position_that_commits_later_is_not_skipped() {
     let Some(publisher) = publisher().await else { return };
     let mut early = publisher.begin(Origin::default());
-    early.publish(&opened(1)).await.unwrap();
+    write(&mut early, 1).await;
     let mut late = publisher.begin(Origin::default());
-    late.publish(&opened(2)).await.unwrap();
+    write(&mut late, 2).await;
     late.commit().await.unwrap();
 
     let mut horizon = Horizon::default();
@@ -56,8 +62,8 @@ async fn an_older_transaction_that_takes_a_higher_position_does_not_hide_a_lower
     let mut older = publisher.begin(Origin::default());
     older.lock_entity("account-1").await.unwrap();
     let mut younger = publisher.begin(Origin::default());
-    younger.publish(&opened(2)).await.unwrap();
-    older.publish(&opened(1)).await.unwrap();
+    write(&mut younger, 2).await;
+    write(&mut older, 1).await;
     older.commit().await.unwrap();
     let mut horizon = Horizon::default();
     let reached = horizon.advance(publisher.db()).await.unwrap();

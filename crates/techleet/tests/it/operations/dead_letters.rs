@@ -86,8 +86,8 @@ async fn a_letter_is_sent_back_untouched_for_its_group_and_only_once() {
     let first = back.iter().find(|record| record.partition == 1).unwrap();
     let Record { key, value, headers, .. } = &first.record;
     assert_eq!((key, value), (&Some(Bytes::from("user-1")), &Some(Bytes::from(EVENT))));
-    let group = (REDRIVE_GROUP.to_owned(), Bytes::from("audit"));
-    assert_eq!(headers, &[("h".to_owned(), Bytes::from("kept")), group]);
+    let group = (REDRIVE_GROUP.into(), Bytes::from("audit"));
+    assert_eq!(headers, &[("h".into(), Bytes::from("kept")), group]);
     assert_eq!(back.len(), 2);
     // The letter of the other group is left, and nothing of the first.
     assert_eq!(places(&fixture, &Filter::default()).await, ["trials.dlq/1/1"]);

@@ -50,7 +50,7 @@ pub(crate) fn record(topic: &str, key: &str, value: &str) -> Record {
         topic: topic.to_owned(),
         key: Some(Bytes::copy_from_slice(key.as_bytes())),
         value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        headers: vec![("h".to_owned(), Bytes::from_static(b"kept"))],
+        headers: vec![("h".into(), Bytes::from_static(b"kept"))],
         timestamp_ms: Some(1_700_000_000_000),
     }
 }

@@ -8,11 +8,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, Producer};
+use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::log;
+use super::producer::BatchProducer;
 
 /// How long a cluster that was away may take to answer whether it is back.
 const PROBE_MAX: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ impl Contact {
 }
 
 /// Asks a cluster that is away whether it is back, since no client tells that by itself; ends with the producer.
-pub(super) async fn watch(contact: Arc<Contact>, producer: Weak<FutureProducer<ContactContext>>) {
+pub(super) async fn watch(contact: Arc<Contact>, producer: Weak<BatchProducer>) {
     loop {
         contact.lost.notified().await;
         while contact.away().is_some() {

@@ -13,17 +13,23 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::contact::Contact;
 use super::{KafkaConfig, client_settings, failed, refused_setting};
+use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
-use crate::transport::{ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition};
+use crate::trace::TRACEPARENT;
+use crate::transport::{
+    ConsumedRecord, HeaderName, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
+};
 
 const BATCH_RECORDS_MAX: usize = 512;
 const BATCHES_QUEUED_MAX: usize = 8;
+/// About what the headers of an event hold.
+const HEADER_BYTES: usize = 256;
 /// Bounds how late a stop is noticed by an idle consumer.
 const POLL_MAX: Duration = Duration::from_millis(100);
 
@@ -160,23 +166,37 @@ fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
 }
 
 pub(crate) fn consumed(message: &BorrowedMessage<'_>) -> ConsumedRecord {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers
-            .iter()
-            .map(|header| (header.key.to_owned(), Bytes::copy_from_slice(header.value.unwrap_or_default())))
-            .collect()
+    // One piece of memory for all of it: a record has a dozen small parts.
+    let (key, value) = (message.key(), message.payload());
+    let bytes_max = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) + HEADER_BYTES;
+    let mut all = Vec::with_capacity(bytes_max);
+    all.extend_from_slice(key.unwrap_or_default());
+    all.extend_from_slice(value.unwrap_or_default());
+    let headers: Vec<(HeaderName, usize)> = message.headers().map_or_else(Vec::new, |headers| {
+        let part = |header: Header<'_, &[u8]>| {
+            let value = header.value.unwrap_or_default();
+            all.extend_from_slice(value);
+            (header_name(header.key), value.len())
+        };
+        headers.iter().map(part).collect()
     });
+    let mut all = Bytes::from(all);
     ConsumedRecord {
         record: Record {
             topic: message.topic().to_owned(),
-            key: message.key().map(Bytes::copy_from_slice),
-            value: message.payload().map(Bytes::copy_from_slice),
-            headers,
+            key: key.map(|key| all.split_to(key.len())),
+            value: value.map(|value| all.split_to(value.len())),
+            headers: headers.into_iter().map(|(name, bytes)| (name, all.split_to(bytes))).collect(),
             timestamp_ms: message.timestamp().to_millis(),
         },
         partition: message.partition(),
         offset: message.offset(),
     }
+}
+
+fn header_name(name: &str) -> HeaderName {
+    let known = CLOUD_EVENTS_NAMES.into_iter().chain([TRACEPARENT]).find(|known| *known == name);
+    known.map_or_else(|| HeaderName::Owned(name.to_owned()), HeaderName::Borrowed)
 }
 
 /// Hands records over and tells the consumer of rebalances, and lets a revocation wait until it has let go.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{KafkaConfig, LogContext, MESSAGE_BYTES_MAX, QUEUE_FULL_POLL, client_settings, failed, refused_setting};
+use super::producer::{QUEUE_FULL_POLL, headers_of};
+use super::{KafkaConfig, LogContext, MESSAGE_BYTES_MAX, client_settings, failed, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
@@ -92,11 +92,7 @@ impl KafkaWriter {
     /// # Errors
     /// [`Error::Transport`] when the client refuses it, for example because it is too large.
     pub async fn send(&self, record: &Record, partition: Option<i32>) -> Result<InFlight> {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value.as_ref()) });
-        }
-        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
+        let mut out = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers_of(record));
         out.partition = partition;
         out.key = record.key.as_deref();
         out.payload = record.value.as_deref();
