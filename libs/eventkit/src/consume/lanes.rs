@@ -133,6 +133,19 @@ pub(crate) struct PauseChange {
     pub(crate) paused: bool,
 }
 
+impl Partition {
+    /// Whether a record from before the end is to be handled. One that is in here still was fetched again after a pause
+    /// or a reset. One that is through comes again when offsets were reset, and looks the same where a topic was deleted
+    /// and made anew: then it is another, so it is handled, and the inbox tells whether it was before.
+    fn goes_back_to(&mut self, offset: i64) -> bool {
+        let goes_back = !self.open.contains(&offset);
+        if goes_back {
+            self.committed = Some(offset);
+        }
+        goes_back
+    }
+}
+
 impl Lanes {
     pub(crate) fn new(window_max: usize) -> Self {
         Self {
@@ -162,8 +175,7 @@ impl Lanes {
         for record in records {
             let place = record.topic_partition();
             let Some(partition) = state.partitions.get_mut(&place) else { continue };
-            // Fetched again after a pause or a reset: it is in here already.
-            if partition.end.is_some_and(|end| record.offset < end) {
+            if partition.end.is_some_and(|end| record.offset < end) && !partition.goes_back_to(record.offset) {
                 continue;
             }
             partition.end = Some(record.offset + 1);
@@ -301,7 +313,9 @@ impl Lanes {
     pub(crate) fn committable(&self) -> Vec<(TopicPartition, i64)> {
         let state = self.lock();
         let ends = state.partitions.iter().filter_map(|(place, partition)| {
-            let end = partition.open.first().copied().or(partition.end)?;
+            // Where a partition went back, what is open may be from beyond its end.
+            let end = partition.end?;
+            let end = partition.open.first().map_or(end, |first| end.min(*first));
             (partition.committed != Some(end)).then(|| (place.clone(), end))
         });
         ends.collect()
@@ -408,5 +422,59 @@ impl State {
         lane.phase = Phase::Ready;
         self.ready.push_back(key.clone());
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Record;
+
+    fn place() -> TopicPartition {
+        TopicPartition { topic: "accounts".to_owned(), partition: 0 }
+    }
+
+    fn push(lanes: &Lanes, offsets: std::ops::Range<i64>) {
+        let record = |offset| {
+            let record =
+                Record { topic: place().topic, key: None, value: None, headers: Vec::new(), timestamp_ms: None };
+            ConsumedRecord { record, partition: 0, offset }
+        };
+        lanes.push(offsets.map(record).collect(), |_| false);
+    }
+
+    async fn handle(lanes: &Lanes, records: usize) {
+        for _ in 0..records {
+            let jobs = lanes.take(1).await.unwrap();
+            lanes.finish(jobs);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_was_made_anew_is_handled_from_its_beginning() {
+        let lanes = Lanes::new(100);
+        lanes.assign(vec![place()]);
+        push(&lanes, 0..5);
+        handle(&lanes, 5).await;
+        assert_eq!(lanes.committable(), [(place(), 5)]);
+        lanes.committed(&lanes.committable());
+        push(&lanes, 0..2);
+        assert_eq!(lanes.open(), 2);
+        handle(&lanes, 2).await;
+        assert_eq!(lanes.committable(), [(place(), 2)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_hand_is_not_taken_again_and_nothing_is_committed_past_it() {
+        let lanes = Lanes::new(100);
+        lanes.assign(vec![place()]);
+        push(&lanes, 0..3);
+        let first = lanes.take(1).await.unwrap();
+        push(&lanes, 0..3);
+        assert_eq!(lanes.open(), 3);
+        handle(&lanes, 2).await;
+        assert!(lanes.committable().is_empty());
+        lanes.finish(first);
+        assert_eq!(lanes.committable(), [(place(), 3)]);
     }
 }
