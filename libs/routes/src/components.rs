@@ -64,6 +64,16 @@ pub trait Consumer: Send + Sync + fmt::Debug {
 
     /// Takes nothing new from now on.
     fn stop(&self) {}
+
+    /// Whether exchanges come only from other routes, so that they have to start later and stop earlier.
+    fn is_called(&self) -> bool {
+        false
+    }
+
+    /// How many exchanges wait for the route already.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Makes a component for an engine with these limits.

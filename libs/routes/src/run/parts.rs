@@ -65,7 +65,12 @@ pub async fn run_parts<'a>(
         }
         if let Some(exception) = part.exception() {
             if how.stops_on_exception {
-                let message = format!("part {number} failed: {exception}");
+                let message = format!(
+                    "Multicast processing failed for number {number}. Exchange[{}]. Caused by: [{} - {}]",
+                    part.id(),
+                    exception.class().name,
+                    exception.message().cloned().unwrap_or_default()
+                );
                 failure = Some(Exception::new(&class::CAMEL_EXCHANGE, message).caused_by(exception.clone()));
                 break;
             }

@@ -109,7 +109,7 @@ impl Route {
             exchange.fail(Exception::new(&class::ILLEGAL_STATE, message));
             return;
         }
-        self.stats.begin();
+        let mut under_way = UnderWay::begin(&self.stats, core);
         let position = Position {
             route: self.plan.id.clone(),
             group: self.plan.group.clone(),
@@ -130,7 +130,7 @@ impl Route {
         drive(&self.plan.block.entries, exchange, &Cx { core, route: self, errors: self.plan.errors.as_ref() }).await;
         exchange.position = above;
         exchange.ascend();
-        self.stats.end(exchange.is_failed());
+        under_way.is_failed = exchange.is_failed();
     }
 
     /// Runs a task of one of the steps until the route stops; nothing is run if it has stopped already.
@@ -164,6 +164,27 @@ impl Route {
         tasks.close();
         self.state.store(0, Ordering::Release);
         tokio::time::timeout(limit, tasks.wait()).await.is_ok()
+    }
+}
+
+/// An exchange that is under way in a route, also if nobody waits for it any more.
+struct UnderWay<'e> {
+    stats: &'e RouteStats,
+    core: &'e Core,
+    is_failed: bool,
+}
+
+impl<'e> UnderWay<'e> {
+    fn begin(stats: &'e RouteStats, core: &'e Core) -> Self {
+        stats.begin();
+        Self { stats, core, is_failed: false }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.stats.end(self.is_failed);
+        self.core.tell_ended();
     }
 }
 
