@@ -1,6 +1,7 @@
 //! The command line's grammar and its help.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     /// Ends with code 4 if something is wrong. The broker's clock is read through a topic that exists for that moment.
     #[command(after_help = "Example:  techleet doctor --format json")]
     Doctor(DoctorArgs),
+    /// Check and test files of routes.
+    #[command(subcommand, after_help = "Example:  techleet routes test deploy/routes/cases")]
+    Routes(RoutesCommand),
     /// Look at the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -252,6 +256,31 @@ pub(crate) enum Format {
     Text,
     /// One JSON document a line.
     Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoutesCommand {
+    /// Say everything that is wrong with route files, without running them.
+    ///
+    /// Files are checked together, as they would run together. Ends with code 4 if there is an error.
+    #[command(after_help = "Example:  techleet routes check deploy/routes/orders.yaml --property topic=orders")]
+    Check {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The value of a {{placeholder}}; may be repeated.
+        #[arg(long, value_name = "NAME=VALUE")]
+        property: Vec<String>,
+    },
+    /// Run case folders, and show how what came differs from what was to come.
+    ///
+    /// A case is a folder with route.yaml, input.json and expected.json. Ends with code 4 if one fails.
+    #[command(after_help = "Example:  techleet routes test deploy/routes/cases")]
+    Test {
+        /// Cases, or folders of cases.
+        #[arg(required = true, value_name = "FOLDER")]
+        folders: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

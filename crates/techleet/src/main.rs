@@ -16,6 +16,7 @@ mod output;
 mod produce;
 mod provision;
 mod render;
+mod route_files;
 mod run;
 mod topics;
 mod up;
@@ -85,6 +86,7 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::KafkaConsumerGroups(args) => {
             kafka_tools::run(&load(&sources)?, Tool::ConsumerGroups, &args.rest).await
         }
+        Command::Routes(command) => route_files::run(command).await,
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await
         }

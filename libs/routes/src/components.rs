@@ -3,6 +3,7 @@
 mod cron;
 mod direct;
 mod file;
+pub mod kafka;
 mod kamelet;
 mod log;
 mod mock;
@@ -63,6 +64,16 @@ pub trait Consumer: Send + Sync + fmt::Debug {
 
     /// Takes nothing new from now on.
     fn stop(&self) {}
+
+    /// Whether exchanges come only from other routes, so that they have to start later and stop earlier.
+    fn is_called(&self) -> bool {
+        false
+    }
+
+    /// How many exchanges wait for the route already.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// Makes a component for an engine with these limits.
@@ -81,7 +92,10 @@ static BUILT_IN: &[(&ComponentSpec, Make)] = &[
     (&timer::SPEC, timer::make),
 ];
 
-/// What is known of every built-in component.
+/// Components that need something from whoever runs the engine, and are known all the same.
+static BROUGHT: &[&ComponentSpec] = &[&kafka::SPEC];
+
+/// What is known of every component.
 pub fn specs() -> impl Iterator<Item = &'static ComponentSpec> {
-    BUILT_IN.iter().map(|(spec, _)| *spec)
+    BUILT_IN.iter().map(|(spec, _)| *spec).chain(BROUGHT.iter().copied())
 }

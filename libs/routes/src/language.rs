@@ -4,7 +4,7 @@
 //! known before the first message; what it compiles to is evaluated for each exchange, shares
 //! nothing between exchanges and never waits.
 
-mod jq;
+pub mod jq;
 mod jsonpath;
 mod lookup;
 mod program;

@@ -154,7 +154,38 @@ fn language_section(out: &mut String, language: &'static dyn Language) {
         (option.name, words, option.about)
     });
     table(out, rows);
+    match language.name() {
+        "simple" => simple_functions(out),
+        "jq" => {
+            let names: Vec<_> = language::jq::functions().iter().map(|name| format!("`{name}`")).collect();
+            line(out, format_args!("Functions, with the number of their arguments: {}.\n", names.join(", ")));
+        }
+        _ => {}
+    }
 }
+
+fn simple_functions(out: &mut String) {
+    out.push_str(SIMPLE);
+    for family in language::simple::FAMILIES {
+        line(out, format_args!("#### {}\n\n| function | Camel |\n|---|---|", family.title));
+        for function in family.functions {
+            line(out, format_args!("| `{}` | {} |", function.usage().replace('|', "\\|"), function.since));
+        }
+        out.push('\n');
+    }
+    out.push_str("#### Operators\n\n| operator | Camel |\n|---|---|\n");
+    for (operator, since) in language::simple::operators() {
+        line(out, format_args!("| `{}` | {since} |", operator.replace('|', "\\|")));
+    }
+    out.push('\n');
+    refused(out, language::simple::refused());
+}
+
+const SIMPLE: &str = "The language of Camel 4.22, and what the documentation of the next version adds (4.23 below); 4.17 stands for that or an older one.
+Where a value is wanted, operators outside of braces are text, as in Camel.
+`libs/routes/tests/expressions/` has what Camel answered to 840 expressions, and the reason where the answer here is another one.
+
+";
 
 fn refused(out: &mut String, names: &[Unsupported]) {
     out.push_str("### Not supported\n\n| name | instead |\n|---|---|\n");

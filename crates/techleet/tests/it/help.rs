@@ -4,7 +4,7 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 35] = [
+    let commands: [&[&str]; 38] = [
         &[],
         &["broker"],
         &["consume"],
@@ -34,6 +34,9 @@ async fn every_command_explains_itself() {
         &["events", "parked", "skip"],
         &["events", "held", "skip"],
         &["doctor"],
+        &["routes"],
+        &["routes", "check"],
+        &["routes", "test"],
         &["audit", "list"],
         &["config"],
         &["kafka-topics"],

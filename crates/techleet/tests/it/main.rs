@@ -7,5 +7,6 @@ mod group_id;
 mod help;
 mod kafka_tools;
 mod operations;
+mod route_files;
 mod running;
 mod support;

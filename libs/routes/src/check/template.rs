@@ -24,7 +24,6 @@ pub(super) static TEMPLATE: Spec = Spec {
         OptionSpec::new("route", Takes::One(&ROUTE), "the route; or `from` alone"),
         OptionSpec::new("from", Takes::One(&FROM), "the route; or `route`"),
         OptionSpec::refused("beans", "declare them under `beans`"),
-        OptionSpec::refused("templateBean", "declare it under `beans`"),
     ],
     ..Spec::EMPTY
 };
@@ -49,7 +48,6 @@ pub(super) static TEMPLATED: Spec = Spec {
         OptionSpec::new("routeId", Takes::Text, "the id of the route"),
         OptionSpec::new("parameters", Takes::Many(&VALUE), "values of the parameters"),
         OptionSpec::refused("beans", "declare them under `beans`"),
-        OptionSpec::refused("bean", "declare it under `beans`"),
         OptionSpec::refused("prefixId", "use `routeId`"),
     ],
     ..Spec::EMPTY

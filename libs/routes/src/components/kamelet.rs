@@ -80,6 +80,10 @@ impl Consumer for Callee {
         })
     }
 
+    fn is_called(&self) -> bool {
+        true
+    }
+
     fn stop(&self) {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }

@@ -1,6 +1,7 @@
 //! `seda:`: a queue in memory between routes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ struct Queue {
     receiver: Receiver,
     /// How many routes take from it.
     consumers: Arc<Mutex<usize>>,
+    /// How many exchanges have been put in and are not finished.
+    open: Arc<AtomicUsize>,
 }
 
 impl Seda {
@@ -107,7 +110,12 @@ impl Seda {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(size);
-            Queue { sender, receiver: Arc::new(tokio::sync::Mutex::new(receiver)), consumers: Arc::default() }
+            Queue {
+                sender,
+                receiver: Arc::new(tokio::sync::Mutex::new(receiver)),
+                consumers: Arc::default(),
+                open: Arc::default(),
+            }
         });
         match wanted {
             Some(wanted) if queue.sender.max_capacity() != wanted => Err(format!(
@@ -179,7 +187,12 @@ impl Producer for Offer {
         if waits {
             return Sending::Later(Box::pin(self.ask(copy, exchange)));
         }
-        match self.queue.sender.try_send((copy, None)) {
+        self.queue.open.fetch_add(1, Ordering::AcqRel);
+        let sent = self.queue.sender.try_send((copy, None));
+        if sent.is_err() {
+            self.queue.open.fetch_sub(1, Ordering::AcqRel);
+        }
+        match sent {
             Err(mpsc::error::TrySendError::Full(waiting)) if self.blocks => {
                 Sending::Later(Box::pin(async move { self.offer(waiting).await }))
             }
@@ -192,12 +205,17 @@ impl Producer for Offer {
 
 impl Offer {
     async fn offer(&self, waiting: Waiting) -> crate::exchange::Result<()> {
+        self.queue.open.fetch_add(1, Ordering::AcqRel);
         let sent = self.queue.sender.send(waiting);
         let is_sent = match self.offer_timeout {
             Some(timeout) => tokio::time::timeout(timeout, sent).await.is_ok_and(|sent| sent.is_ok()),
             None => sent.await.is_ok(),
         };
-        if is_sent { Ok(()) } else { Err(self.full()) }
+        if is_sent {
+            return Ok(());
+        }
+        self.queue.open.fetch_sub(1, Ordering::AcqRel);
+        Err(self.full())
     }
 
     async fn ask(&self, copy: Exchange, exchange: &mut Exchange) -> crate::exchange::Result<()> {
@@ -242,10 +260,18 @@ impl Consumer for Takers {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
         *self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         for _ in 0..self.takers {
-            let (task, receiver) = (inlet.clone(), Arc::clone(&self.queue.receiver));
-            inlet.spawn(async move { take(&task, &receiver).await });
+            let (task, queue) = (inlet.clone(), self.queue.clone());
+            inlet.spawn(async move { take(&task, &queue).await });
         }
         Box::pin(async { Ok(()) })
+    }
+
+    fn is_called(&self) -> bool {
+        true
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue.open.load(Ordering::Acquire)
     }
 
     fn stop(&self) {
@@ -255,10 +281,10 @@ impl Consumer for Takers {
 }
 
 /// Takes exchanges until the route stops; what waits already is still taken.
-async fn take(inlet: &Inlet, receiver: &Receiver) {
+async fn take(inlet: &Inlet, queue: &Queue) {
     loop {
         let next = {
-            let mut receiver = receiver.lock().await;
+            let mut receiver = queue.receiver.lock().await;
             tokio::select! {
                 biased;
                 next = receiver.recv() => next,
@@ -267,6 +293,8 @@ async fn take(inlet: &Inlet, receiver: &Receiver) {
         };
         let Some((exchange, answer)) = next else { return };
         let exchange = inlet.deliver(exchange).await;
+        queue.open.fetch_sub(1, Ordering::AcqRel);
+        inlet.core().tell_ended();
         if let Some(answer) = answer {
             // Who asked may have gone.
             let _ = answer.send(exchange);

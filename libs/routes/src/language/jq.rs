@@ -31,6 +31,11 @@ use super::{Expression, Language, LanguageOption, OptionValues, Predicate, Sourc
 const PATTERNS_MAX: usize = 64;
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
+/// How its functions are called, with the number of their arguments, in order.
+pub fn functions() -> Vec<String> {
+    builtins::all()
+}
+
 /// The language.
 #[derive(Debug)]
 pub(super) struct Jq;

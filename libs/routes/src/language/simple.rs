@@ -25,6 +25,19 @@ use super::{Expression, Language, LanguageOption, OptionValues, Predicate, Sourc
 
 pub use functions::{FAMILIES, Family, Function};
 
+/// How each operator is written, and the Camel version that has it (as [`Function::since`]).
+pub fn operators() -> impl Iterator<Item = (&'static str, &'static str)> {
+    operators::OPERATORS
+        .iter()
+        .map(|(operator, since)| (operator.text(), *since))
+        .chain(operators::JOINING.iter().copied())
+}
+
+/// Functions of Camel that are refused, and why or what to use instead.
+pub fn refused() -> &'static [(&'static str, &'static str)] {
+    refused::REFUSED
+}
+
 /// The language, and `csimple`, which is the same here.
 #[derive(Debug)]
 pub struct Simple(pub(super) &'static str);

@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::check::parse_uri;
+use crate::check::{nearest, parse_uri};
 use crate::clock::Clock;
 use crate::compile::{Compiled, compile};
 use crate::components::{Component, Components, Producer, Side};
@@ -41,6 +41,8 @@ pub struct Core {
     pub surroundings: Surroundings,
     /// The components.
     pub components: Components,
+    /// Told when an exchange has been through a route.
+    ended: Notify,
     shared: Shared,
     endpoints: Mutex<HashMap<String, Arc<dyn Producer>>>,
     background: TaskTracker,
@@ -91,6 +93,11 @@ impl Core {
         Arc::clone(&self.background_places).acquire_owned().await.ok()
     }
 
+    /// Tells who waits for quiet that an exchange has ended.
+    pub(crate) fn tell_ended(&self) {
+        self.ended.notify_waiters();
+    }
+
     /// Runs a task beside the routes, in a place of [`Self::background_place`].
     pub fn spawn(&self, place: Option<OwnedSemaphorePermit>, task: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(async move {
@@ -117,6 +124,7 @@ impl Engine {
         let core = Core {
             surroundings,
             components: Components::new(&setup.limits, setup.components),
+            ended: Notify::new(),
             shared: Shared::default(),
             endpoints: Mutex::default(),
             background: TaskTracker::new(),
@@ -150,7 +158,8 @@ impl Engine {
     /// If a route of this id runs already, or a source cannot be opened; then none is started.
     pub async fn start(&self, compiled: Compiled) -> Result<(), String> {
         let mut routes = compiled.routes;
-        routes.sort_by_key(|route| route.plan.startup_order);
+        // Who is called is there before who calls.
+        routes.sort_by_key(|route| (!route.plan.consumer.is_called(), route.plan.startup_order));
         if let Some(route) = routes.iter().find(|route| self.lock().iter().any(|known| known.id() == route.id())) {
             return Err(format!("a route `{}` runs already", route.id()));
         }
@@ -183,16 +192,60 @@ impl Engine {
                 }
             }
         }
-        finish(&mut exchange, &Text::fixed(""));
+        finish(&mut exchange, &super::Cx { core: &self.core, route: &self.outside, errors: None }).await;
         exchange
     }
 
-    /// Stops all routes, the last started first; returns those that did not end in time.
+    /// Starts a route that does not run.
+    ///
+    /// # Errors
+    /// If there is no such route, or its source cannot be opened.
+    pub async fn start_route(&self, id: &str) -> Result<(), String> {
+        let route = self.route(id)?;
+        match route.state() {
+            RouteState::Started => Ok(()),
+            RouteState::Stopped => route.start(&self.core).await,
+        }
+    }
+
+    /// Stops a route, and waits until what is under way in it has ended.
+    ///
+    /// # Errors
+    /// If there is no such route, or something did not end in time.
+    pub async fn stop_route(&self, id: &str) -> Result<(), String> {
+        let limit = Duration::from_millis(self.core.limits.stop_ms);
+        match self.route(id)?.stop(limit).await {
+            true => Ok(()),
+            false => Err(format!("what is under way in route `{id}` did not end in {} ms", limit.as_millis())),
+        }
+    }
+
+    /// Stops all routes; returns those that did not end in time.
+    ///
+    /// What brings exchanges from outside stops first; when nothing is under way or waits any more, the
+    /// routes that others call stop as well.
     pub async fn stop(&self) -> Vec<Text> {
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         let routes = std::mem::take(&mut *self.lock());
+        let started = || routes.iter().rev().filter(|route| route.state() == RouteState::Started);
         let mut late = Vec::new();
-        for route in routes.iter().rev().filter(|route| route.state() == RouteState::Started) {
+        for route in started().filter(|route| !route.plan.consumer.is_called()) {
+            if !route.stop(limit).await {
+                late.push(route.id().clone());
+            }
+        }
+        let quiet = async {
+            loop {
+                let ended = self.core.ended.notified();
+                if started().all(|route| route.stats.snapshot().in_flight == 0 && route.plan.consumer.waiting() == 0) {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        // Who is late is told below.
+        let _ = tokio::time::timeout(limit, quiet).await;
+        for route in started() {
             if !route.stop(limit).await {
                 late.push(route.id().clone());
             }
@@ -202,6 +255,18 @@ impl Engine {
             late.push(Text::fixed("(background)"));
         }
         late
+    }
+
+    fn route(&self, id: &str) -> Result<Arc<Route>, String> {
+        let routes = self.lock();
+        let found = routes.iter().find(|route| route.id() == id).cloned();
+        found.ok_or_else(|| {
+            let names: Vec<_> = routes.iter().map(|route| route.id().as_str()).collect();
+            match nearest(id, names.iter().copied()) {
+                Some(near) => format!("there is no route `{id}`: did you mean `{near}`?"),
+                None => format!("there is no route `{id}`: there are {}", names.join(", ")),
+            }
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Route>>> {

@@ -57,6 +57,7 @@ pub async fn run_parts<'a>(
             None => results.next().await,
         };
         let Some((number, mut part)) = next else { break };
+        exchange.pending.append(&mut part.pending);
         if how.shares_unit {
             exchange.hooks.append(&mut part.hooks);
         } else {
@@ -64,7 +65,12 @@ pub async fn run_parts<'a>(
         }
         if let Some(exception) = part.exception() {
             if how.stops_on_exception {
-                let message = format!("part {number} failed: {exception}");
+                let message = format!(
+                    "Multicast processing failed for number {number}. Exchange[{}]. Caused by: [{} - {}]",
+                    part.id(),
+                    exception.class().name,
+                    exception.message().cloned().unwrap_or_default()
+                );
                 failure = Some(Exception::new(&class::CAMEL_EXCHANGE, message).caused_by(exception.clone()));
                 break;
             }

@@ -1,6 +1,6 @@
 //! `transform`: the same as `setBody`.
 
-use crate::check::{Inline, OptionSpec, Spec};
+use crate::check::{Inline, Spec};
 
 use super::StepKind;
 use super::set_body::SetBody;
@@ -10,10 +10,6 @@ pub(super) static STEP: StepKind = StepKind {
         name: "transform",
         about: "Sets the body to the value of an expression, as `setBody` does",
         inline: Inline::Value,
-        options: &[
-            OptionSpec::refused("fromType", "use `convertBodyTo`, `marshal` or `unmarshal`"),
-            OptionSpec::refused("toType", "use `convertBodyTo`, `marshal` or `unmarshal`"),
-        ],
         ..Spec::EMPTY
     },
     build: |element, _| Some(Box::new(SetBody { expression: element.inline_value()? })),

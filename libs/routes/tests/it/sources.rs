@@ -117,3 +117,41 @@ async fn kamelets_are_made_where_they_are_used() {
     eventually("two ticks", || bodies(&engine, "tick").len() == 2).await;
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn a_chain_of_queues_is_empty_before_its_routes_stop() {
+    let engine = started(
+        r#"
+- from: { uri: "direct:start", steps: [ { to: "seda:a" } ] }
+- from: { uri: "seda:a", steps: [ { delay: { constant: "20" } }, { to: "direct:middle" } ] }
+- from: { uri: "direct:middle", steps: [ { to: "seda:b" } ] }
+- from: { uri: "seda:b", steps: [ { delay: { constant: "20" } }, { to: "mock:end" } ] }
+"#,
+        Limits::default(),
+    )
+    .await;
+    for body in ["1", "2", "3"] {
+        assert!(!send(&engine, "direct:start", body).await.is_failed());
+    }
+    assert!(engine.stop().await.is_empty());
+    assert_eq!(bodies(&engine, "end"), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn one_route_is_started_and_stopped_by_its_id() {
+    let engine = started(
+        r#"
+- route: { id: later, autoStartup: false, from: { uri: "direct:later", steps: [ { to: "mock:end" } ] } }
+"#,
+        Limits::default(),
+    )
+    .await;
+    assert!(send(&engine, "direct:later", "1").await.is_failed());
+    engine.start_route("later").await.unwrap();
+    assert!(!send(&engine, "direct:later", "2").await.is_failed());
+    engine.stop_route("later").await.unwrap();
+    assert!(send(&engine, "direct:later", "3").await.is_failed());
+    assert_eq!(bodies(&engine, "end"), ["2"]);
+    let refused = engine.start_route("latr").await.unwrap_err();
+    assert_eq!(refused, "there is no route `latr`: did you mean `later`?");
+}

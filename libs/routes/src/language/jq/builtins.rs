@@ -61,6 +61,14 @@ pub(super) fn find(name: &str, arity: usize) -> Option<&'static Builtin> {
     BY_NAME.get(&(name, arity)).copied()
 }
 
+/// Every function as `name/arguments`, in order.
+pub(super) fn all() -> Vec<String> {
+    let mut names: Vec<_> = BY_NAME.keys().map(|(name, arity)| format!("{name}/{arity}")).collect();
+    names.push("constant/1".to_owned());
+    names.sort_unstable();
+    names
+}
+
 /// Functions that are left out on purpose.
 const REFUSED: &[(&str, &str)] = &[
     ("env", "the environment is not shown to programs; use a placeholder {{NAME}}"),

@@ -75,6 +75,19 @@ pub(super) const OPERATORS: &[(Operator, &str)] = &[
     row("!endsWith", Kind::EndsWith, true, "4.18"),
 ];
 
+/// The operators that join predicates and values, for the documentation.
+pub(super) const JOINING: &[(&str, &str)] = &[
+    ("&&", "4.17"),
+    ("||", "4.17"),
+    ("! before a function", "4.23"),
+    ("++ and -- behind a function", "4.17"),
+    ("? and : in the braces of a function", "4.18"),
+    ("?:", "4.18"),
+    ("~>", "4.18"),
+    ("?~>", "4.18"),
+    ("operators in the braces of a function", "4.23"),
+];
+
 const fn row(text: &'static str, kind: Kind, negated: bool, since: &'static str) -> (Operator, &'static str) {
     (Operator { text, kind, negated }, since)
 }
