@@ -3,6 +3,7 @@
 mod cron;
 mod direct;
 mod file;
+pub mod kafka;
 mod kamelet;
 mod log;
 mod mock;
@@ -81,7 +82,10 @@ static BUILT_IN: &[(&ComponentSpec, Make)] = &[
     (&timer::SPEC, timer::make),
 ];
 
-/// What is known of every built-in component.
+/// Components that need something from whoever runs the engine, and are known all the same.
+static BROUGHT: &[&ComponentSpec] = &[&kafka::SPEC];
+
+/// What is known of every component.
 pub fn specs() -> impl Iterator<Item = &'static ComponentSpec> {
-    BUILT_IN.iter().map(|(spec, _)| *spec)
+    BUILT_IN.iter().map(|(spec, _)| *spec).chain(BROUGHT.iter().copied())
 }

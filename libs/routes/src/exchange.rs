@@ -12,6 +12,7 @@ mod java;
 mod json;
 mod map;
 mod message;
+mod pending;
 mod text;
 mod value;
 mod variables;
@@ -29,6 +30,7 @@ pub use java::decimal_text;
 pub use json::{parse_json, write_json, write_json_pretty};
 pub use map::Map;
 pub use message::Message;
+pub use pending::Pending;
 pub use text::Text;
 pub use value::Value;
 pub use variables::{SHARED_MAX, Shared, Variables};
@@ -75,6 +77,8 @@ pub struct Exchange {
     pub created_ms: i64,
     /// What is to be done when the exchange ends.
     pub hooks: Hooks,
+    /// What has been begun, and has to end before the exchange does.
+    pub pending: Pending,
     exception: Option<Exception>,
     caught: Option<Exception>,
     original: Option<Arc<Message>>,

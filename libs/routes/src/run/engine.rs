@@ -183,7 +183,7 @@ impl Engine {
                 }
             }
         }
-        finish(&mut exchange, &Text::fixed(""));
+        finish(&mut exchange, &super::Cx { core: &self.core, route: &self.outside, errors: None }).await;
         exchange
     }
 

@@ -114,6 +114,13 @@ impl ErrorHandling {
         }
     }
 
+    /// Hands a failed exchange on without another attempt.
+    pub(super) async fn give_up(&self, exchange: &mut Exchange, cx: &Cx<'_>) {
+        let Some(exception) = exchange.exception().cloned() else { return };
+        let policy = self.policy_for(exchange, &exception);
+        self.deliver(policy, exception, exchange, cx).await;
+    }
+
     /// The policy whose class is closest to the exception or to what caused it, causes first.
     fn policy_for(&self, exchange: &Exchange, exception: &Exception) -> Option<&Policy> {
         let chain: Vec<_> = exception.chain().collect();

@@ -57,6 +57,7 @@ pub async fn run_parts<'a>(
             None => results.next().await,
         };
         let Some((number, mut part)) = next else { break };
+        exchange.pending.append(&mut part.pending);
         if how.shares_unit {
             exchange.hooks.append(&mut part.hooks);
         } else {

@@ -202,13 +202,19 @@ impl Inlet {
         self.core.exchange(message)
     }
 
-    /// Takes an exchange through the route, waits for its place and does what is to be done at its end.
+    /// Takes an exchange through the route, waits for its place and ends it.
     pub async fn deliver(&self, mut exchange: Exchange) -> Exchange {
         // The semaphore is never closed.
         let _place = self.route.in_flight.acquire().await;
-        self.route.process(&mut exchange, &self.core).await;
-        finish(&mut exchange, self.route.id());
+        self.call(&mut exchange).await;
+        self.end(&mut exchange).await;
         exchange
+    }
+
+    /// Ends an exchange that has been through the route: what it has begun ends, what is to be done is done.
+    pub async fn end(&self, exchange: &mut Exchange) {
+        let errors = self.route.plan.errors.as_ref();
+        finish(exchange, &Cx { core: &self.core, route: &self.route, errors }).await;
     }
 
     /// Takes somebody else's exchange through the route: who made it does what is to be done at its end.
@@ -232,13 +238,26 @@ impl Inlet {
     }
 }
 
-/// Does what is to be done at the end of an exchange, and says if it failed.
-pub(crate) fn finish(exchange: &mut Exchange, route: &Text) {
+/// Ends an exchange: waits for what it has begun, does what is to be done at its end, and says if it failed.
+pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
+    if !exchange.pending.is_empty()
+        && let Err(exception) = exchange.pending.end().await
+    {
+        exchange.resume();
+        exchange.fail(exception);
+        if let Some(errors) = cx.errors {
+            errors.give_up(exchange, cx).await;
+            // What error handling has sent has to arrive as well.
+            if let Err(exception) = exchange.pending.end().await {
+                exchange.fail(exception);
+            }
+        }
+    }
     let failure = exchange.exception().cloned();
     exchange.hooks.run(failure.is_some());
     if let Some(failure) = failure {
         tracing::error!(
-            route = %route,
+            route = %cx.route.id(),
             exchange = %exchange.id(),
             class = failure.class().name,
             "exchange failed and nobody handled it"

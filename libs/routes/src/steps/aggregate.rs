@@ -114,6 +114,6 @@ impl Shared {
         collected.pattern = Pattern::InOnly;
         let cx = Cx { errors: cx.route.plan.errors.as_ref(), ..*cx };
         drive(&self.block.entries, &mut collected, &cx).await;
-        crate::run::finish(&mut collected, cx.route.id());
+        crate::run::finish(&mut collected, &cx).await;
     }
 }

@@ -67,6 +67,7 @@ impl Step for Enrich {
             let mut asked = exchange.copy();
             asked.pattern = Pattern::InOut;
             drive(std::slice::from_ref(&entry), &mut asked, &Cx { errors: None, ..*cx }).await;
+            exchange.pending.append(&mut asked.pending);
             if self.shares_unit {
                 exchange.hooks.append(&mut asked.hooks);
             } else {

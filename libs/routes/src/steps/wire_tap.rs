@@ -90,7 +90,7 @@ impl Step for WireTap {
                 copy.position = Position { step: Default::default(), ..copy.position };
                 let cx = Cx { core: &core, route: &route, errors };
                 drive(std::slice::from_ref(&entry), &mut copy, &cx).await;
-                crate::run::finish(&mut copy, route.id());
+                crate::run::finish(&mut copy, &cx).await;
             });
             Ok(())
         }))

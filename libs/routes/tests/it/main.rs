@@ -1,7 +1,10 @@
 //! Tests of routes as files.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod cases;
 mod faults;
+mod kafka;
 mod matrix;
 mod problems;
 mod sources;

@@ -1,0 +1,177 @@
+//! `kafka:`: topics, over a transport that whoever runs the engine brings along.
+//!
+//! Records of one key go through the route one after the other, records of different keys at the same
+//! time. What a route sends is not waited for step by step; an offset is committed only when everything
+//! before it has been through the route and all that it sent has been acknowledged. What fails becomes a
+//! dead letter, and until that is acknowledged its key stands still.
+
+mod consume;
+mod ledger;
+mod send;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::check::Takes;
+use crate::exchange::{Exception, Text};
+use crate::run::{BoxFuture, Core};
+
+use super::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Producer, Side};
+
+const ONE_CLUSTER: &str = "the cluster and its client are configured once";
+
+/// What `kafka:` addresses may say.
+pub static SPEC: ComponentSpec = ComponentSpec {
+    name: "kafka",
+    about: "Brings the records of topics, in order for each key, and sends records; what fails becomes a dead letter",
+    path: "topic",
+    side: Side::Both,
+    options: &[
+        EndpointOption::new("groupId", Takes::Text, Side::From, "the group whose offsets count; must be there"),
+        EndpointOption::new(
+            "autoOffsetReset",
+            Takes::OneOf(&["earliest", "latest"]),
+            Side::From,
+            "where a group without offsets begins (latest)",
+        ),
+        EndpointOption::new("key", Takes::Text, Side::To, "the key; the header `kafka.KEY` comes first"),
+        EndpointOption::meaningless("brokers", ONE_CLUSTER),
+        EndpointOption::meaningless("clientId", ONE_CLUSTER),
+        EndpointOption::meaningless("securityProtocol", ONE_CLUSTER),
+        EndpointOption::meaningless("saslMechanism", ONE_CLUSTER),
+        EndpointOption::meaningless("saslJaasConfig", ONE_CLUSTER),
+        EndpointOption::meaningless("requestRequiredAcks", "all copies acknowledge"),
+        EndpointOption::meaningless("enableIdempotence", "the producer is idempotent"),
+        EndpointOption::meaningless("compressionCodec", ONE_CLUSTER),
+        EndpointOption::meaningless("lingerMs", ONE_CLUSTER),
+        EndpointOption::meaningless("recordMetadata", "a step does not wait for the answer"),
+        EndpointOption::meaningless("consumersCount", "records of different keys go at the same time"),
+        EndpointOption::meaningless("maxPollRecords", "the limit of exchanges under way counts"),
+        EndpointOption::meaningless("autoCommitEnable", "an offset is committed when its record is finished"),
+        EndpointOption::meaningless("allowManualCommit", "an offset is committed when its record is finished"),
+        EndpointOption::meaningless("breakOnFirstError", "a record that fails becomes a dead letter"),
+        EndpointOption::meaningless("keyDeserializer", "keys and values are text"),
+        EndpointOption::meaningless("valueDeserializer", "keys and values are text"),
+        EndpointOption::meaningless("keySerializer", "keys and values are written as text or bytes"),
+        EndpointOption::meaningless("valueSerializer", "keys and values are written as text or bytes"),
+    ],
+};
+
+/// A Kafka client.
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Joins a group.
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn Reader>, String>>;
+
+    /// Takes a record over. It comes back as soon as the record has its place, and gives what ends when
+    /// the record is acknowledged. Records of one key stay in the order in which they were taken over.
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, crate::exchange::Result<Acknowledged>>;
+
+    /// What a record that could not be handled is sent as.
+    fn dead_letter(&self, record: &InRecord, failure: &Exception) -> OutRecord {
+        let mut headers = record.headers.clone();
+        let said = failure.message().map(|said| Bytes::copy_from_slice(said.as_bytes())).unwrap_or_default();
+        headers.push((Text::fixed("exceptionClass"), Bytes::from_static(failure.class().name.as_bytes())));
+        headers.push((Text::fixed("exceptionMessage"), said));
+        OutRecord {
+            topic: format!("{}.dlq", record.topic),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers,
+        }
+    }
+}
+
+/// Ends when a record is acknowledged.
+pub type Acknowledged = std::pin::Pin<Box<dyn Future<Output = crate::exchange::Result<()>> + Send + Sync + 'static>>;
+
+/// A membership in a group.
+pub trait Reader: Send {
+    /// The next records, at the most as many; waits until there is one.
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<InRecord>, String>>;
+
+    /// Commits offsets: of each partition the next one that is to be read.
+    fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// What a route wants of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topics.
+    pub topics: Vec<String>,
+    /// The group.
+    pub group: String,
+    /// Whether a group without offsets begins with the oldest record.
+    pub from_beginning: bool,
+}
+
+/// A record that came.
+#[derive(Debug, Clone)]
+pub struct InRecord {
+    /// Its topic.
+    pub topic: Text,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its time, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value; nothing for a tombstone.
+    pub value: Option<Bytes>,
+    /// Its headers.
+    pub headers: Vec<(Text, Bytes)>,
+}
+
+/// A record to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutRecord {
+    /// The topic.
+    pub topic: String,
+    /// The key.
+    pub key: Option<Bytes>,
+    /// The value; nothing for a tombstone.
+    pub value: Option<Bytes>,
+    /// The headers.
+    pub headers: Vec<(Text, Bytes)>,
+}
+
+/// The component over a transport.
+#[derive(Debug)]
+pub struct Kafka {
+    transport: Arc<dyn Transport>,
+}
+
+impl Kafka {
+    /// The component over this transport.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
+    }
+}
+
+impl Component for Kafka {
+    fn spec(&self) -> &'static ComponentSpec {
+        &SPEC
+    }
+
+    fn producer(&self, endpoint: Endpoint, _: &Core) -> Result<Arc<dyn Producer>, String> {
+        let key = endpoint.word("key").map(Text::from);
+        Ok(Arc::new(send::Sender { topic: endpoint.text.path, key, transport: Arc::clone(&self.transport) }))
+    }
+
+    fn consumer(&self, endpoint: Endpoint, core: &Core) -> Result<Box<dyn Consumer>, String> {
+        let group = endpoint.word("groupId").filter(|group| !group.is_empty());
+        let wanted = Subscription {
+            topics: endpoint.text.path.split(',').map(|topic| topic.trim().to_owned()).collect(),
+            group: group.ok_or("`kafka:` in `from` needs `groupId`")?,
+            from_beginning: endpoint.word("autoOffsetReset").as_deref() == Some("earliest"),
+        };
+        Ok(Box::new(consume::Source {
+            wanted,
+            transport: Arc::clone(&self.transport),
+            in_flight_max: core.limits.in_flight_max,
+        }))
+    }
+}

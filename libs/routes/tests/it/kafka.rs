@@ -1,0 +1,261 @@
+//! Routes over a Kafka in memory, whose acknowledgements the tests hold back and refuse.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use routes::components::kafka::{Acknowledged, InRecord, Kafka, OutRecord, Reader, Subscription, Transport};
+use routes::exchange::{Exception, Result, Text, class};
+use routes::run::BoxFuture;
+use routes::{Engine, Limits, Setup};
+use tokio::sync::{Notify, watch};
+
+use crate::support::{bodies, eventually};
+
+/// One partition a topic; clones are the same.
+#[derive(Debug, Clone)]
+struct Memory(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    topics: Mutex<HashMap<String, Vec<InRecord>>>,
+    /// The next record of each topic that the group is to read.
+    committed: Mutex<HashMap<String, i64>>,
+    changed: Notify,
+    /// Whether acknowledgements come.
+    acknowledges: watch::Sender<bool>,
+    /// How many sends to a topic are refused.
+    refusals: Mutex<HashMap<String, usize>>,
+    /// How many records the route has been given.
+    read: Mutex<usize>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self(Arc::new(State {
+            topics: Mutex::default(),
+            committed: Mutex::default(),
+            changed: Notify::new(),
+            acknowledges: watch::Sender::new(true),
+            refusals: Mutex::default(),
+            read: Mutex::default(),
+        }))
+    }
+
+    fn put(&self, topic: &str, key: &str, value: &str) {
+        self.append(OutRecord {
+            topic: topic.to_owned(),
+            key: Some(Bytes::from(key.to_owned())),
+            value: Some(Bytes::from(value.to_owned())),
+            headers: Vec::new(),
+        });
+    }
+
+    fn append(&self, record: OutRecord) {
+        let mut topics = self.0.topics.lock().unwrap();
+        let records = topics.entry(record.topic.clone()).or_default();
+        records.push(InRecord {
+            topic: Text::from(record.topic),
+            partition: 0,
+            offset: i64::try_from(records.len()).unwrap(),
+            timestamp_ms: 0,
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+        });
+        self.0.changed.notify_waiters();
+    }
+
+    fn values(&self, topic: &str) -> Vec<String> {
+        let topics = self.0.topics.lock().unwrap();
+        let text = |record: &InRecord| String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap();
+        topics.get(topic).into_iter().flatten().map(text).collect()
+    }
+
+    fn committed(&self, topic: &str) -> i64 {
+        self.0.committed.lock().unwrap().get(topic).copied().unwrap_or(0)
+    }
+
+    fn refuse(&self, topic: &str, times: usize) {
+        self.0.refusals.lock().unwrap().insert(topic.to_owned(), times);
+    }
+}
+
+impl Transport for Memory {
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, std::result::Result<Box<dyn Reader>, String>> {
+        let topic = wanted.topics[0].clone();
+        let position = usize::try_from(self.committed(&topic)).unwrap();
+        let reader: Box<dyn Reader> = Box::new(MemoryReader { memory: self.clone(), topic, position });
+        Box::pin(async move { Ok(reader) })
+    }
+
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, Result<Acknowledged>> {
+        let is_refused = {
+            let mut refusals = self.0.refusals.lock().unwrap();
+            let left = refusals.entry(record.topic.clone()).or_default();
+            let is_refused = *left > 0;
+            *left = left.saturating_sub(1);
+            is_refused
+        };
+        let mut acknowledges = self.0.acknowledges.subscribe();
+        if !is_refused {
+            self.append(record);
+        }
+        let acknowledged: Acknowledged = Box::pin(async move {
+            acknowledges.wait_for(|acknowledges| *acknowledges).await.unwrap();
+            match is_refused {
+                true => Err(Exception::new(&class::KAFKA_TIMEOUT, "refused")),
+                false => Ok(()),
+            }
+        });
+        Box::pin(async move { Ok(acknowledged) })
+    }
+}
+
+struct MemoryReader {
+    memory: Memory,
+    topic: String,
+    position: usize,
+}
+
+impl Reader for MemoryReader {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, std::result::Result<Vec<InRecord>, String>> {
+        Box::pin(async move {
+            loop {
+                let state = Arc::clone(&self.memory.0);
+                let changed = state.changed.notified();
+                let mut records: Vec<_> = {
+                    let topics = state.topics.lock().unwrap();
+                    topics.get(&self.topic).map(|records| records[self.position..].to_vec()).unwrap_or_default()
+                };
+                records.truncate(most);
+                if !records.is_empty() {
+                    self.position += records.len();
+                    *state.read.lock().unwrap() += records.len();
+                    return Ok(records);
+                }
+                changed.await;
+            }
+        })
+    }
+
+    fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), String>> {
+        let mut committed = self.memory.0.committed.lock().unwrap();
+        for (topic, _, offset) in offsets {
+            committed.insert(topic.to_string(), offset);
+        }
+        Box::pin(async { Ok(()) })
+    }
+}
+
+async fn started(memory: &Memory, route: &str, limits: Limits) -> Engine {
+    let kafka = Arc::new(Kafka::new(Arc::new(memory.clone())));
+    let engine = Engine::new(Setup { components: vec![kafka], limits, ..Setup::default() });
+    engine.core().components.mocks().unwrap().record();
+    let compiled = engine.load(&[("kafka.yaml".to_owned(), route.to_owned())]).unwrap();
+    engine.start(compiled).await.unwrap();
+    engine
+}
+
+const ROUTE: &str = r#"
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest"
+    steps:
+      - choice:
+          when:
+            - simple: "${body} == 'bad'"
+              steps: [ { throwException: { exceptionType: java.lang.IllegalStateException, message: "no ${body}" } } ]
+            - simple: "${body} contains 'slow'"
+              steps: [ { delay: { constant: "200" } } ]
+      - to: kafka:out
+      - to: mock:through
+"#;
+
+#[tokio::test]
+async fn no_offset_passes_a_send_that_is_not_acknowledged() {
+    let memory = Memory::new();
+    memory.0.acknowledges.send_replace(false);
+    for n in 0..20 {
+        memory.put("in", &format!("k{}", n % 3), &n.to_string());
+    }
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("all are sent, none waits for another's acknowledgement", || memory.values("out").len() == 20).await;
+    assert_eq!(memory.committed("in"), 0);
+    memory.0.acknowledges.send_replace(true);
+    eventually("all offsets are committed", || memory.committed("in") == 20).await;
+    assert!(engine.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_slow_record_holds_its_own_key_alone() {
+    let memory = Memory::new();
+    for (key, value) in [("a", "slow 1"), ("a", "2"), ("b", "3"), ("c", "4"), ("a", "5")] {
+        memory.put("in", key, value);
+    }
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("everything is through", || memory.values("out").len() == 5).await;
+    assert_eq!(memory.values("out"), ["3", "4", "slow 1", "2", "5"]);
+    eventually("all offsets are committed", || memory.committed("in") == 5).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_fails_becomes_a_dead_letter_before_its_key_goes_on() {
+    let memory = Memory::new();
+    memory.refuse("in.dlq", 2);
+    for (key, value) in [("a", "1"), ("a", "bad"), ("a", "2"), ("b", "3")] {
+        memory.put("in", key, value);
+    }
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("the other key is through, and this one stands still", || memory.values("out") == ["1", "3"]).await;
+    assert!(memory.values("in.dlq").is_empty());
+    assert!(memory.committed("in") <= 1);
+    eventually("the key goes on behind the dead letter", || memory.values("out") == ["1", "3", "2"]).await;
+    assert_eq!(memory.values("in.dlq"), ["bad"]);
+    eventually("all offsets are committed", || memory.committed("in") == 4).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_send_that_is_refused_fails_its_record() {
+    let memory = Memory::new();
+    memory.refuse("out", 1);
+    memory.put("in", "a", "1");
+    memory.put("in", "b", "2");
+    let route = format!("- errorHandler: {{ deadLetterChannel: {{ deadLetterUri: \"kafka:dead\" }} }}{ROUTE}");
+    let engine = started(&memory, &route, Limits::default()).await;
+    eventually("all offsets are committed", || memory.committed("in") == 2).await;
+    assert_eq!(memory.values("out"), ["2"]);
+    assert_eq!(memory.values("dead"), ["1"]);
+    assert!(memory.values("in.dlq").is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_records_are_read_than_may_be_under_way() {
+    let memory = Memory::new();
+    memory.0.acknowledges.send_replace(false);
+    for n in 0..20 {
+        memory.put("in", &n.to_string(), &n.to_string());
+    }
+    let engine = started(&memory, ROUTE, Limits { in_flight_max: 4, ..Limits::default() }).await;
+    eventually("as many as may be under way are sent", || bodies(&engine, "through").len() == 4).await;
+    assert_eq!(*memory.0.read.lock().unwrap(), 4);
+    memory.0.acknowledges.send_replace(true);
+    eventually("all offsets are committed", || memory.committed("in") == 20).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_route_that_starts_again_goes_on_where_it_was() {
+    let memory = Memory::new();
+    memory.put("in", "a", "1");
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("the first is through", || memory.values("out") == ["1"]).await;
+    assert!(engine.stop().await.is_empty());
+    assert_eq!(memory.committed("in"), 1);
+    memory.put("in", "a", "2");
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("the second is through", || memory.values("out") == ["1", "2"]).await;
+    engine.stop().await;
+}
