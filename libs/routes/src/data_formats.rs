@@ -1,6 +1,8 @@
 //! Data formats: each is one file, and one line here.
 
 mod base64;
+mod csv;
+mod deflater;
 mod json;
 
 use std::fmt;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use crate::check::{Element, Spec};
 use crate::exchange::{Message, Result};
 
-static FORMATS: &[&FormatKind] = &[&base64::FORMAT, &json::FORMAT];
+static FORMATS: &[&FormatKind] = &[&base64::FORMAT, &csv::FORMAT, &deflater::GZIP, &json::FORMAT, &deflater::ZLIB];
 
 /// A kind of data format.
 pub struct FormatKind {

@@ -84,7 +84,6 @@ pub static DATA_FORMATS: &[Unsupported] = &[
     ("fhirXml", "there is no XML here"),
     ("flatpack", "use `csv`"),
     ("fory", NO_JAVA),
-    ("gzipDeflater", "not read yet"),
     ("grok", "use `simple` or `jq` with a regular expression"),
     ("groovyJson", "use `json`"),
     ("groovyXml", "there is no XML here"),
@@ -114,7 +113,6 @@ pub static DATA_FORMATS: &[Unsupported] = &[
     ("univocityTsv", "use `csv`"),
     ("xmlSecurity", "there is no XML here"),
     ("yaml", "not read yet"),
-    ("zipDeflater", "not read yet"),
     ("zipFile", "not read yet"),
 ];
 
