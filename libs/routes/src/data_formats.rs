@@ -4,6 +4,7 @@ mod base64;
 mod csv;
 mod deflater;
 mod json;
+mod yaml;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use crate::check::{Element, Spec};
 use crate::exchange::{Message, Result};
 
-static FORMATS: &[&FormatKind] = &[&base64::FORMAT, &csv::FORMAT, &deflater::GZIP, &json::FORMAT, &deflater::ZLIB];
+static FORMATS: &[&FormatKind] =
+    &[&base64::FORMAT, &csv::FORMAT, &deflater::GZIP, &json::FORMAT, &yaml::FORMAT, &deflater::ZLIB];
 
 /// A kind of data format.
 pub struct FormatKind {

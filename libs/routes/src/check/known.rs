@@ -112,7 +112,6 @@ pub static DATA_FORMATS: &[Unsupported] = &[
     ("univocityFixed", "use `csv`"),
     ("univocityTsv", "use `csv`"),
     ("xmlSecurity", "there is no XML here"),
-    ("yaml", "not read yet"),
     ("zipFile", "not read yet"),
 ];
 
