@@ -107,8 +107,8 @@ impl DataFormat for Csv {
         }
         let body = message.body.value();
         match body.plain() {
-            Value::List(rows) => rows.iter().for_each(|row| self.row(&mut out, row.plain())),
-            row => self.row(&mut out, row),
+            Value::List(rows) => rows.iter().try_for_each(|row| self.row(&mut out, row.plain()))?,
+            row => self.row(&mut out, row)?,
         }
         message.body = Body::new(Value::Bytes(Bytes::from(out)));
         Ok(())
@@ -138,15 +138,19 @@ impl DataFormat for Csv {
 }
 
 impl Csv {
-    fn row(&self, out: &mut String, row: &Value) {
+    fn row(&self, out: &mut String, row: &Value) -> Result<()> {
         match row {
             Value::Map(map) if !self.header.is_empty() => {
                 self.write(out, self.header.iter().map(|name| map.get(name).cloned().unwrap_or_default()));
             }
             Value::Map(map) => self.write(out, map.iter().map(|(_, value)| value.clone())),
             Value::List(values) => self.write(out, values.iter().cloned()),
-            value => self.write(out, std::iter::once(value.clone())),
+            value => {
+                let message = format!("a record is a list or an object, and not a value of type {}", value.type_name());
+                return Err(Exception::new(&class::NO_TYPE_CONVERSION, message));
+            }
         }
+        Ok(())
     }
 
     fn write(&self, out: &mut String, values: impl Iterator<Item = Value>) {
@@ -175,9 +179,8 @@ impl Csv {
     /// that a reader might take for something else.
     fn is_quoted(&self, text: &str, quote: char, is_first: bool) -> bool {
         let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else { return is_first };
-        let begins_oddly = is_first && matches!(first, '\0'..='\u{1f}' | '"' | ',' | '\u{7f}'..);
         let needs = |char: char| char == quote || char == self.delimiter || char == '\n' || char == '\r';
-        begins_oddly || first <= '#' || last <= ' ' || text.contains(needs)
+        first <= '#' || last <= ' ' || text.contains(needs)
     }
 
     fn records(&self, text: &Text) -> Result<Vec<Vec<Value>>> {
@@ -247,7 +250,7 @@ impl Csv {
 
     fn read(&self, text: &str, is_quoted: bool, whole: &Text) -> Value {
         let text = if self.trims || self.ignores_spaces && !is_quoted { text.trim() } else { text };
-        if self.null.as_deref() == Some(text) && !is_quoted { Value::Null } else { Value::Text(whole.part(text)) }
+        if self.null.as_deref() == Some(text) { Value::Null } else { Value::Text(whole.part(text)) }
     }
 }
 
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_the_same() {
-        let text = "\"\",b\r\n\"é\",\"c,d\"\r\n\"#x\",\"q\"\"q\"\r\n";
+        let text = "\"\",b\r\né,\"c,d\"\r\n\"#x\",\"q\"\"q\"\r\n";
         let mut message = Message::new(Value::from(text));
         csv().unmarshal(&mut message).unwrap();
         csv().marshal(&mut message).unwrap();

@@ -143,7 +143,7 @@ fn write(value: &Value, indent: usize, out: &mut String) {
         Value::Map(map) if !map.iter().all(|(_, value)| is_scalar(value)) => {
             for (index, (name, value)) in map.iter().enumerate() {
                 new_line(index > 0, indent, out);
-                out.push_str(&scalar_text(&Value::Text(name.clone())));
+                out.push_str(&scalar_text(&Value::Text(name.clone()), false));
                 out.push(':');
                 let is_block = match value.plain() {
                     Value::List(values) => !values.iter().all(is_scalar),
@@ -163,18 +163,18 @@ fn write(value: &Value, indent: usize, out: &mut String) {
             }
         }
         Value::List(values) => {
-            let values: Vec<_> = values.iter().map(scalar_text).collect();
+            let values: Vec<_> = values.iter().map(|value| scalar_text(value, true)).collect();
             out.push_str(&format!("[{}]", values.join(", ")));
         }
         Value::Map(map) => {
             let entry = |(name, value): (&Text, &Value)| {
-                format!("{}: {}", scalar_text(&Value::Text(name.clone())), scalar_text(value))
+                format!("{}: {}", scalar_text(&Value::Text(name.clone()), true), scalar_text(value, true))
             };
             let entries: Vec<_> = map.iter().map(entry).collect();
             out.push_str(&format!("{{{}}}", entries.join(", ")));
         }
         Value::Text(text) if text.contains('\n') => lines(text, indent, out),
-        scalar => out.push_str(&scalar_text(scalar)),
+        scalar => out.push_str(&scalar_text(scalar, false)),
     }
 }
 
@@ -206,7 +206,7 @@ fn lines(text: &str, indent: usize, out: &mut String) {
 }
 
 /// A scalar in one line, in quotes where it would be read as something else.
-fn scalar_text(value: &Value) -> String {
+fn scalar_text(value: &Value, is_in_line: bool) -> String {
     let Value::Text(text) = value.plain() else {
         return value.to_text().map_or_else(|| "null".to_owned(), |text| text.to_string());
     };
@@ -215,7 +215,7 @@ fn scalar_text(value: &Value) -> String {
     }
     let begins_oddly =
         text.starts_with(|first: char| "-?:,[]{}#&*!|>'\"%@`= ".contains(first)) || text.starts_with("<<");
-    let has_mark = text.contains(": ") || text.contains(" #") || text.contains([',', '[', ']', '{', '}']);
+    let has_mark = text.contains(": ") || text.contains(" #") || is_in_line && text.contains([',', '[', ']', '{', '}']);
     let is_date = text.len() >= 10 && text.as_bytes()[..4].iter().all(u8::is_ascii_digit) && text.as_bytes()[4] == b'-';
     if begins_oddly || has_mark || is_date || text.ends_with([' ', ':']) || plain(text).is_some() {
         return format!("'{}'", text.replace('\'', "''"));
@@ -255,6 +255,7 @@ mod tests {
         assert_eq!(written(r#"{"a":1,"b":[1,2],"c":{"d":null}}"#), "a: 1\nb: [1, 2]\nc: {d: null}\n");
         assert_eq!(written(r#"[1,{"a":[{"b":1}]}]"#), "- 1\n- a:\n  - {b: 1}\n");
         assert_eq!(written("5"), "5\n");
+        assert_eq!(written(r#"{"a":"b, c","l":["d, e"],"n":[[]]}"#), "a: b, c\nl: ['d, e']\nn:\n- []\n");
     }
 
     #[test]
