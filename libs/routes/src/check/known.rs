@@ -56,7 +56,6 @@ pub static LANGUAGES: &[Unsupported] = &[
     ("java", "use `simple`, `jq` or `jsonpath`"),
     ("joor", "use `simple`, `jq` or `jsonpath`"),
     ("js", "use `simple`, `jq` or `jsonpath`"),
-    ("language", "name the language itself, for example `simple`"),
     ("method", "there is no Java here; use `simple`, `jq` or `jsonpath`"),
     ("mvel", "use `simple`, `jq` or `jsonpath`"),
     ("ognl", "use `simple`, `jq` or `jsonpath`"),
