@@ -12,6 +12,7 @@ pub mod simple;
 #[cfg(test)]
 mod table;
 mod tokenize;
+mod wrapper;
 
 use std::fmt;
 use std::ops::Range;
@@ -197,6 +198,7 @@ static LANGUAGES: &[&dyn Language] = &[
     &lookup::Lookup::Variable,
     &tokenize::Tokenize,
     &simple::Simple("csimple"),
+    &wrapper::Wrapper,
 ];
 
 /// The language with this name.

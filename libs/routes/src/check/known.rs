@@ -56,7 +56,6 @@ pub static LANGUAGES: &[Unsupported] = &[
     ("java", "use `simple`, `jq` or `jsonpath`"),
     ("joor", "use `simple`, `jq` or `jsonpath`"),
     ("js", "use `simple`, `jq` or `jsonpath`"),
-    ("language", "name the language itself, for example `simple`"),
     ("method", "there is no Java here; use `simple`, `jq` or `jsonpath`"),
     ("mvel", "use `simple`, `jq` or `jsonpath`"),
     ("ognl", "use `simple`, `jq` or `jsonpath`"),
@@ -84,7 +83,6 @@ pub static DATA_FORMATS: &[Unsupported] = &[
     ("fhirXml", "there is no XML here"),
     ("flatpack", "use `csv`"),
     ("fory", NO_JAVA),
-    ("gzipDeflater", "not read yet"),
     ("grok", "use `simple` or `jq` with a regular expression"),
     ("groovyJson", "use `json`"),
     ("groovyXml", "there is no XML here"),
@@ -113,8 +111,6 @@ pub static DATA_FORMATS: &[Unsupported] = &[
     ("univocityFixed", "use `csv`"),
     ("univocityTsv", "use `csv`"),
     ("xmlSecurity", "there is no XML here"),
-    ("yaml", "not read yet"),
-    ("zipDeflater", "not read yet"),
     ("zipFile", "not read yet"),
 ];
 
