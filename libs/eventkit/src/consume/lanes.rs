@@ -440,7 +440,7 @@ mod tests {
                 Record { topic: place().topic, key: None, value: None, headers: Vec::new(), timestamp_ms: None };
             ConsumedRecord { record, partition: 0, offset }
         };
-        lanes.push(offsets.map(record).collect(), |_| false);
+        lanes.push(offsets.map(record).collect(), |_| Way::Alone);
     }
 
     async fn handle(lanes: &Lanes, records: usize) {

@@ -72,7 +72,7 @@ pub async fn read_store(
          from event_store where {condition} order by position"
     );
     let rows = db.query(&sql, &values).await?;
-    let events = rows.iter().map(StoredEvent::from_row).collect::<Result<_>>()?;
+    let events = rows.into_iter().map(StoredEvent::from_row).collect::<Result<_>>()?;
     Ok(StorePage { events, up_to, is_end })
 }
 
