@@ -1,5 +1,5 @@
-//! The user-service, started on a backlog of events that nobody has published yet: how soon it is ready, how fast it works
-//! them off, and how long what happens meanwhile has to wait.
+//! The user-service, started on a backlog of events that nobody has published yet: how soon it is ready, how fast it
+//! works them off, and how long what happens meanwhile has to wait.
 
 use std::collections::HashMap;
 use std::path::Path;

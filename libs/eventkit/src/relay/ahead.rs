@@ -1,5 +1,5 @@
-//! What happens now does not wait for a backlog: while a relay works off old events, it also publishes new ones whose keys
-//! have nothing unpublished before them.
+//! What happens now does not wait for a backlog: while a relay works off old events, it also publishes new ones whose
+//! keys have nothing unpublished before them.
 //!
 //! Which ones those are is only known in memory. A relay that dies publishes them again when it comes to them, so that
 //! duplicates follow, but first occurrences of a key stay in order.
@@ -45,8 +45,8 @@ impl Ahead {
 }
 
 impl Relay {
-    /// Notes where a backlog ends when a full batch begins with an old event, before it is published: what comes from now
-    /// on is new.
+    /// Notes where a backlog ends when a full batch begins with an old event, before it is published: what comes from
+    /// now on is new.
     pub(super) async fn look_ahead(&mut self, batch: &[StoredEvent], horizon: i64) -> Result<()> {
         let is_old = |event: &StoredEvent| self.now_ms() - event.recorded_at_ms >= BEHIND_MS;
         let is_behind = batch.len() == self.config.batch_max && batch.first().is_some_and(is_old);
