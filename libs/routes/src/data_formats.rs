@@ -1,7 +1,10 @@
 //! Data formats: each is one file, and one line here.
 
 mod base64;
+mod csv;
+mod deflater;
 mod json;
+mod yaml;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +12,8 @@ use std::sync::Arc;
 use crate::check::{Element, Spec};
 use crate::exchange::{Message, Result};
 
-static FORMATS: &[&FormatKind] = &[&base64::FORMAT, &json::FORMAT];
+static FORMATS: &[&FormatKind] =
+    &[&base64::FORMAT, &csv::FORMAT, &deflater::GZIP, &json::FORMAT, &yaml::FORMAT, &deflater::ZLIB];
 
 /// A kind of data format.
 pub struct FormatKind {

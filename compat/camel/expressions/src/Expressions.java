@@ -29,6 +29,8 @@ public final class Expressions {
             "tokenize", "TokenizerExpression", "constant", "ConstantExpression", "header", "HeaderExpression",
             "exchangeProperty", "ExchangePropertyExpression", "variable", "VariableExpression");
 
+    private static final int MESSAGE_MAX = 160;
+
     private Expressions() {
     }
 
@@ -87,7 +89,10 @@ public final class Expressions {
             root = root.getCause();
         }
         String text = String.valueOf(root.getMessage());
-        return root.getClass().getName() + ": " + text.lines().findFirst().orElse("");
+        String told = root.getClass().getName() + ": " + text.lines().findFirst().orElse("");
+        // what differs from run to run
+        told = told.replaceAll("Exchange\\[[^\\]]*\\]", "Exchange[]");
+        return told.length() > MESSAGE_MAX ? told.substring(0, MESSAGE_MAX) : told;
     }
 
     private static ExpressionDefinition definition(CamelContext context, ObjectNode one) throws Exception {

@@ -298,7 +298,7 @@ fn a_runaway_program_of_jq_is_stopped() {
 
 #[test]
 fn deep_programs_and_documents_fit_the_stack() {
-    let surroundings = Surroundings { steps_max: 20_000, bytes_max: 1_000_000, ..surroundings() };
+    let surroundings = Surroundings { steps_max: 5_000, bytes_max: 1_000_000, ..surroundings() };
     let document = format!("{}1{}", "[".repeat(120), "]".repeat(120));
     let exchange = Exchange::new(Message::new(Value::from(document)), 0);
     let nested = |open: &str, inner: &str, close: &str, depth: usize| {
