@@ -19,6 +19,8 @@ steps! {
     choice
     circuit_breaker
     convert_body_to
+    convert_header_to
+    convert_variable_to
     delay
     do_try
     enrich
@@ -36,14 +38,18 @@ steps! {
     remove_properties
     remove_property
     remove_variable
+    rollback
     set_body
+    set_exchange_pattern
     set_header
     set_headers
     set_property
     set_variable
+    set_variables
     split
     step
     stop
+    threads
     throttle
     throw_exception
     to

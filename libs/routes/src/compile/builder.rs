@@ -31,6 +31,11 @@ impl Builder<'_> {
         }
     }
 
+    /// Notes something that has no effect here.
+    pub fn note(&mut self, at: Mark, message: impl Into<String>) {
+        self.problems.note(self.file, at, message);
+    }
+
     /// Builds steps; those that cannot be built are left out, and the errors tell of them.
     pub fn block(&mut self, steps: &[Step]) -> Block {
         let entries = steps
