@@ -2,10 +2,13 @@
 //!
 //! Each step is a unit of work of its own, so that the running service goes on in between, and nothing of a rebuild is
 //! kept in memory. What was in a store when the rebuild had begun must be read; what comes later comes through the
-//! journal, or to the swapped tables. Whoever drives it must take the next step within [`STEP_WAIT_MS`]; a rebuild that is left alone longer
-//! counts as given up. Dead at any point, it leaves the running tables as they were, or swapped as a whole.
+//! journal, or to the swapped tables. Whoever drives it must take the next step within [`STEP_WAIT_MS`]; a rebuild that
+//! is left alone longer counts as given up. Dead at any point, it leaves the running tables as they were, or swapped as
+//! a whole.
 
-use db::{Db, Row, Tx, params};
+use std::iter;
+
+use db::{Db, Row, Tx, Value, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -239,14 +242,8 @@ impl Rebuild {
     /// What the journal has of these events is applied now; what their handler has not had is ahead of it.
     async fn settle(&self, tx: &mut Tx, service: &str, events: &[&StoredEvent], now_ms: i64) -> Result<()> {
         let name = self.projection.name();
-        let journalled = "select 1 as found from projection_journal where projection = $1 limit 1";
-        let is_journalled = tx.query_opt(journalled, &params![name]).await?.is_some();
         for event in events {
             let id = event.event_id.as_str();
-            if is_journalled {
-                let sql = "delete from projection_journal where projection = $1 and event_identity = $2";
-                tx.execute(sql, &params![name, id]).await?;
-            }
             let ahead = "insert into projection_ahead (projection, event_identity, is_rebuild)
                          select name, cast($2 as text), true from projections where name = $1";
             match &self.feeder {
@@ -269,6 +266,29 @@ impl Rebuild {
                     tx.execute(&sql, &params![name, id, service, event.position]).await?
                 }
             };
+        }
+        self.forget_journalled(tx, events).await
+    }
+
+    /// Takes these events out of the journal, and what is in the journal is not ahead of its handler. On PostgreSQL the
+    /// handler may commit between any two statements: asked after all were put ahead, none is missed.
+    async fn forget_journalled(&self, tx: &mut Tx, events: &[&StoredEvent]) -> Result<()> {
+        let name = self.projection.name();
+        if events.is_empty() {
+            return Ok(());
+        }
+        // No more than a page.
+        let places: Vec<String> = (0..events.len()).map(|number| format!("${}", number + 2)).collect();
+        let sql = format!(
+            "delete from projection_journal where projection = $1 and event_identity in ({}) returning event_identity",
+            places.join(", ")
+        );
+        let ids = events.iter().map(|event| event.event_id.as_str());
+        let values: Vec<Value> = iter::once(name).chain(ids).map(Value::from).collect();
+        for row in tx.query(&sql, &values).await? {
+            let id: String = row.get("event_identity")?;
+            let sql = "delete from projection_ahead where projection = $1 and event_identity = $2 and is_rebuild";
+            tx.execute(sql, &params![name, id]).await?;
         }
         Ok(())
     }
