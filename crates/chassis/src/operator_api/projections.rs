@@ -205,6 +205,11 @@ fn refused(error: eventkit::Error) -> Problem {
             format!("{error}: {}", eventkit::chain(&**source))
         }
         eventkit::Error::RebuildOver { .. } | eventkit::Error::Config { .. } => error.to_string(),
+        eventkit::Error::Database(db::Error::UnitTimedOut | db::Error::StatementTimedOut { .. }) => {
+            let detail =
+                "a step took longer than database.unit_timeout_ms or database.statement_timeout_ms; raise them";
+            return Problem::new(ErrorCode::Timeout).detail(detail).source(error);
+        }
         _ => return error.into(),
     };
     Problem::new(ErrorCode::Conflict).detail(detail).source(error)
