@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+import security  # noqa: F401 its cases declare themselves
 from cases import case, equal, eventually, main, unique
 
 SECONDS_MAX = 30

@@ -122,7 +122,7 @@ fn run_against(kind: Kind, families: &[Family], place: &Place, case: Option<&str
     let broker = Broker::start(kind, place)?;
     for family in families {
         say(&format!("{} against {}", family.name, kind.name()))?;
-        let outcomes: BTreeMap<String, verdict::Outcome> = family.run(&broker.address, &place.cache, case)?;
+        let outcomes: BTreeMap<String, verdict::Outcome> = family.run(&broker.addresses, &place.cache, case)?;
         results.record(kind.name(), &family.name, outcomes);
     }
     Ok(results)

@@ -22,8 +22,8 @@ import org.apache.kafka.common.serialization.StringSerializer;
 final class Clients {
     private Clients() {}
 
-    static Admin admin(String address) {
-        return Admin.create(config(address));
+    static Admin admin(String address, String... settings) {
+        return Admin.create(config(address, settings));
     }
 
     private static Map<String, Object> config(String address, String... settings) {

@@ -9,6 +9,7 @@ public final class Program {
         RecordCases.declare(cases);
         TransactionCases.declare(cases);
         GroupCases.declare(cases);
+        SecurityCases.declare(cases);
         cases.run(arguments);
     }
 }

@@ -1,13 +1,14 @@
 //! The two brokers, each on free ports and in a temporary folder of its own, gone when it is dropped.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::{Place, is_installed};
 
@@ -15,6 +16,12 @@ use super::{Place, is_installed};
 const START_MAX: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(100);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Files in a broker's folder.
+const AUTHORITY: &str = "authority.pem";
+const CERTIFICATE: &str = "broker.pem";
+const KEY: &str = "broker.key";
+const LOG: &str = "log";
 
 /// Asks for the versions of all APIs: length 10, key 18, version 0, request 1, no client's name.
 const VERSIONS_REQUEST: &[u8] = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff";
@@ -44,22 +51,62 @@ impl Kind {
     }
 }
 
+/// Where a broker listens, and what a client needs to believe that it is the one.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// For whoever does not say who it is, and may do everything.
+    pub(super) plain: String,
+    /// For users who log in, and may do what rules allow.
+    pub(super) sasl: String,
+    /// As `plain`, encrypted.
+    pub(super) tls: String,
+    /// The certificate of the authority behind `tls`, a PEM file.
+    pub(super) authority: PathBuf,
+}
+
 /// A broker that answers.
 #[derive(Debug)]
 pub(super) struct Broker {
-    pub(super) address: String,
+    pub(super) addresses: Addresses,
     process: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// The ports of a broker, on loopback.
+#[derive(Debug)]
+struct Ports {
+    plain: u16,
+    sasl: u16,
+    tls: u16,
+    /// Two that only Apache Kafka needs.
+    own: [u16; 2],
+}
+
+impl Ports {
+    /// Free ones. All are held until all are known, so that they differ.
+    fn free() -> anyhow::Result<Self> {
+        let held = [(); 5].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+        let mut ports = [0; 5];
+        for (port, listener) in ports.iter_mut().zip(&held) {
+            let listener = listener.as_ref().map_err(|error| anyhow::anyhow!("no free port: {error}"))?;
+            *port = listener.local_addr()?.port();
+        }
+        let [plain, sasl, tls, first, second] = ports;
+        Ok(Self { plain, sasl, tls, own: [first, second] })
+    }
 }
 
 impl Broker {
     pub(super) fn start(kind: Kind, place: &Place) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("techleet-compat-").tempdir()?;
-        let (process, address) = match kind {
-            Kind::Embedded => embedded(place, folder.path())?,
-            Kind::Kafka => kafka(place, folder.path())?,
+        let ports = Ports::free()?;
+        let authority = certificates(folder.path())?;
+        let process = match kind {
+            Kind::Embedded => embedded(place, folder.path(), &ports)?,
+            Kind::Kafka => kafka(place, folder.path(), &ports)?,
         };
-        let mut broker = Self { address, process, _folder: folder };
+        let [plain, sasl, tls] = [ports.plain, ports.sasl, ports.tls].map(|port| format!("127.0.0.1:{port}"));
+        let mut broker = Self { addresses: Addresses { plain, sasl, tls, authority }, process, folder };
         broker.wait().with_context(|| format!("the broker {} does not start", kind.name()))?;
         Ok(broker)
     }
@@ -68,9 +115,10 @@ impl Broker {
     #[allow(clippy::disallowed_methods, reason = "nothing but the wait runs here, and there is no runtime")]
     fn wait(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_MAX;
-        while !answers(&self.address) {
+        while !answers(&self.addresses.plain) {
             if let Some(status) = self.process.try_wait()? {
-                bail!("it ended: {status}");
+                let said = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+                bail!("it ended: {status}: {}", said.trim());
             }
             ensure!(Instant::now() < deadline, "no answer after {} s", START_MAX.as_secs());
             std::thread::sleep(PAUSE);
@@ -97,8 +145,24 @@ fn answers(address: &str) -> bool {
     ask().is_ok()
 }
 
-/// The program as users start it, on a port that it chooses and prints.
-fn embedded(place: &Place, folder: &Path) -> anyhow::Result<(Child, String)> {
+/// An authority, and a broker's certificate and key by it, in files; returns the authority's certificate.
+fn certificates(folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "compat");
+    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    let certificate = certificate.signed_by(&key, &issuer)?;
+    let authority = folder.join(AUTHORITY);
+    std::fs::write(&authority, issuer.pem())?;
+    std::fs::write(folder.join(CERTIFICATE), certificate.pem())?;
+    std::fs::write(folder.join(KEY), key.serialize_pem())?;
+    Ok(authority)
+}
+
+/// The program as users start it.
+fn embedded(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child> {
     // With the features of the whole workspace, as its tests build the program: nothing is compiled twice.
     let status = Command::new("cargo")
         .args(["build", "--locked", "--quiet", "--workspace", "--bin", "techleet"])
@@ -106,42 +170,38 @@ fn embedded(place: &Place, folder: &Path) -> anyhow::Result<(Child, String)> {
         .status()
         .context("cannot start cargo")?;
     ensure!(status.success(), "the program does not build");
-    let mut process = Command::new(place.programs.join("techleet"))
-        .args(["broker", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(folder.join("log"))?)
-        .spawn()
-        .context("cannot start the program")?;
-    let output = process.stdout.take().context("its output is not piped")?;
-    let mut line = String::new();
-    BufReader::new(output).read_line(&mut line).context("cannot read where it listens")?;
-    let address = line.split_whitespace().nth(1).with_context(|| format!("it does not say where it listens: {line:?}"));
-    if address.is_err() {
-        process.kill()?;
+    let mut command = Command::new(place.programs.join("techleet"));
+    command.args(["broker", "--data-dir"]).arg(folder.join("data"));
+    for (name, port) in [("PLAINTEXT", ports.plain), ("SASL_PLAINTEXT", ports.sasl), ("SSL", ports.tls)] {
+        command.args(["--listener", &format!("{name}://127.0.0.1:{port}")]);
     }
-    Ok((process, address?.to_owned()))
+    for (key, value) in [
+        ("tls_certificate_file", &*folder.join(CERTIFICATE).to_string_lossy()),
+        ("tls_key_file", &*folder.join(KEY).to_string_lossy()),
+        ("sasl_mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"),
+        ("authorize", "true"),
+        ("super_users", "User:ANONYMOUS"),
+    ] {
+        command.args(["--set", &format!("broker.security.{key}={value}")]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(folder.join(LOG))?);
+    command.spawn().context("cannot start the program")
 }
 
 /// Apache Kafka, prepared by the scripts of `background/`.
-fn kafka(place: &Place, folder: &Path) -> anyhow::Result<(Child, String)> {
-    // All are held until all are known, so that they differ.
-    let held = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)));
-    let mut ports = Vec::new();
-    for listener in &held {
-        let listener = listener.as_ref().map_err(|error| anyhow::anyhow!("no free port: {error}"))?;
-        ports.push(listener.local_addr()?.port().to_string());
-    }
-    drop(held);
-    let process = Command::new("bash")
+fn kafka(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child> {
+    let [internal, controller] = ports.own;
+    let all = [ports.plain, internal, controller, ports.sasl, ports.tls];
+    // Certificate and key in one file, as it wants them.
+    let [certificate, key] = [CERTIFICATE, KEY].map(|name| std::fs::read_to_string(folder.join(name)));
+    std::fs::write(folder.join("keystore.pem"), key? + &certificate?)?;
+    Command::new("bash")
         .arg(place.root.join("compat/kafka.sh"))
         .arg(folder)
-        .args(&ports)
+        .args(all.map(|port| port.to_string()))
         .env("LIBRARY_DIR", place.cache.join("libraries"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
-        .context("cannot start bash")?;
-    Ok((process, format!("127.0.0.1:{}", ports[0])))
+        .context("cannot start bash")
 }

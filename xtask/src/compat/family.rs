@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::broker::Addresses;
 use super::verdict::{Outcome, parse_line};
 use super::{is_installed, say};
 
@@ -75,12 +76,14 @@ impl Family {
     /// Runs the cases and returns what became of each.
     pub(super) fn run(
         &self,
-        address: &str,
+        addresses: &Addresses,
         cache: &Path,
         case: Option<&str>,
     ) -> anyhow::Result<BTreeMap<String, Outcome>> {
         let mut command = self.command(&self.folder.join("run"), cache);
-        command.arg(address).args(case).stdout(Stdio::piped()).process_group(0);
+        command.env("COMPAT_SASL", &addresses.sasl).env("COMPAT_TLS", &addresses.tls);
+        command.env("COMPAT_CA", &addresses.authority);
+        command.arg(&addresses.plain).args(case).stdout(Stdio::piped()).process_group(0);
         let mut program = Program(command.spawn().context("cannot start bash")?);
         let lines = program.lines()?;
         let deadline = Instant::now() + RUN_MAX;

@@ -200,7 +200,13 @@ impl Partition {
         match self.finish_replacing(group, &swap, &written) {
             Ok(entries) => written.index = SegmentIndex::Closed { entries },
             Err(error) => {
-                // Files and memory tell different stories now; recovery brings them together.
+                // Recovery brings this to an end. The cleaned file counts already, under whichever of its names, and is
+                // read until then; of the others some may be gone.
+                let file = fs::File::open(&swap.path).or_else(|_| fs::File::open(log_path(&self.dir, base)));
+                if let Ok(file) = file {
+                    self.env.files.keep(self.key(base, FileKind::Log), file);
+                    state.segments.splice(at..at + group.len(), [written]);
+                }
                 self.fail(&mut state);
                 return Err(error);
             }

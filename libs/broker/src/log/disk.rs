@@ -137,6 +137,8 @@ pub(crate) struct Files {
 struct Open {
     tick: u64,
     files: HashMap<FileKey, (Arc<File>, u64)>,
+    /// Files that are not to be found under their names, and so are never closed.
+    kept: HashMap<FileKey, Arc<File>>,
 }
 
 impl Files {
@@ -147,6 +149,9 @@ impl Files {
     /// The file, opened for reading and writing if it is not open yet; it must exist.
     pub(crate) fn get(&self, key: FileKey, path: &Path) -> io::Result<Arc<File>> {
         let mut open = lock(&self.inner);
+        if let Some(file) = open.kept.get(&key) {
+            return Ok(Arc::clone(file));
+        }
         open.tick += 1;
         let tick = open.tick;
         if let Some((file, used)) = open.files.get_mut(&key) {
@@ -164,6 +169,11 @@ impl Files {
         Ok(file)
     }
 
+    /// Takes an open file for the one of this key from now on: what has its name, if anything has, is another.
+    pub(crate) fn keep(&self, key: FileKey, file: File) {
+        lock(&self.inner).kept.insert(key, Arc::new(file));
+    }
+
     /// Closes one file once nobody uses it.
     pub(crate) fn forget(&self, key: FileKey) {
         lock(&self.inner).files.remove(&key);
@@ -171,7 +181,9 @@ impl Files {
 
     /// Closes all files of a partition.
     pub(crate) fn forget_partition(&self, partition: u64) {
-        lock(&self.inner).files.retain(|key, _| key.partition != partition);
+        let mut open = lock(&self.inner);
+        open.files.retain(|key, _| key.partition != partition);
+        open.kept.retain(|key, _| key.partition != partition);
     }
 
     /// Closes what was not used since the last call, so that an idle broker holds no files.

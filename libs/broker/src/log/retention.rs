@@ -91,13 +91,12 @@ impl Partition {
         if !is_first || state.deleted || state.failed {
             return Ok(false);
         }
-        let at_once = due_ms <= self.env.clock.now_ms();
-        for path in [log_path(&self.dir, base), index_path(&self.dir, base)] {
-            if at_once {
-                remove_if_there(&*self.env.disk, &path)?;
-            } else if let Some(path) = set_aside(&*self.env.disk, &path)? {
-                state.leftovers.push_back(Leftover { path, due_ms });
-            }
+        // If this fails the segment stays whole; without its log it is gone, whatever becomes of its index.
+        self.let_go(&mut state, log_path(&self.dir, base), due_ms)?;
+        let index = index_path(&self.dir, base);
+        if let Err(error) = self.let_go(&mut state, index.clone(), due_ms) {
+            tracing::warn!(topic = %self.topic, partition = self.index, %error, "index of a dropped segment is left for later");
+            state.leftovers.push_back(Leftover { path: index, due_ms });
         }
         self.env.files.forget(self.key(base, FileKind::Log));
         self.env.files.forget(self.key(base, FileKind::Index));
@@ -109,12 +108,22 @@ impl Partition {
         Ok(true)
     }
 
+    /// Removes a file, or gives it another name until `due_ms`.
+    fn let_go(&self, state: &mut State, path: PathBuf, due_ms: i64) -> io::Result<()> {
+        if due_ms <= self.env.clock.now_ms() {
+            return remove_if_there(&*self.env.disk, &path);
+        }
+        if let Some(path) = set_aside(&*self.env.disk, &path)? {
+            state.leftovers.push_back(Leftover { path, due_ms });
+        }
+        Ok(())
+    }
+
     /// Removes the files of dropped segments whose time has come.
     fn remove_leftovers(&self, state: &mut State, now: i64) -> io::Result<()> {
-        while state.leftovers.front().is_some_and(|leftover| leftover.due_ms <= now) {
-            if let Some(leftover) = state.leftovers.pop_front() {
-                remove_if_there(&*self.env.disk, &leftover.path)?;
-            }
+        while let Some(leftover) = state.leftovers.front().filter(|leftover| leftover.due_ms <= now) {
+            remove_if_there(&*self.env.disk, &leftover.path)?;
+            state.leftovers.pop_front();
         }
         Ok(())
     }

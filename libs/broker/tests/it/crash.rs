@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use broker::Disk;
+use broker::{Disk, TopicSpec};
 
 use crate::support::batch::{Stamp, batch, keyed};
 use crate::support::disk::{Failing, Journal, Lazy, Loss};
 use crate::support::history::{Anomaly, History, Keeps, Shown};
 use crate::support::look::{look as look_at, look_past_damage};
-use crate::support::story::{log_file, start, start_when_free, tell, tell_keyed, topic};
+use crate::support::story::{let_go, log_file, start, start_when_free, tell, tell_keyed, topic, topic_that};
 use crate::support::{Running, soak};
 
 const NO_SPACE: i32 = 28;
@@ -30,6 +30,8 @@ const LOSS: [Loss; 7] = [
 ];
 /// Failing disks tried in one run for each way of failing; `cargo xtask soak --broker-places` has every change fail.
 const FAILURES: usize = 25;
+/// The same for the longer stories.
+const KEYED_FAILURES: usize = 10;
 
 /// What a broker shows of partition 0 of the topic.
 async fn look(broker: &Running) -> Shown {
@@ -79,7 +81,10 @@ async fn power_loss_at_any_change_loses_nothing_that_a_client_was_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn power_loss_amid_compaction_loses_no_last_record_of_a_key() {
     lose_power("amid compaction", |broker, journal| async move {
-        tell_keyed(&broker, Keeps::LastOfKey, || journal.len()).await
+        broker.ensure(&topic_that(Keeps::LastOfKey)).await;
+        let history = tell_keyed(&broker, Keeps::LastOfKey, || journal.len()).await;
+        let_go(&broker).await;
+        history
     })
     .await;
 }
@@ -87,13 +92,47 @@ async fn power_loss_amid_compaction_loses_no_last_record_of_a_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn power_loss_amid_retention_leaves_no_hole() {
     lose_power("amid retention", |broker, journal| async move {
-        tell_keyed(&broker, Keeps::FromLogStart, || journal.len()).await
+        broker.ensure(&topic_that(Keeps::FromLogStart)).await;
+        let history = tell_keyed(&broker, Keeps::FromLogStart, || journal.len()).await;
+        let_go(&broker).await;
+        history
     })
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_fails_at_any_change_loses_nothing_that_a_client_was_told() {
+/// What is told while the disk fails.
+#[derive(Debug, Clone, Copy)]
+enum Story {
+    Plain,
+    /// To a topic that lets go of records.
+    Keyed(Keeps),
+}
+
+impl Story {
+    fn failures(self) -> usize {
+        match self {
+            Self::Plain => FAILURES,
+            Self::Keyed(_) => KEYED_FAILURES,
+        }
+    }
+
+    fn topic(self) -> TopicSpec {
+        match self {
+            Self::Plain => topic(),
+            Self::Keyed(keeps) => topic_that(keeps),
+        }
+    }
+
+    async fn tell(self, broker: &Running) -> History {
+        match self {
+            Self::Plain => tell(broker, true, || 0).await,
+            Self::Keyed(keeps) => tell_keyed(broker, keeps, || 0).await,
+        }
+    }
+}
+
+/// Has the disk fail at changes all over a story, in each way of failing.
+async fn fail_everywhere(what: &str, story: Story) {
     let (mut tried, mut told) = (0, 0);
     for (errno, for_good) in [(NO_SPACE, false), (NO_SPACE, true), (IO_ERROR, false), (IO_ERROR, true)] {
         // How many changes a whole story is.
@@ -101,25 +140,25 @@ async fn a_disk_that_fails_at_any_change_loses_nothing_that_a_client_was_told() 
         let counting = Arc::new(Failing::after(usize::MAX - 1, true, errno));
         let broker = start(dir.path(), Arc::clone(&counting) as Arc<dyn Disk>).await.unwrap();
         let started = usize::MAX - 1 - counting.left();
-        broker.ensure(&topic()).await;
-        tell(&broker, true, || 0).await;
+        broker.ensure(&story.topic()).await;
+        story.tell(&broker).await;
         let changes = usize::MAX - 1 - counting.left();
         drop(broker);
-        for place in soak::places(changes - started, FAILURES) {
-            told += fail_after(started + place, for_good, errno).await;
+        for place in soak::places(changes - started, story.failures()) {
+            told += fail_after(started + place, for_good, errno, story).await;
             tried += 1;
         }
     }
-    soak::report("ENOSPC or EIO at a change of the disk", tried, told);
+    soak::report(&format!("ENOSPC or EIO {what}"), tried, told);
 }
 
 /// Returns how many records were acknowledged all the same.
-async fn fail_after(count: usize, for_good: bool, errno: i32) -> usize {
+async fn fail_after(count: usize, for_good: bool, errno: i32, story: Story) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let what = format!("change {count}, error {errno}, for good: {for_good}");
     let disk = Arc::new(Failing::after(count, for_good, errno));
     let broker = start(dir.path(), disk).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-    let history = if broker.try_ensure(&topic()).await { tell(&broker, true, || 0).await } else { History::default() };
+    let history = if broker.try_ensure(&story.topic()).await { story.tell(&broker).await } else { History::default() };
     // It keeps reading; positions that could not be stored do not count.
     let shown = look(&broker).await;
     assert_eq!(history.check(1, &shown), [] as [Anomaly; 0], "{what}, before the restart");
@@ -128,6 +167,21 @@ async fn fail_after(count: usize, for_good: bool, errno: i32) -> usize {
     let shown = look(&broker).await;
     assert_eq!(history.check(1, &shown), [] as [Anomaly; 0], "{what}, after the restart");
     history.acknowledged()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_at_any_change_loses_nothing_that_a_client_was_told() {
+    fail_everywhere("amid records and positions", Story::Plain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_amid_compaction_loses_no_last_record_of_a_key() {
+    fail_everywhere("amid compaction", Story::Keyed(Keeps::LastOfKey)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_amid_retention_leaves_no_hole() {
+    fail_everywhere("amid retention", Story::Keyed(Keeps::FromLogStart)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,31 +74,40 @@ pub(crate) async fn tell(broker: &Running, plain: bool, now: impl Fn() -> usize)
     history
 }
 
-/// Records with few keys, to a topic in small segments that keeps the last of each or the end of the log, until the broker
-/// has let go of some.
-pub(crate) async fn tell_keyed(broker: &Running, keeps: Keeps, now: impl Fn() -> usize) -> History {
+/// The topic of [`tell_keyed`].
+pub(crate) fn topic_that(keeps: Keeps) -> TopicSpec {
     let lets_go = match keeps {
         Keeps::LastOfKey => [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")],
         _ => [("retention.bytes", "3000"), ("file.delete.delay.ms", "0")],
     };
     let configs = lets_go.into_iter().chain([("segment.bytes", "1024")]);
     let configs = configs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    broker.ensure(&TopicSpec { name: "t".to_owned(), partitions: 1, configs }).await;
+    TopicSpec { name: "t".to_owned(), partitions: 1, configs }
+}
+
+/// Records with few keys, to a topic in small segments that keeps the last of each or the end of the log.
+pub(crate) async fn tell_keyed(broker: &Running, keeps: Keeps, now: impl Fn() -> usize) -> History {
     let mut history = History::of(keeps);
     let mut wire = broker.wire().await;
     for at in 0..KEYED {
         let value = format!("k{}/{at} {}", at % KEYS, "x".repeat(120));
         let record = (value.split('/').next(), Some(value.as_str()));
         let produced = wire.produce("t", 0, keyed(Stamp::default(), &[record])).await;
-        history.sent(now(), &value, Sent::At(produced.base_offset));
-        history.saw_high_watermark(now(), produced.base_offset + 1);
+        let sent = if produced.error_code == 0 { Sent::At(produced.base_offset) } else { Sent::Unknown };
+        history.sent(now(), &value, sent);
+        let (_, high_watermark) = wire.watermarks("t", 0).await;
+        history.saw_high_watermark(now(), high_watermark);
     }
+    history
+}
+
+/// Waits until the broker has let go of some of what [`tell_keyed`] told.
+pub(crate) async fn let_go(broker: &Running) {
     eventually("old records are let go of", || async {
         let shown = super::look::look(&mut broker.wire().await, "t", "g").await;
         (shown.everything.len() < usize::try_from(KEYED / 2).unwrap()).then_some(())
     })
     .await;
-    history
 }
 
 /// A broker on a good disk, once the one before has let go of the directory.
