@@ -4,6 +4,8 @@
 mod clock;
 mod compat;
 mod machine;
+mod matrix;
+mod record;
 mod soak;
 mod tidy;
 
@@ -25,6 +27,8 @@ enum Task {
     Asyncapi,
     /// Run the Kafka clients of compat/ against the embedded broker and Apache Kafka
     Compat(compat::Options),
+    /// Run the suites on every broker, database and place of sessions, and add what was found to docs/matrix.md
+    Matrix(matrix::Options),
     /// Kill for long while the hiring story is told, and add what was found to docs/soak.md
     Soak {
         /// Kills in each layout of the system: everything in one process, every part in its own
@@ -46,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
         Task::Compat(options) => compat::run(&options),
+        Task::Matrix(options) => matrix::run(&options),
         Task::Soak { failpoints: Some(rounds), .. } => soak::run(soak::Mode::Failpoints { rounds }),
         Task::Soak { kills, .. } => soak::run(soak::Mode::Kills { kills }),
         Task::Tidy { write } => tidy::run(write),

@@ -154,6 +154,12 @@ impl KafkaTransport {
         Ok(Self { config, producer, contact, watching })
     }
 
+    /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.contact.is_away()
+    }
+
     /// Hands a record to librdkafka; `None` while its queue is full.
     fn send(&self, record: &Record) -> Result<Option<DeliveryFuture>> {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
