@@ -179,7 +179,15 @@ impl Infrastructure {
     /// # Errors
     /// It does not run.
     pub fn kill(&self, part: &str) -> anyhow::Result<()> {
-        kill_process(self.pid(part).context("it has a pid")?, Signal::KILL).context("kill it")
+        self.signal(part, Signal::KILL)
+    }
+
+    /// Sends a part a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, part: &str, signal: Signal) -> anyhow::Result<()> {
+        kill_process(self.pid(part).context("it has a pid")?, signal).context("send it a signal")
     }
 }
 

@@ -108,8 +108,21 @@ impl System {
     /// # Errors
     /// As [`System::start`].
     pub async fn start_on(ground: &Ground, layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
-        let mut system = Self::prepare(layout, folder, &[ground.settings(), settings].concat()).await?;
-        system.kafka = ground.brokers();
+        Self::start_at(ground.brokers(), layout, folder, &[ground.settings(), settings].concat()).await
+    }
+
+    /// As [`System::start_with`], with Apache Kafka at `kafka`, if it is given, in the place of a broker of its own.
+    ///
+    /// # Errors
+    /// As [`System::start`].
+    pub async fn start_at(
+        kafka: Option<String>,
+        layout: Layout,
+        folder: &Path,
+        settings: &[String],
+    ) -> anyhow::Result<Self> {
+        let mut system = Self::prepare(layout, folder, settings).await?;
+        system.kafka = kafka;
         for process in system.processes() {
             system.start_process(process).await?;
         }

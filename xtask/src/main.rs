@@ -4,6 +4,8 @@
 mod clock;
 mod compat;
 mod machine;
+mod matrix;
+mod record;
 mod soak;
 mod tidy;
 
@@ -25,6 +27,8 @@ enum Task {
     Asyncapi,
     /// Run the Kafka clients of compat/ against the embedded broker and Apache Kafka
     Compat(compat::Options),
+    /// Run the suites on every broker, database and place of sessions, and add what was found to docs/matrix.md
+    Matrix(matrix::Options),
     /// Kill for long, and add what was found to docs/soak.md: while the hiring story is told, if nothing else is said
     Soak {
         /// Kills in each layout of the system: everything in one process, every part in its own
@@ -59,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Asyncapi => tidy::write_asyncapi(),
         Task::Compat(options) => compat::run(&options),
+        Task::Matrix(options) => matrix::run(&options),
         Task::Soak { broker_places: true, .. } => soak::run(soak::Mode::BrokerPlaces),
         Task::Soak { broker_kills: Some(kills), .. } => soak::run(soak::Mode::BrokerKills { kills }),
         Task::Soak { failpoints: Some(rounds), .. } => soak::run(soak::Mode::Failpoints { rounds }),

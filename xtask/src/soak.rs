@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use cargo_metadata::MetadataCommand;
 use jiff::Timestamp;
 
-use crate::clock;
 use crate::machine::Machine;
+use crate::{clock, record};
 
 /// Where the record is, from the root of the repository.
 const RECORD: &str = "docs/soak.md";
@@ -106,16 +106,11 @@ pub(crate) fn run(mode: Mode) -> anyhow::Result<ExitCode> {
     let metadata =
         MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
     let root = metadata.workspace_root.as_std_path();
-    let (at, commit) = (clock::now(), commit(root)?);
+    let (at, commit) = (clock::now(), record::commit(root, RECORD)?);
     let began = Instant::now();
     let rows = test(root, mode)?;
     let run = Run { at, commit, machine: Machine::this().to_string(), mode, seconds: began.elapsed().as_secs() };
-    let path = root.join(RECORD);
-    let record = match path.exists() {
-        true => std::fs::read_to_string(&path).with_context(|| format!("cannot read {RECORD}"))?,
-        false => HEAD.to_owned(),
-    };
-    std::fs::write(&path, with(&record, &entry(&run, &rows))).with_context(|| format!("cannot write {RECORD}"))?;
+    record::add(root, RECORD, HEAD, &entry(&run, &rows))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,19 +135,6 @@ fn test(root: &Path, mode: Mode) -> anyhow::Result<Vec<String>> {
     Ok(rows)
 }
 
-/// The commit that is checked out, and whether files differ from it.
-fn commit(root: &Path) -> anyhow::Result<String> {
-    let commit = git(root, &["rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(root, &["status", "--porcelain", "--", ".", &format!(":!{RECORD}")])?;
-    Ok(if changed.is_empty() { commit } else { format!("{commit} with changes") })
-}
-
-fn git(root: &Path, args: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("git").args(args).current_dir(root).output().context("cannot start git")?;
-    ensure!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8(output.stdout).context("git answers outside UTF-8")?.trim().to_owned())
-}
-
 /// A run as a section of the record.
 fn entry(run: &Run, rows: &[String]) -> String {
     let Run { at, commit, machine, mode, seconds } = run;
@@ -171,14 +153,6 @@ fn entry(run: &Run, rows: &[String]) -> String {
 {rows}
 "
     )
-}
-
-/// The record with an entry before all earlier ones.
-fn with(record: &str, entry: &str) -> String {
-    match record.split_once("\n## ") {
-        Some((head, earlier)) => format!("{}\n\n{entry}\n## {earlier}", head.trim_end()),
-        None => format!("{}\n\n{entry}", record.trim_end()),
-    }
 }
 
 #[cfg(test)]
@@ -205,13 +179,5 @@ mod tests {
         assert!(
             entry.ends_with("|---|---|---|---|---|\n| Apart | 200 | 900 | 0 | 0 |\n| Together | 200 | 950 | 0 | 0 |\n")
         );
-    }
-
-    #[test]
-    fn earlier_runs_are_kept_below_the_latest() {
-        let entries = [1, 2, 3].map(|day| entry_of(day * 86_400, &["| Apart | 1 | 1 | 0 | 0 |"]));
-        let record = entries.iter().fold(HEAD.to_owned(), |record, entry| with(&record, entry));
-        let [first, second, third] = entries;
-        assert_eq!(record, format!("{HEAD}\n{third}\n{second}\n{first}"));
     }
 }

@@ -166,6 +166,7 @@ impl Part<'_> {
         let relay = relay::start(eventkit.relay(self.name, &instance), publisher.clone(), transport.clone());
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(db.clone()));
+        watch_kafka(&checks, &transport);
         Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups, checks })
     }
 
@@ -407,6 +408,20 @@ impl Backbone {
         drop(self.transport);
         self.db.close().await;
     }
+}
+
+/// Requests need no Kafka: while it is away their events wait in the outbox.
+fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
+    let transport = Arc::downgrade(transport);
+    checks.add("kafka", move || {
+        let is_away = transport.upgrade().is_some_and(|transport| transport.is_away());
+        async move {
+            match is_away {
+                true => Health::degraded("no broker answers; events wait"),
+                false => Health::Ready,
+            }
+        }
+    });
 }
 
 fn watch_consumers(checks: &HealthChecks, consumers: &Arc<Vec<ConsumerHandle>>) {

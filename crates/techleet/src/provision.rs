@@ -24,6 +24,9 @@ pub(crate) fn topics_soon(kafka: KafkaConfig) {
     tokio::spawn(async move {
         let mut is_told = false;
         while let Err(error) = topics(&kafka).await {
+            if are_there(&kafka).await {
+                return;
+            }
             if !std::mem::replace(&mut is_told, true) {
                 tracing::warn!(error = eventkit::chain(&error), "topics could not be made yet and will be tried again");
             }
@@ -31,6 +34,14 @@ pub(crate) fn topics_soon(kafka: KafkaConfig) {
         }
         mend(kafka).await;
     });
+}
+
+/// Whether somebody else has made them, for a part that may make none.
+async fn are_there(kafka: &KafkaConfig) -> bool {
+    match Kafka::new(kafka.clone()) {
+        Ok(kafka) => kafka.has_all_topics().await.unwrap_or(false),
+        Err(_) => false,
+    }
 }
 
 /// Mends what differs from the table, without holding the start up.

@@ -153,6 +153,12 @@ impl KafkaTransport {
         let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producer))).abort_handle();
         Ok(Self { config, producer, contact, watching })
     }
+
+    /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.contact.is_away()
+    }
 }
 
 #[async_trait]

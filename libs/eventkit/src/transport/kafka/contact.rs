@@ -64,6 +64,11 @@ impl Contact {
         }
     }
 
+    /// Whether the cluster does not answer, as far as is known.
+    pub(super) fn is_away(&self) -> bool {
+        self.away().is_some()
+    }
+
     /// The cluster has answered.
     pub(super) fn regain(&self) {
         if let Some(since) = self.away().take() {
