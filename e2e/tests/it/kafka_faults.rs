@@ -20,7 +20,7 @@ const USERS: &str = "user-service";
 /// Requests that succeed while something is wrong.
 const REQUESTS: usize = 20;
 /// Members that join a group and leave it, one after the other.
-const COMERS: usize = 8;
+const COMERS: usize = 4;
 
 struct Scene {
     infrastructure: Infrastructure,
@@ -38,7 +38,9 @@ async fn faults_of_apache_kafka_lose_no_event_and_repeat_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::begin(folder.path()).await;
     scene.it_stands_still().await;
+    scene.check().await;
     scene.it_dies().await;
+    scene.check().await;
     scene.members_come_and_go().await;
     scene.check().await;
     scene.system.stop().await.unwrap();
@@ -65,7 +67,7 @@ impl Scene {
         self.answers.extend(answers);
     }
 
-    /// Whether everything that was answered has come true.
+    /// Whether everything that was answered has come true. After each act, so that no more is on its way than one makes.
     async fn check(&mut self) {
         promises::check_all(&self.system, &self.answers.acknowledged).await.unwrap();
     }
