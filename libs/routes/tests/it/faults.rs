@@ -129,3 +129,34 @@ async fn a_group_beyond_the_limit_is_refused() {
     assert!(!send(&engine, "direct:start", "a").await.is_failed());
     assert_eq!(bodies(&engine, "group").len(), 1);
 }
+
+#[tokio::test]
+async fn a_policy_without_redelivery_makes_one_attempt() {
+    let engine = started(
+        r#"
+- route:
+    errorHandler:
+      deadLetterChannel:
+        deadLetterUri: mock:dead
+        redeliveryPolicy: { maximumRedeliveries: 3, redeliveryDelay: 1, disableRedelivery: "{{off:true}}" }
+    from: { uri: "direct:start", steps: [ { to: "direct:fails" } ] }
+- route:
+    errorHandler:
+      deadLetterChannel:
+        deadLetterUri: mock:dead
+        redeliveryPolicy: { maximumRedeliveries: 3, redeliveryDelay: 1, disableRedelivery: false }
+    from: { uri: "direct:again", steps: [ { to: "direct:fails" } ] }
+- route:
+    errorHandler: { noErrorHandler: {} }
+    from:
+      uri: direct:fails
+      steps: [ { to: "mock:tried" }, { throwException: { exceptionType: java.io.IOException, message: no } } ]
+"#,
+        Limits::default(),
+    )
+    .await;
+    send(&engine, "direct:start", "once").await;
+    send(&engine, "direct:again", "often").await;
+    assert_eq!(bodies(&engine, "tried"), ["once", "often", "often", "often", "often"]);
+    assert_eq!(bodies(&engine, "dead"), ["once", "often"]);
+}

@@ -94,3 +94,32 @@ async fn errors_beyond_those_that_are_kept_are_counted() {
     assert_eq!(found.len(), 101);
     assert!(found[100].ends_with("error: … and 50 more"), "{}", found[100]);
 }
+
+#[tokio::test]
+async fn what_would_have_no_effect_is_refused() {
+    let found = problems(
+        r##"- from:
+    uri: direct:start
+    steps:
+      - loop: { constant: "3", breakOnShutdown: true, steps: [ { to: "mock:a" } ] }
+      - loop: { constant: "3", breakOnShutdown: false, disabled: true, steps: [ { to: "mock:a" } ] }
+      - choice:
+          when:
+            - { simple: "${body}", disabled: true, steps: [ { to: "mock:b" } ] }
+          otherwise: { disabled: false, steps: [ { to: "mock:c" } ] }
+      - aggregate:
+          correlationExpression: { simple: "${header.k}", jq: ".k" }
+          aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
+          completionSize: 2
+"##,
+    );
+    assert_eq!(
+        found,
+        [
+            "a.yaml:4:49: error: `breakOnShutdown: true` is not supported: a route stops when its loops have ended; \
+             take it out",
+            "a.yaml:8:46: error: `disabled` of `when` is not supported: only a step can be disabled",
+            "a.yaml:11:59: error: there is an expression in `simple` already, and here is `jq`: leave one out",
+        ]
+    );
+}
