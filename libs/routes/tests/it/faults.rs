@@ -160,3 +160,29 @@ async fn a_policy_without_redelivery_makes_one_attempt() {
     assert_eq!(bodies(&engine, "tried"), ["once", "often", "often", "often", "often"]);
     assert_eq!(bodies(&engine, "dead"), ["once", "often"]);
 }
+
+#[tokio::test]
+async fn a_group_outlives_a_completion_rule_that_fails() {
+    for (discards, expected) in [(false, 3), (true, 1)] {
+        let route = format!(
+            r##"
+- from:
+    uri: direct:start
+    steps:
+      - aggregate:
+          correlationExpression: {{ constant: one }}
+          eagerCheckCompletion: true
+          completionPredicate: {{ jq: 'if . == "bad" then error("bad") else . == "end" end' }}
+          discardOnAggregationFailure: {discards}
+          aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
+          steps: [ {{ split: {{ simple: "${{body}}", steps: [ {{ to: "mock:part" }} ] }} }} ]
+"##
+        );
+        let engine = started(&route, Limits::default()).await;
+        assert!(!send(&engine, "direct:start", "1").await.is_failed());
+        assert!(!send(&engine, "direct:start", "2").await.is_failed());
+        assert!(send(&engine, "direct:start", "\"bad\"").await.is_failed());
+        assert!(!send(&engine, "direct:start", "\"end\"").await.is_failed());
+        assert_eq!(bodies(&engine, "part").len(), expected, "{discards}");
+    }
+}
