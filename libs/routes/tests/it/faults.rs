@@ -7,7 +7,7 @@ use routes::exchange::Exchange;
 use routes::run::{Core, Cx, Sending};
 use routes::{Engine, Limits, Setup};
 
-use crate::support::{bodies, send, started};
+use crate::support::{bodies, eventually, send, started};
 
 static PANICS: ComponentSpec =
     ComponentSpec { name: "panics", about: "Panics", path: "when", side: Side::To, options: &[] };
@@ -185,4 +185,23 @@ async fn a_group_outlives_a_completion_rule_that_fails() {
         assert!(!send(&engine, "direct:start", "\"end\"").await.is_failed());
         assert_eq!(bodies(&engine, "part").len(), expected, "{discards}");
     }
+}
+
+#[tokio::test]
+async fn a_tap_inside_a_tap_does_not_wait_for_its_place() {
+    let engine = started(
+        r#"
+- from: { uri: "direct:start", steps: [ { wireTap: { uri: "direct:tapped" } } ] }
+- route:
+    errorHandler: { deadLetterChannel: { deadLetterUri: "mock:dead" } }
+    from: { uri: "direct:tapped", steps: [ { wireTap: { uri: "mock:inner" } } ] }
+"#,
+        Limits { background_max: 1, ..Limits::default() },
+    )
+    .await;
+    assert!(!send(&engine, "direct:start", "a").await.is_failed());
+    eventually("the inner tap fails", || bodies(&engine, "dead") == ["a"]).await;
+    assert!(!send(&engine, "direct:start", "b").await.is_failed());
+    eventually("the place is free again", || bodies(&engine, "dead") == ["a", "b"]).await;
+    assert!(bodies(&engine, "inner").is_empty());
 }
