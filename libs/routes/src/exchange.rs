@@ -10,6 +10,7 @@ mod headers;
 mod hooks;
 mod java;
 mod json;
+mod list;
 mod map;
 mod message;
 mod pending;
@@ -28,11 +29,12 @@ pub use headers::Headers;
 pub use hooks::Hooks;
 pub use java::decimal_text;
 pub use json::{parse_json, write_json, write_json_pretty};
+pub use list::List;
 pub use map::Map;
 pub use message::Message;
 pub use pending::Pending;
 pub use text::Text;
-pub use value::Value;
+pub use value::{DEPTH_MAX, Value};
 pub use variables::{SHARED_MAX, Shared, Variables};
 
 /// Whether the sender waits for an answer.
@@ -210,6 +212,12 @@ impl Exchange {
     /// Whether a step has failed the exchange.
     pub fn is_failed(&self) -> bool {
         self.exception.is_some()
+    }
+
+    /// How deep the values in it are nested.
+    pub(crate) fn depth(&self) -> usize {
+        let headers = self.message.headers.iter().map(|(_, value)| value.depth()).max().unwrap_or(0);
+        headers.max(self.message.body.value().depth()).max(self.properties.depth()).max(self.variables.own().depth())
     }
 
     /// This exchange as a value, as the strategies that group exchanges collect it.

@@ -19,8 +19,17 @@ impl Checker<'_> {
             return None;
         };
         let mut found = None;
+        let mut first: Option<&str> = None;
         for (name, value) in entries {
             if is_language(&name.text) {
+                if let Some(first) = first {
+                    let message = format!(
+                        "there is an expression in `{first}` already, and here is `{}`: leave one out",
+                        name.text
+                    );
+                    self.error(name.at, message);
+                }
+                first = first.or(Some(&name.text));
                 found = self.inline_expression(name, value, is_condition).or(found);
             } else if name.text != "id" {
                 let message = unknown_language(&name.text);

@@ -61,8 +61,18 @@ impl<'a> Checker<'a> {
         self.problems.error(self.file, at, message);
     }
 
-    /// Reads an element. Nothing is returned only if there is nothing to read options from.
+    /// Reads an element that is no step. Nothing is returned only if there is nothing to read options from.
     pub fn element(&mut self, spec: &'static Spec, node: &Node) -> Option<Element> {
+        if let Some(disabled) = node.get("disabled")
+            && self.flag(disabled, "disabled") == Some(true)
+        {
+            let message = format!("`disabled` of `{}` is not supported: only a step can be disabled", spec.name);
+            self.error(disabled.at, message);
+        }
+        self.step_or_element(spec, node)
+    }
+
+    fn step_or_element(&mut self, spec: &'static Spec, node: &Node) -> Option<Element> {
         let mut element = Element::empty(spec, node.at);
         match &node.kind {
             _ if node.is_null() => {}
@@ -136,7 +146,7 @@ impl<'a> Checker<'a> {
             return None;
         };
         let is_disabled = value.get("disabled").is_some_and(|node| self.flag(node, "disabled").unwrap_or(false));
-        let mut element = self.element(&kind.spec, value)?;
+        let mut element = self.step_or_element(&kind.spec, value)?;
         element.at = name.at;
         (!is_disabled).then_some(Step { kind, element })
     }

@@ -14,12 +14,14 @@ pub struct Map {
     entries: Vec<(Text, Value)>,
     /// Where each name stands, once there are more than [`SCANNED_MAX`].
     index: Option<HashMap<Text, usize>>,
+    /// How deep the deepest value is nested.
+    inner_depth: usize,
 }
 
 impl Map {
     /// A map without entries.
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), index: None }
+        Self { entries: Vec::new(), index: None, inner_depth: 0 }
     }
 
     /// How many entries there are.
@@ -39,8 +41,11 @@ impl Map {
 
     /// Sets `name`; a new name goes to the end, a known one keeps its place.
     pub fn insert(&mut self, name: Text, value: Value) -> Option<Value> {
+        self.inner_depth = self.inner_depth.max(value.depth());
         if let Some(at) = self.place(&name) {
-            return Some(std::mem::replace(&mut self.entries[at].1, value));
+            let old = std::mem::replace(&mut self.entries[at].1, value);
+            self.measure_without(&old);
+            return Some(old);
         }
         if let Some(index) = &mut self.index {
             index.insert(name.clone(), self.entries.len());
@@ -59,6 +64,7 @@ impl Map {
         if self.index.is_some() {
             self.index_anew();
         }
+        self.measure_without(&value);
         Some(value)
     }
 
@@ -68,6 +74,12 @@ impl Map {
         if self.index.is_some() {
             self.index_anew();
         }
+        self.measure();
+    }
+
+    /// How deep lists and maps are nested, this one included.
+    pub fn depth(&self) -> usize {
+        self.inner_depth + 1
     }
 
     /// Names and values in order.
@@ -80,6 +92,17 @@ impl Map {
             Some(index) => index.get(name).copied(),
             None => self.entries.iter().position(|(known, _)| known.as_str() == name),
         }
+    }
+
+    /// Finds the depth anew if a value that is gone may have been the deepest.
+    fn measure_without(&mut self, gone: &Value) {
+        if self.inner_depth > 0 && gone.depth() == self.inner_depth {
+            self.measure();
+        }
+    }
+
+    fn measure(&mut self) {
+        self.inner_depth = self.entries.iter().map(|(_, value)| value.depth()).max().unwrap_or(0);
     }
 
     fn index_anew(&mut self) {
@@ -122,5 +145,18 @@ mod tests {
         map.retain(|name, _| name == "k7");
         assert_eq!(map.get("k7"), Some(&Value::Integer(7)));
         assert_eq!(map.get("k8"), None);
+    }
+
+    #[test]
+    fn depth_is_that_of_the_deepest_value_that_is_there() {
+        let mut map = Map::new();
+        assert_eq!(map.depth(), 1);
+        map.insert(Text::from("a"), Value::list(vec![Value::list(Vec::new())]));
+        map.insert(Text::from("b"), Value::list(Vec::new()));
+        assert_eq!(map.depth(), 3);
+        map.insert(Text::from("a"), Value::Null);
+        assert_eq!(map.depth(), 2);
+        map.remove("b");
+        assert_eq!(map.depth(), 1);
     }
 }

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Exchange;
-use super::exception::Exception;
+use super::classes::class;
+use super::exception::{Exception, Result};
+use super::list::List;
 use super::map::Map;
 use super::text::Text;
+
+/// How deep a value may be nested: whoever walks through one takes a piece of the stack for each level.
+pub const DEPTH_MAX: usize = 256;
 
 /// A value; clones are cheap.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +33,7 @@ pub enum Value {
     /// Bytes that nobody has read as anything yet.
     Bytes(Bytes),
     /// Values in order.
-    List(Arc<Vec<Value>>),
+    List(Arc<List>),
     /// Names and values.
     Map(Arc<Map>),
     /// A JSON tree as jq leaves it, where Camel has Jackson's `JsonNode`: never nested, and written
@@ -48,7 +53,7 @@ impl Value {
 
     /// A list.
     pub fn list(values: Vec<Value>) -> Self {
-        Self::List(Arc::new(values))
+        Self::List(Arc::new(List::new(values)))
     }
 
     /// A map.
@@ -70,6 +75,29 @@ impl Value {
             Self::Json(tree) => tree,
             value => value,
         }
+    }
+
+    /// How deep lists, maps and exchanges are nested in it; 0 for what holds no values.
+    pub fn depth(&self) -> usize {
+        match self {
+            Self::List(values) => values.depth(),
+            Self::Map(map) => map.depth(),
+            Self::Json(tree) => tree.depth(),
+            Self::Exchange(exchange) => exchange.depth() + 1,
+            _ => 0,
+        }
+    }
+
+    /// The value, if it is not nested too deeply to be walked through.
+    ///
+    /// # Errors
+    /// If it is nested more than [`DEPTH_MAX`] deep.
+    pub fn bounded(self) -> Result<Self> {
+        if self.depth() <= DEPTH_MAX {
+            return Ok(self);
+        }
+        let message = format!("a value that nests more than {DEPTH_MAX} deep is refused: what builds it does not end");
+        Err(Exception::new(&class::EXPRESSION_EVALUATION, message))
     }
 
     /// Whether this is nothing.

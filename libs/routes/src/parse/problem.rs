@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::node::Mark;
 
-/// Most problems that are collected of one file.
+/// Most problems that are kept.
 const PROBLEMS_MAX: usize = 100;
 
 /// How bad a problem is.
@@ -40,9 +40,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The problems of files, as they are found.
+/// The problems of files, as they are found: the first ones, and how many more there are.
 #[derive(Debug, Clone, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    kept: Vec<Problem>,
+    /// Errors that were found when there were too many problems already.
+    errors_beyond: usize,
+    /// Notes of which this is so, or that made place for an error.
+    notes_beyond: usize,
+}
 
 impl Problems {
     /// Adds an error.
@@ -57,29 +63,50 @@ impl Problems {
 
     /// Whether there is an error at this place.
     pub fn has_error_at(&self, file: &Arc<str>, at: Mark) -> bool {
-        self.0.iter().any(|problem| problem.at == at && problem.file == *file && problem.severity == Severity::Error)
+        self.kept.iter().any(|problem| problem.at == at && problem.file == *file && problem.severity == Severity::Error)
     }
 
     /// Whether there is an error among them.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|problem| problem.severity == Severity::Error)
+        self.errors() > 0
     }
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.kept.iter().filter(|problem| problem.severity == Severity::Error).count() + self.errors_beyond
     }
 
-    /// All of them in the order of the file; what was found twice at one place is there once.
+    /// All that were kept in the order of the file; what was found twice at one place is there once.
+    /// If there were too many, the last one says how many more there are.
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.0.sort_by(|a, b| (&a.file, a.at, &a.message).cmp(&(&b.file, b.at, &b.message)));
-        self.0.dedup();
-        self.0
+        self.kept.sort_by(|a, b| (&a.file, a.at, &a.message).cmp(&(&b.file, b.at, &b.message)));
+        self.kept.dedup();
+        let beyond = self.errors_beyond + self.notes_beyond;
+        if let (Some(last), true) = (self.kept.last(), beyond > 0) {
+            let severity = if self.errors_beyond > 0 { Severity::Error } else { Severity::Note };
+            let message = format!("… and {beyond} more");
+            self.kept.push(Problem { file: Arc::clone(&last.file), at: last.at, severity, message });
+        }
+        self.kept
     }
 
     fn push(&mut self, file: &Arc<str>, at: Mark, severity: Severity, message: String) {
-        if self.0.len() < PROBLEMS_MAX {
-            self.0.push(Problem { file: Arc::clone(file), at, severity, message });
+        let problem = Problem { file: Arc::clone(file), at, severity, message };
+        if self.kept.len() < PROBLEMS_MAX {
+            self.kept.push(problem);
+            return;
+        }
+        if severity == Severity::Note {
+            self.notes_beyond += 1;
+            return;
+        }
+        // Errors matter more: the last note makes place.
+        match self.kept.iter_mut().rev().find(|kept| kept.severity == Severity::Note) {
+            Some(note) => {
+                *note = problem;
+                self.notes_beyond += 1;
+            }
+            None => self.errors_beyond += 1,
         }
     }
 }

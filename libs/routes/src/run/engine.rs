@@ -19,6 +19,11 @@ use crate::parse::{Mark, Problem};
 use super::limits::Limits;
 use super::route::{Route, RouteState, finish};
 
+tokio::task_local! {
+    /// There where a task holds a place beside the routes.
+    static HOLDS_PLACE: ();
+}
+
 /// What an engine is made of.
 #[derive(Debug, Default)]
 pub struct Setup {
@@ -93,6 +98,22 @@ impl Core {
         Arc::clone(&self.background_places).acquire_owned().await.ok()
     }
 
+    /// A place for a copy that goes its own way. Who holds a place does not wait for another: all of them
+    /// could be held by those who wait.
+    ///
+    /// # Errors
+    /// If all are taken, for who holds one.
+    pub(crate) async fn place_for_copy(&self) -> Result<Option<OwnedSemaphorePermit>> {
+        if HOLDS_PLACE.try_with(|()| ()).is_err() {
+            return Ok(self.background_place().await);
+        }
+        Arc::clone(&self.background_places).try_acquire_owned().map(Some).map_err(|_| {
+            let places = self.limits.background_max;
+            let message = format!("all {places} places for copies are taken, and a copy does not wait for another's");
+            Exception::new(&class::ILLEGAL_STATE, message)
+        })
+    }
+
     /// Tells who waits for quiet that an exchange has ended.
     pub(crate) fn tell_ended(&self) {
         self.ended.notify_waiters();
@@ -101,7 +122,7 @@ impl Core {
     /// Runs a task beside the routes, in a place of [`Self::background_place`].
     pub fn spawn(&self, place: Option<OwnedSemaphorePermit>, task: impl Future<Output = ()> + Send + 'static) {
         self.background.spawn(async move {
-            task.await;
+            HOLDS_PLACE.scope((), task).await;
             drop(place);
         });
     }

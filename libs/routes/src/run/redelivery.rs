@@ -65,6 +65,9 @@ impl Redelivery {
         if let Some(text) = element.text("delayPattern") {
             policy.pattern = pattern(text)?;
         }
+        if element.is_on("disableRedelivery") {
+            policy.attempts_max = Some(0);
+        }
         Ok(policy)
     }
 

@@ -69,7 +69,10 @@ impl Strategy {
     pub fn complete(&self, exchange: &mut Exchange) {
         let is_list = matches!(self, Self::GroupedBody | Self::GroupedExchange | Self::GroupedMessage);
         if let (true, Some(list)) = (is_list, exchange.properties.remove(&GROUPED)) {
-            exchange.message.body = list.into();
+            match list.bounded() {
+                Ok(list) => exchange.message.body = list.into(),
+                Err(exception) => exchange.fail(exception),
+            }
         }
     }
 }
@@ -89,7 +92,7 @@ fn collected(old: Option<Exchange>, new: Exchange, item: Value) -> Exchange {
     let mut exchange = old.unwrap_or(new);
     let list = exchange.properties.remove(&GROUPED);
     let mut items = match list {
-        Some(Value::List(items)) => Arc::try_unwrap(items).unwrap_or_else(|shared| (*shared).clone()),
+        Some(Value::List(items)) => Arc::unwrap_or_clone(items).into_values(),
         _ => Vec::new(),
     };
     items.push(item);

@@ -69,6 +69,7 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
         ignores_invalid: element.is_on("ignoreInvalidCorrelationKeys"),
         closed_max: element.count("closeCorrelationKeyOnCompletion"),
         discards_late: element.is_on("discardOnCompletionTimeout"),
+        discards_failed: element.is_on("discardOnAggregationFailure"),
     };
     if !rules.can_complete() {
         builder.error(element.at, "`aggregate` needs a completion, for example `completionSize: 10`");

@@ -19,7 +19,7 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("steps", Takes::Steps, "the steps"),
             OptionSpec::new("copy", Takes::Bool, "whether each turn begins with the message from before (false)"),
             OptionSpec::new("doWhile", Takes::Bool, "whether the expression is a condition (false)"),
-            OptionSpec::new("breakOnShutdown", Takes::Bool, "whether it ends when the route is to stop (false)"),
+            OptionSpec::new("breakOnShutdown", Takes::Bool, "a route stops when its loops have ended (false)"),
             OptionSpec::refused("onPrepare", "prepare the message in the first of the steps"),
         ],
         ..Spec::EMPTY
@@ -28,6 +28,10 @@ pub(super) static STEP: StepKind = StepKind {
 };
 
 fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> {
+    if element.is_on("breakOnShutdown") {
+        let message = "`breakOnShutdown: true` is not supported: a route stops when its loops have ended; take it out";
+        builder.error(element.mark_of("breakOnShutdown"), message);
+    }
     let until = match element.expression.as_ref()? {
         Compiled::Value(count) => Until::Count(Arc::clone(count)),
         Compiled::Condition(condition) => Until::False(Arc::clone(condition)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::check::{Inline, Spec};
-use crate::exchange::{Body, Exchange, Kind};
+use crate::exchange::{Body, Exchange, Kind, Value};
 use crate::language::Expression;
 use crate::run::{Cx, Running, Step};
 
@@ -26,7 +26,7 @@ pub(super) struct SetBody {
 
 impl Step for SetBody {
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Running<'s, 'e> {
-        let value = self.expression.evaluate(exchange, Kind::Any);
+        let value = self.expression.evaluate(exchange, Kind::Any).and_then(Value::bounded);
         Running::Done(value.map(|value| exchange.message.body = Body::new(value)))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::check::{Inline, OptionSpec, Spec, Takes};
-use crate::exchange::{Exchange, Kind, Text};
+use crate::exchange::{Exchange, Kind, Text, Value};
 use crate::language::Expression;
 use crate::run::{Cx, Running, Step};
 
@@ -30,7 +30,7 @@ struct SetHeader {
 
 impl Step for SetHeader {
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Running<'s, 'e> {
-        let value = match self.expression.evaluate(exchange, Kind::Any) {
+        let value = match self.expression.evaluate(exchange, Kind::Any).and_then(Value::bounded) {
             Ok(value) => value,
             Err(exception) => return Running::Done(Err(exception)),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::check::{Inline, OptionSpec, Spec, Takes};
-use crate::exchange::{Exchange, Kind, Text};
+use crate::exchange::{Exchange, Kind, Text, Value};
 use crate::language::Expression;
 use crate::run::{Cx, Running, Step};
 
@@ -37,7 +37,7 @@ struct SetHeaders(Vec<(Text, Arc<dyn Expression>)>);
 impl Step for SetHeaders {
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Running<'s, 'e> {
         for (name, expression) in &self.0 {
-            match expression.evaluate(exchange, Kind::Any) {
+            match expression.evaluate(exchange, Kind::Any).and_then(Value::bounded) {
                 Ok(value) => exchange.message.headers.set(name.clone(), value),
                 Err(exception) => return Running::Done(Err(exception)),
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::check::{Inline, OptionSpec, Spec, Takes};
-use crate::exchange::{Exception, Exchange, Kind, Text, class};
+use crate::exchange::{Exception, Exchange, Kind, Text, Value, class};
 use crate::language::Expression;
 use crate::run::{Cx, Running, Step};
 
@@ -37,7 +37,7 @@ struct SetVariables(Vec<(Text, Arc<dyn Expression>)>);
 impl Step for SetVariables {
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Running<'s, 'e> {
         for (name, expression) in &self.0 {
-            let value = match expression.evaluate(exchange, Kind::Any) {
+            let value = match expression.evaluate(exchange, Kind::Any).and_then(Value::bounded) {
                 Ok(value) => value,
                 Err(exception) => return Running::Done(Err(exception)),
             };

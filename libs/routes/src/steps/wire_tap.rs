@@ -81,7 +81,7 @@ impl Step for WireTap {
         let mut copy = exchange.copy();
         copy.pattern = Pattern::InOnly;
         Running::Later(Box::pin(async move {
-            let place = cx.core.background_place().await;
+            let place = cx.core.place_for_copy().await?;
             let (core, route) = (Arc::clone(cx.core), Arc::clone(cx.route));
             let is_quiet = cx.errors.is_none();
             cx.core.spawn(place, async move {

@@ -7,7 +7,7 @@ use routes::exchange::Exchange;
 use routes::run::{Core, Cx, Sending};
 use routes::{Engine, Limits, Setup};
 
-use crate::support::{bodies, send, started};
+use crate::support::{bodies, eventually, send, started};
 
 static PANICS: ComponentSpec =
     ComponentSpec { name: "panics", about: "Panics", path: "when", side: Side::To, options: &[] };
@@ -128,4 +128,80 @@ async fn a_group_beyond_the_limit_is_refused() {
     assert!(send(&engine, "direct:start", "b").await.is_failed());
     assert!(!send(&engine, "direct:start", "a").await.is_failed());
     assert_eq!(bodies(&engine, "group").len(), 1);
+}
+
+#[tokio::test]
+async fn a_policy_without_redelivery_makes_one_attempt() {
+    let engine = started(
+        r#"
+- route:
+    errorHandler:
+      deadLetterChannel:
+        deadLetterUri: mock:dead
+        redeliveryPolicy: { maximumRedeliveries: 3, redeliveryDelay: 1, disableRedelivery: "{{off:true}}" }
+    from: { uri: "direct:start", steps: [ { to: "direct:fails" } ] }
+- route:
+    errorHandler:
+      deadLetterChannel:
+        deadLetterUri: mock:dead
+        redeliveryPolicy: { maximumRedeliveries: 3, redeliveryDelay: 1, disableRedelivery: false }
+    from: { uri: "direct:again", steps: [ { to: "direct:fails" } ] }
+- route:
+    errorHandler: { noErrorHandler: {} }
+    from:
+      uri: direct:fails
+      steps: [ { to: "mock:tried" }, { throwException: { exceptionType: java.io.IOException, message: no } } ]
+"#,
+        Limits::default(),
+    )
+    .await;
+    send(&engine, "direct:start", "once").await;
+    send(&engine, "direct:again", "often").await;
+    assert_eq!(bodies(&engine, "tried"), ["once", "often", "often", "often", "often"]);
+    assert_eq!(bodies(&engine, "dead"), ["once", "often"]);
+}
+
+#[tokio::test]
+async fn a_group_outlives_a_completion_rule_that_fails() {
+    for (discards, expected) in [(false, 3), (true, 1)] {
+        let route = format!(
+            r##"
+- from:
+    uri: direct:start
+    steps:
+      - aggregate:
+          correlationExpression: {{ constant: one }}
+          eagerCheckCompletion: true
+          completionPredicate: {{ jq: 'if . == "bad" then error("bad") else . == "end" end' }}
+          discardOnAggregationFailure: {discards}
+          aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
+          steps: [ {{ split: {{ simple: "${{body}}", steps: [ {{ to: "mock:part" }} ] }} }} ]
+"##
+        );
+        let engine = started(&route, Limits::default()).await;
+        assert!(!send(&engine, "direct:start", "1").await.is_failed());
+        assert!(!send(&engine, "direct:start", "2").await.is_failed());
+        assert!(send(&engine, "direct:start", "\"bad\"").await.is_failed());
+        assert!(!send(&engine, "direct:start", "\"end\"").await.is_failed());
+        assert_eq!(bodies(&engine, "part").len(), expected, "{discards}");
+    }
+}
+
+#[tokio::test]
+async fn a_tap_inside_a_tap_does_not_wait_for_its_place() {
+    let engine = started(
+        r#"
+- from: { uri: "direct:start", steps: [ { wireTap: { uri: "direct:tapped" } } ] }
+- route:
+    errorHandler: { deadLetterChannel: { deadLetterUri: "mock:dead" } }
+    from: { uri: "direct:tapped", steps: [ { wireTap: { uri: "mock:inner" } } ] }
+"#,
+        Limits { background_max: 1, ..Limits::default() },
+    )
+    .await;
+    assert!(!send(&engine, "direct:start", "a").await.is_failed());
+    eventually("the inner tap fails", || bodies(&engine, "dead") == ["a"]).await;
+    assert!(!send(&engine, "direct:start", "b").await.is_failed());
+    eventually("the place is free again", || bodies(&engine, "dead") == ["a", "b"]).await;
+    assert!(bodies(&engine, "inner").is_empty());
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod cases;
+mod depth;
 mod faults;
 mod kafka;
 mod matrix;

@@ -76,3 +76,50 @@ async fn a_template_that_nobody_uses_is_checked_too() {
     );
     assert_eq!(found, ["a.yaml:4:45: error: unknown step `tto`: did you mean `to`?"]);
 }
+
+#[tokio::test]
+async fn an_error_behind_a_hundred_notes_is_told() {
+    let noted = "      - to: \"seda:x?pollTimeout=5\"\n".repeat(120);
+    let file = format!("- from:\n    uri: direct:start\n    steps:\n{noted}      - tto: mock:x\n");
+    let found = problems(&file);
+    assert!(found.contains(&"a.yaml:124:9: error: unknown step `tto`: did you mean `to`?".to_owned()), "{found:?}");
+    assert_eq!(found.len(), 101);
+    assert!(found[100].ends_with("note: … and 21 more"), "{}", found[100]);
+}
+
+#[tokio::test]
+async fn errors_beyond_those_that_are_kept_are_counted() {
+    let wrong = "      - tto: mock:x\n".repeat(150);
+    let found = problems(&format!("- from:\n    uri: direct:start\n    steps:\n{wrong}"));
+    assert_eq!(found.len(), 101);
+    assert!(found[100].ends_with("error: … and 50 more"), "{}", found[100]);
+}
+
+#[tokio::test]
+async fn what_would_have_no_effect_is_refused() {
+    let found = problems(
+        r##"- from:
+    uri: direct:start
+    steps:
+      - loop: { constant: "3", breakOnShutdown: true, steps: [ { to: "mock:a" } ] }
+      - loop: { constant: "3", breakOnShutdown: false, disabled: true, steps: [ { to: "mock:a" } ] }
+      - choice:
+          when:
+            - { simple: "${body}", disabled: true, steps: [ { to: "mock:b" } ] }
+          otherwise: { disabled: false, steps: [ { to: "mock:c" } ] }
+      - aggregate:
+          correlationExpression: { simple: "${header.k}", jq: ".k" }
+          aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
+          completionSize: 2
+"##,
+    );
+    assert_eq!(
+        found,
+        [
+            "a.yaml:4:49: error: `breakOnShutdown: true` is not supported: a route stops when its loops have ended; \
+             take it out",
+            "a.yaml:8:46: error: `disabled` of `when` is not supported: only a step can be disabled",
+            "a.yaml:11:59: error: there is an expression in `simple` already, and here is `jq`: leave one out",
+        ]
+    );
+}

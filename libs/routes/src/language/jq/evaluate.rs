@@ -84,6 +84,13 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// The value, if it is not nested too deeply to be walked through.
+    fn bounded(value: Value) -> Flow<Value> {
+        value
+            .bounded()
+            .map_err(|exception| Box::new(Stop::Limit(exception.message().map(Text::to_string).unwrap_or_default())))
+    }
+
     /// Goes one level deeper for as long as `work` takes.
     pub(super) fn deeper<T>(&mut self, work: impl FnOnce(&mut Self) -> Flow<T>) -> Flow<T> {
         self.spend(1)?;
@@ -154,7 +161,9 @@ impl<'a> Machine<'a> {
             Node::Assign { by, left, right } => self.assign(*by, left, right, input, out),
             Node::Call(builtin, arguments) => match builtin.body {
                 Body::Values(answer) => self.call(answer, arguments, input, &[], out),
-                Body::Programs(run) => run(self, arguments, input, out),
+                Body::Programs(run) => {
+                    run(self, arguments, input, &mut |machine, value| out(machine, Self::bounded(value)?))
+                }
             },
         }
     }
@@ -251,17 +260,21 @@ impl<'a> Machine<'a> {
             Some(inner) => self.all(inner, input)?,
             None => Vec::new(),
         };
-        out(self, Value::list(values))
+        let list = Self::bounded(Value::list(values))?;
+        out(self, list)
     }
 
     /// An object: every combination of what keys and values put out.
     fn object(&mut self, entries: &[(Node, Node)], input: &Value, built: Map, out: &mut Out<'_>) -> Flow {
-        let Some(((key, value), rest)) = entries.split_first() else { return out(self, Value::map(built)) };
+        let Some(((key, value), rest)) = entries.split_first() else {
+            let object = Self::bounded(Value::map(built))?;
+            return out(self, object);
+        };
         let mut values = self.all(value, input)?;
         if let (Node::Literal(Value::Text(key)), 1) = (key, values.len()) {
             let mut built = built;
             built.insert(key.clone(), values.remove(0));
-            return self.object(rest, input, built, out);
+            return self.deeper(|machine| machine.object(rest, input, built, out));
         }
         let keys = self.all(key, input)?;
         for key in &keys {
@@ -272,7 +285,7 @@ impl<'a> Machine<'a> {
                 self.spend(built.len() + 1)?;
                 let mut more = built.clone();
                 more.insert(key.clone(), value.clone());
-                self.object(rest, input, more, out)?;
+                self.deeper(|machine| machine.object(rest, input, more, out))?;
             }
         }
         Ok(())
@@ -305,7 +318,7 @@ impl<'a> Machine<'a> {
         self.run(right, input, &mut |machine, right| {
             machine.run(left, input, &mut |machine, left| {
                 let answer = arithmetic(machine, operator, &left, &right)?;
-                out(machine, answer)
+                out(machine, Self::bounded(answer)?)
             })
         })
     }
@@ -421,7 +434,9 @@ impl<'a> Machine<'a> {
     ) -> Flow {
         let Some((first, rest)) = patterns.split_first() else { return work(self) };
         let element = paths::get(value, &Value::Integer(index))?;
-        self.bind(first, &element, &mut |machine| machine.bind_elements(rest, index + 1, value, work))
+        self.bind(first, &element, &mut |machine| {
+            machine.deeper(|machine| machine.bind_elements(rest, index + 1, value, work))
+        })
     }
 
     fn bind_entries(
@@ -437,8 +452,10 @@ impl<'a> Machine<'a> {
                 self.slots[*slot] = found.clone();
             }
             match inner {
-                Some(inner) => self.bind(inner, &found, &mut |machine| machine.bind_entries(rest, value, work))?,
-                None => self.bind_entries(rest, value, work)?,
+                Some(inner) => self.bind(inner, &found, &mut |machine| {
+                    machine.deeper(|machine| machine.bind_entries(rest, value, work))
+                })?,
+                None => self.deeper(|machine| machine.bind_entries(rest, value, work))?,
             }
         }
         Ok(())
@@ -447,7 +464,7 @@ impl<'a> Machine<'a> {
     fn assign(&mut self, by: Assign, left: &Node, right: &Node, input: &Value, out: &mut Out<'_>) -> Flow {
         if by == Assign::Update {
             let updated = paths::update(self, left, input, &mut |machine, value| machine.first(right, value))?;
-            return out(self, updated);
+            return out(self, Self::bounded(updated)?);
         }
         self.run(right, input, &mut |machine, value| {
             let updated = paths::update(machine, left, input, &mut |machine, old| {
@@ -457,7 +474,7 @@ impl<'a> Machine<'a> {
                     _ => value.clone(),
                 }))
             })?;
-            out(machine, updated)
+            out(machine, Self::bounded(updated)?)
         })
     }
 
@@ -484,7 +501,7 @@ impl<'a> Machine<'a> {
         out: &mut Out<'_>,
     ) -> Flow {
         let Some((first, rest)) = arguments.split_first() else {
-            let value = answer(self, input, values)?;
+            let value = Self::bounded(answer(self, input, values)?)?;
             return out(self, value);
         };
         self.run(first, input, &mut |machine, value| {

@@ -30,9 +30,17 @@ pub(super) struct Rules {
     pub(super) ignores_invalid: bool,
     pub(super) closed_max: Option<usize>,
     pub(super) discards_late: bool,
+    pub(super) discards_failed: bool,
 }
 
 impl Rules {
+    /// Whether a rule may fail, and the group is to be there then as it was.
+    fn keeps_old(&self) -> bool {
+        let may_fail =
+            self.predicate.is_some() || self.size_expression.is_some() || self.timeout_expression.is_some();
+        may_fail && !self.discards_failed
+    }
+
     pub(super) fn can_complete(&self) -> bool {
         self.size.is_some()
             || self.size_expression.is_some()
@@ -63,7 +71,7 @@ struct State {
     closed_order: VecDeque<Text>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Group {
     exchange: Exchange,
     size: usize,
@@ -117,6 +125,25 @@ impl Groups {
         if let Some(deadline) = old.as_ref().and_then(|old| old.deadline) {
             state.deadlines.remove(&(deadline, key.clone()));
         }
+        let kept = if self.rules.keeps_old() { old.clone() } else { None };
+        let added = self.joined(&mut state, &key, old, exchange);
+        if let (Err(_), Some(kept)) = (&added, kept) {
+            if let Some(deadline) = kept.deadline {
+                state.deadlines.insert((deadline, key.clone()), ());
+            }
+            state.groups.insert(key, kept);
+        }
+        added
+    }
+
+    /// Joins an exchange with its group, and puts that back if it is not complete.
+    fn joined(
+        &self,
+        state: &mut State,
+        key: &Text,
+        old: Option<Group>,
+        exchange: &Exchange,
+    ) -> Result<Option<Exchange>> {
         let size = old.as_ref().map_or(0, |old| old.size) + 1;
         let mut new = exchange.copy();
         new.properties.insert(SIZE, number(size));
@@ -130,13 +157,13 @@ impl Groups {
         };
         let by = by.or((size >= self.group_max).then_some("size"));
         if let Some(by) = by {
-            return Ok(Some(self.complete(&mut state, key, joined, by)));
+            return Ok(Some(self.complete(state, key.clone(), joined, by)));
         }
         let deadline = self.timeout_ms(exchange)?.map(|ms| Instant::now() + Duration::from_millis(ms));
         if let Some(deadline) = deadline {
             state.deadlines.insert((deadline, key.clone()), ());
         }
-        state.groups.insert(key, Group { exchange: joined, size, deadline });
+        state.groups.insert(key.clone(), Group { exchange: joined, size, deadline });
         self.changed.notify_one();
         Ok(None)
     }
