@@ -6,11 +6,12 @@ use e2e::Backbone;
 use e2e::backbone::command;
 use e2e::stage::eventually;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::topics::read_until;
 
+const CONTINUE: &[u8; 21] = b"HTTP/1.1 100 Continue";
 /// What `techleet` answers to a second Ctrl-C.
 const IMPATIENT_EXIT: i32 = 130;
 
@@ -65,9 +66,15 @@ async fn a_second_ctrl_c_does_not_wait_for_what_is_in_flight() {
     let address = backbone.user_service().strip_prefix("http://").unwrap().to_owned();
     // A request that never ends holds the first stop up.
     let mut slow = TcpStream::connect(&address).await.unwrap();
-    let head = format!("POST /api/v1/auth/login HTTP/1.1\r\nHost: {address}\r\nContent-Length: 10\r\n\r\n{{");
+    let head = format!(
+        "POST /api/v1/sessions HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
     slow.write_all(head.as_bytes()).await.unwrap();
-    backbone.get_user_service("/health/live").send().await.unwrap().error_for_status().unwrap();
+    // It is in flight: its body is waited for.
+    let mut going_on = [0; CONTINUE.len()];
+    slow.read_exact(&mut going_on).await.unwrap();
+    assert_eq!(&going_on, CONTINUE);
     backbone.ask_to_stop().unwrap();
     eventually("nobody is let in any more", async || TcpStream::connect(&address).await.err()).await;
     let status = backbone.interrupt().await.unwrap();
