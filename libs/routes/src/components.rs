@@ -1,5 +1,6 @@
 //! Components: where exchanges come from and go to. No component knows a step, no step a component.
 
+mod callees;
 mod cron;
 mod direct;
 mod file;

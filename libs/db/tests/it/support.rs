@@ -93,8 +93,9 @@ pub(crate) fn postgres_url() -> Option<String> {
 /// Waits until something has become true, and fails after ten seconds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(2));
         while !holds().await {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            looks.tick().await;
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "in vain waited until {what}");
