@@ -238,13 +238,16 @@ mod tests {
             let created_at = harness.publisher().clock().now_ms();
             let sql = "insert into idempotency_keys (owner, key, fingerprint, status, body, created_at)
                        values ('operator', $1, '', 201, '{}', $2)";
-            let all = harness.db().unit(async |tx| {
-                for number in 0..keys {
-                    tx.execute(sql, &params![format!("{name}-{number}"), created_at]).await?;
-                }
-                db::Result::Ok(())
-            });
-            all.await.unwrap();
+            let written: db::Result<()> = harness
+                .db()
+                .unit(async |tx| {
+                    for number in 0..keys {
+                        tx.execute(sql, &params![format!("{name}-{number}"), created_at]).await?;
+                    }
+                    Ok(())
+                })
+                .await;
+            written.unwrap();
         };
         let kept = async || {
             let row = harness.db().query_one("select count(*) as n from idempotency_keys", &[]).await.unwrap();

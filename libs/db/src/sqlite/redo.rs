@@ -169,8 +169,10 @@ mod tests {
             statement::execute(&connection, "begin", &[]).unwrap();
             insert(&connection, &mut log, sql, 1);
             statement::execute(&connection, "rollback", &[]).unwrap();
+            statement::execute(&connection, "begin", &[]).unwrap();
             let redone = log.redo(&connection, &deadline, Duration::from_secs(5));
             assert_eq!(redone.is_ok(), sql == INSERT, "{sql}");
+            statement::execute(&connection, "rollback", &[]).unwrap();
         }
     }
 }
