@@ -37,6 +37,8 @@ async fn letters(system: &System, topic: &str) -> BTreeMap<(String, String), usi
 async fn handlers_that_always_fail_hang_or_panic_harm_nobody_else_and_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [
+        // So that what comes back is in order.
+        "eventkit.after_dead_letter=park_key".to_owned(),
         "eventkit.retry_attempts_max=2".to_owned(),
         "eventkit.retry_initial_ms=10".to_owned(),
         "eventkit.handler_timeout_ms=200".to_owned(),
