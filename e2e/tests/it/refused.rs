@@ -14,8 +14,10 @@ use eventkit::{Clock, Envelope, EventPublisher, Origin};
 
 const TOPIC: &str = "accounts";
 const FOLLOWERS: usize = 200;
-/// What the topic takes at first; the large event is above it.
-const LIMIT: usize = 100_000;
+/// How large each of those is: together they go out in more requests than one.
+const FOLLOWER_BYTES: usize = 16 * 1024;
+/// What the topic takes at first, which is what brokers take by default; the large event is above it.
+const LIMIT: usize = 1_048_588;
 
 async fn store(publisher: &EventPublisher, key: &str, name: &str, bytes: usize) {
     let data = "x".repeat(bytes);
@@ -70,7 +72,7 @@ async fn events_behind_one_that_is_too_large_wait_and_follow_it_in_order() {
     store(&publisher, "account-1", "large", LIMIT).await;
     let names: Vec<String> = (0..FOLLOWERS).map(|number| number.to_string()).collect();
     for name in &names {
-        store(&publisher, "account-1", name, 1_000).await;
+        store(&publisher, "account-1", name, FOLLOWER_BYTES).await;
     }
     store(&publisher, "account-2", "other", 10).await;
     let transport = Arc::new(KafkaTransport::new(config.clone()).unwrap());

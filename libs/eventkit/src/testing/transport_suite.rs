@@ -16,8 +16,9 @@ const HANDED_ON_MAX: Duration = Duration::from_millis(300);
 const KEYS: usize = 5;
 const RECORDS_PER_KEY: usize = 20;
 /// How often a record is refused, and how many of its key stand behind it.
-const REFUSALS: usize = 10;
-const FOLLOWERS: usize = 100;
+const REFUSALS: usize = 5;
+const FOLLOWERS: usize = 200;
+const FOLLOWER_BYTES: usize = 16 * 1024;
 
 /// Runs the whole contract against one transport; topics and groups are new ones.
 ///
@@ -43,7 +44,7 @@ pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn
 
 /// Runs the part of the contract that needs a record which is refused for good: nothing behind it of its key is taken.
 ///
-/// `refused` is a record of `topic`, which takes it not; the topic is a new one, and takes small records.
+/// `refused` is a record of `topic`, which takes it not; the topic is a new one, and takes records of 16 KiB.
 ///
 /// # Panics
 /// When the transport breaks the contract, saying how.
@@ -51,9 +52,11 @@ pub async fn refusal_suite(transport: Arc<dyn Transport>, refused: &Record) {
     let topic = refused.topic.as_str();
     let key = refused.key.clone();
     let of_key = |value: &str| Record { key: key.clone(), ..record(topic, "", value) };
+    // So large together that they go out in more requests than one.
+    let follower = "follower".repeat(FOLLOWER_BYTES / "follower".len());
     transport.publish(vec![of_key("0")]).await.expect("publish");
     for _ in 0..REFUSALS {
-        let followers = (0..FOLLOWERS).map(|_| of_key("follower"));
+        let followers = (0..FOLLOWERS).map(|_| of_key(&follower));
         let all = std::iter::once(of_key("before")).chain([refused.clone()]).chain(followers).collect();
         match transport.publish(all).await {
             Err(Error::Transport { transient: false, .. }) => {}
@@ -68,7 +71,7 @@ pub async fn refusal_suite(transport: Arc<dyn Transport>, refused: &Record) {
     while values.last().map(Bytes::as_ref) != Some(b"end") {
         values.extend(member.receive(1).await.into_iter().filter_map(|consumed| consumed.record.value));
     }
-    let is_follower = |value: &&Bytes| value.as_ref() == b"follower";
+    let is_follower = |value: &&Bytes| value.starts_with(b"follower");
     assert_eq!(values.iter().filter(is_follower).count(), 0, "a record overtook an earlier one of its key");
     member.subscription.close().await;
 }

@@ -58,7 +58,7 @@ impl Broken {
             Flaw::LosesHeaders => record.headers.clear(),
             Flaw::LosesTombstones => record.value = Some(record.value.unwrap_or_default()),
             Flaw::LosesTimes => record.timestamp_ms = None,
-            Flaw::LosesEveryTenth if Self::number(&self.published) % 10 == 0 => return None,
+            Flaw::LosesEveryTenth if Self::number(&self.published).is_multiple_of(10) => return None,
             _ => {}
         }
         Some(record)
@@ -66,7 +66,7 @@ impl Broken {
 }
 
 /// What is larger than that is refused.
-const LIMIT: usize = 1_000;
+const LIMIT: usize = 100_000;
 
 #[async_trait]
 impl Transport for Broken {
