@@ -2,6 +2,7 @@
 
 mod queue;
 mod readers;
+mod redo;
 mod statement;
 mod writer;
 
@@ -134,12 +135,20 @@ pub(crate) struct Unit {
 
 impl Unit {
     pub(crate) fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
-        self.writer.run(self.id, |connection| statement::execute(connection, sql, params))
+        self.writer.run(self.id, |connection, log| {
+            let rows = statement::execute(connection, sql, params)?;
+            log.changed(sql, params, rows);
+            Ok(rows)
+        })
     }
 
     pub(crate) fn query(&mut self, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
         let rows_max = rows_max.min(self.writer.limits.rows_max);
-        self.writer.run(self.id, |connection| statement::query(connection, sql, params, rows_max))
+        self.writer.run(self.id, |connection, log| {
+            let rows = statement::query(connection, sql, params, rows_max)?;
+            log.answered(sql, params, &rows);
+            Ok(rows)
+        })
     }
 
     pub(crate) fn release(mut self, hooks: Vec<Hook>) -> Result<Pending> {
