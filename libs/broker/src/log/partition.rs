@@ -184,7 +184,7 @@ impl State {
     }
 
     /// Whether more is taken.
-    fn check_writable(&self) -> Result<(), AppendError> {
+    pub(super) fn check_writable(&self) -> Result<(), AppendError> {
         match self {
             Self { deleted: true, .. } => Err(AppendError::Deleted),
             Self { failed: true, .. } => Err(AppendError::ReadOnly),
@@ -302,7 +302,7 @@ impl Partition {
         self.put(&mut state, header, bytes, &config)
     }
 
-    fn put(
+    pub(super) fn put(
         self: &Arc<Self>,
         state: &mut State,
         header: &Header,

@@ -49,6 +49,7 @@ pub(crate) mod sasl_authenticate;
 pub(crate) mod sasl_handshake;
 pub(crate) mod sync_group;
 pub(crate) mod txn_offset_commit;
+pub(crate) mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 
@@ -113,6 +114,7 @@ pub(crate) static APIS: &[&Api] = &[
     &add_partitions_to_txn::API,
     &add_offsets_to_txn::API,
     &end_txn::API,
+    &write_txn_markers::API,
     &txn_offset_commit::API,
     &describe_acls::API,
     &create_acls::API,
