@@ -154,7 +154,8 @@ fn recoveries() -> Vec<Vec<u8>> {
 fn indexes() -> Vec<Vec<u8>> {
     let mut index = Index::default();
     for at in 0..20_i64 {
-        let entry = Entry { offset: 1_000 + at * 3, position: at.unsigned_abs() * 5_000, timestamp_before: at * 10 - 1 };
+        let entry =
+            Entry { offset: 1_000 + at * 3, position: at.unsigned_abs() * 5_000, timestamp_before: at * 10 - 1 };
         index.note(entry, 5_000);
     }
     let entries = u32::try_from(index.len()).expect("they are few");

@@ -246,7 +246,8 @@ mod tests {
             "SASL_SSL:sasl_mechanisms=PLAIN, SCRAM-SHA-512",
             "SASL_SSL:allow_unauthenticated_public_listener=true",
         ]);
-        let [of_ssl, of_sasl] = listeners.unwrap().try_into().map(|both: [Listener; 2]| both.map(|one| one.settings)).unwrap();
+        let [of_ssl, of_sasl] =
+            listeners.unwrap().try_into().map(|both: [Listener; 2]| both.map(|one| one.settings)).unwrap();
         assert_eq!((of_ssl.tls_client_auth, of_sasl.tls_client_auth), (ClientAuth::Required, ClientAuth::None));
         assert_eq!(of_ssl.tls_certificate_file, Some("own.pem".into()));
         assert_eq!(of_sasl.tls_certificate_file, Some("all.pem".into()));

@@ -38,7 +38,8 @@ pub(crate) struct PartitionPart {
 /// The answer, length first, as parts that follow each other.
 pub(crate) fn encode(head: &Head, session: i32, topics: Vec<TopicPart>) -> Result<Vec<Records>, Refusal> {
     let version = head.version;
-    let mut out = Out { parts: Vec::new(), open: BytesMut::new(), closed_bytes: 0, flexible: version >= FLEXIBLE_SINCE };
+    let mut out =
+        Out { parts: Vec::new(), open: BytesMut::new(), closed_bytes: 0, flexible: version >= FLEXIBLE_SINCE };
     out.open.put_i32(0);
     let header = ResponseHeader::default().with_correlation_id(head.correlation);
     let encoded = header.encode(&mut out.open, FetchResponse::header_version(version));
@@ -206,16 +207,16 @@ mod tests {
             let lists = [vec![], vec![stored.clone()], vec![held.clone()], vec![Records::NONE, stored.clone(), held]];
             for records in lists {
                 let session = if version >= 7 { 55 } else { 0 };
-                let of_library = records.iter().zip(0..).map(|(one, index)| {
-                    expected(version, index, &one.clone().load().unwrap())
-                });
+                let of_library =
+                    records.iter().zip(0..).map(|(one, index)| expected(version, index, &one.clone().load().unwrap()));
                 let mut topic = FetchableTopicResponse::default().with_partitions(of_library.collect());
                 if version >= BY_ID_SINCE {
                     topic.topic_id = id;
                 } else {
                     topic.topic = name.clone();
                 }
-                let response = FetchResponse::default().with_session_id(session).with_responses(vec![topic.clone(), topic]);
+                let response =
+                    FetchResponse::default().with_session_id(session).with_responses(vec![topic.clone(), topic]);
                 let wanted = encode_response(77, version, &response).unwrap();
                 let made = || {
                     let partitions = records.iter().zip(0..).map(|(one, index)| part(index, one.clone())).collect();

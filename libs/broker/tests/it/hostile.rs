@@ -4,11 +4,13 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use kafka_protocol::messages::{ApiKey, MetadataRequest};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, MetadataRequest};
 
 use crate::support::batch::batch;
 use crate::support::child::Served;
-use crate::support::wire::{Ask, FETCH, Wire, fetch_request, frame, produce_request};
+use crate::support::wire::{Ask, FETCH, Wire, fetch_request, frame, produce_request, text, topic_name};
 use crate::support::{Running, eventually};
 
 /// The broker still does what it is there for.
@@ -264,4 +266,17 @@ async fn memory_is_flat_over_many_connections_that_send_garbage() {
     works(&served.address).await;
     let grown = served.resident_bytes().saturating_sub(after_some);
     assert!(grown < 6 * 1024 * 1024, "900 connections that sent garbage left {grown} bytes behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_names_one_thing_many_times_is_told_of_it_once() {
+    let broker = Running::start().await;
+    broker.topic("t", 50, &[]).await;
+    let mut wire = broker.wire().await;
+    let topic = MetadataRequestTopic::default().with_name(Some(topic_name("t")));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic; 20_000]));
+    assert_eq!(wire.call(12, &request).await.topics.len(), 1);
+    let resource = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text("t"));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource; 20_000]);
+    assert_eq!(wire.call(4, &request).await.results.len(), 1);
 }

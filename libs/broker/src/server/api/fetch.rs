@@ -19,8 +19,8 @@ use crate::log::read::{Demand, Isolation, Read, ReadError, Records};
 use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::answer::Answer;
+use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::connection::{Call, Outcome};
 use crate::server::fetch_sessions::{Asked, Key, Said, Told};
 use crate::wire::fetch_answer::{self, BY_ID_SINCE, PartitionPart, TopicPart};
@@ -165,12 +165,7 @@ fn told(got: &Got) -> Told {
 }
 
 /// Reads until there is enough, something is wrong, or time is up.
-async fn fetch(
-    call: &Call,
-    wanted: &Arc<Vec<Wanted>>,
-    limits: Limits,
-    deadline: Instant,
-) -> Result<Pass, Refusal> {
+async fn fetch(call: &Call, wanted: &Arc<Vec<Wanted>>, limits: Limits, deadline: Instant) -> Result<Pass, Refusal> {
     let waiting = Waiting::on(wanted);
     loop {
         // Registered before reading, so that what comes between the read and the wait is not missed.

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use broker::{Broker, ClientAuth, Config, Error, Password};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::{CreateAclsRequest, SaslHandshakeRequest};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
 use rdkafka::consumer::Consumer;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
@@ -115,12 +115,7 @@ async fn where_a_certificate_is_required_only_one_of_the_authority_lets_in() {
 
 /// What librdkafka is told to show a certificate.
 fn showing<'a>(ca: &'a str, certificate: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
-    [
-        ("security.protocol", "ssl"),
-        ("ssl.ca.pem", ca),
-        ("ssl.certificate.pem", certificate),
-        ("ssl.key.pem", key),
-    ]
+    [("security.protocol", "ssl"), ("ssl.ca.pem", ca), ("ssl.certificate.pem", certificate), ("ssl.key.pem", key)]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +165,8 @@ async fn where_a_certificate_is_requested_one_may_be_shown_but_no_strange_one() 
     let authority = Authority::new();
     let broker = authority.broker("SSL", ClientAuth::Requested).await;
     let ca = authority.issuer.pem();
-    send(&broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]).create().unwrap(), "events", 0, "none").await;
+    send(&broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]).create().unwrap(), "events", 0, "none")
+        .await;
     let (certificate, key) = authority.issue("relay");
     send(&broker.client(&showing(&ca, &certificate, &key)).create().unwrap(), "events", 0, "one").await;
     let (strange, key) = Authority::new().issue("relay");

@@ -69,7 +69,10 @@ async fn each_refusal_is_a_line_that_says_who_was_refused_what() {
 
     refused_login(&broker).await;
     let line = only(lines.take());
-    assert_says(&line, &["listener=SASL_PLAINTEXT", "mechanism=PLAIN", "host=127.0.0.1", "message=authentication failed"]);
+    assert_says(
+        &line,
+        &["listener=SASL_PLAINTEXT", "mechanism=PLAIN", "host=127.0.0.1", "message=authentication failed"],
+    );
     assert!(!line.text.contains("mistyped-password"), "{line:?}");
 
     garbage(&broker.address_of("SSL")).await;

@@ -47,11 +47,7 @@ enum What {
     RemoveQuota,
 }
 
-const fn change(
-    name: &'static str,
-    what: What,
-    leads_to: &'static [(&'static str, Option<&'static str>)],
-) -> Change {
+const fn change(name: &'static str, what: What, leads_to: &'static [(&'static str, Option<&'static str>)]) -> Change {
     Change { name, leads_to, what }
 }
 
@@ -118,8 +114,10 @@ impl Change {
 }
 
 async fn create(wire: &mut Wire, topic: &str, partitions: i32) -> bool {
-    let topic =
-        CreatableTopic::default().with_name(topic_name(topic)).with_num_partitions(partitions).with_replication_factor(1);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(topic))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
     wire.call(6, &request).await.topics[0].error_code == 0
 }
