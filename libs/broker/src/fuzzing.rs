@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::catalog::meta::Meta;
 use crate::catalog::quotas::Row;
+use crate::groups::consumers::{Consumers, kept};
 use crate::groups::offsets::subscription_topics;
 use crate::groups::records::{Committed, Key, Snapshot};
 use crate::log::batch::{Header, check_produced};
@@ -137,6 +138,13 @@ pub fn state(data: &[u8]) {
     }
     if let Some(snapshot) = Snapshot::decode(data) {
         assert_eq!(Snapshot::decode(&snapshot.encode()), Some(snapshot), "and a group");
+    }
+    let _ = kept::group_of(data);
+    let key = |kind: u8| [&[0, kind][..], b"\0\x01g\0\x01m"].concat();
+    let records: kept::Records = [3, 5, 6, 7, 8].map(|kind| (key(kind), data.to_vec())).into();
+    let session = Duration::from_secs(45);
+    if let Some(group) = Consumers::restore(&records, Vec::new(), session, tokio::time::Instant::now()) {
+        assert!(group.members.len() <= 1, "no member is made up");
     }
     let _ = txns::records::decode_key(data);
     let _ = txns::records::decode_value(data);

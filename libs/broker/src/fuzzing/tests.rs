@@ -117,7 +117,12 @@ fn states() -> Vec<Vec<u8>> {
     let value = txns::records::encode_value(&transaction);
     assert_eq!(txns::records::decode_value(&value), Some(transaction));
     assert!(Snapshot::decode(group).is_some() && !subscription_topics(&subscription).is_empty());
-    vec![committed.encode(), offset.encode(), subscription, group.to_vec(), txns::records::encode_key("id"), value]
+    // A member of KIP-848: its wishes, and its assignment of two topics.
+    let wishes = b"\0\0\x02i\0\x02c\x02h\x03\x02a\x02b\0\0\0\x13\x88\x08uniform\0".to_vec();
+    let topic = [&[7; 16][..], b"\x03\0\0\0\0\0\0\0\x01\0"].concat();
+    let assignment = [&b"\0\0\0\0\0\x02\0\0\0\x01\0\x03"[..], &topic, &topic, b"\x01\0"].concat();
+    let states = [committed.encode(), offset.encode(), subscription, group.to_vec(), txns::records::encode_key("id")];
+    states.into_iter().chain([value, wishes, assignment]).collect()
 }
 
 fn aborted() -> Vec<Aborted> {

@@ -33,10 +33,13 @@ impl Answer {
 
     /// Writes all of it.
     pub(crate) async fn write(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        let mut piece = Piece { bytes: Vec::new(), filled: 0 };
+        if let [Records::Held(whole)] = &self.parts[..] {
+            to.write_all(whole).await?;
+            return to.flush().await;
+        }
+        let mut piece = Piece { bytes: vec![0; PIECE_BYTES], filled: 0 };
         for part in self.parts {
             match part {
-                Records::Held(bytes) if piece.filled == 0 => to.write_all(&bytes).await?,
                 Records::Held(bytes) => piece.put(&bytes, to).await?,
                 Records::Stored(extent) => piece.put_stored(extent, to).await?,
             }
@@ -67,7 +70,6 @@ impl Piece {
     async fn put_stored(&mut self, extent: Extent, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let Extent { file, mut position, length } = extent;
         let end = position + length as u64;
-        self.bytes.resize(PIECE_BYTES, 0);
         while position < end {
             let wanted = (PIECE_BYTES - self.filled).min(crate::num::usize_of(end - position));
             let (from, until) = (self.filled, self.filled + wanted);

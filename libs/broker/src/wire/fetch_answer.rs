@@ -123,7 +123,7 @@ impl Out {
             self.open.put_u8((value & 0x7f) as u8 | 0x80);
             value >>= 7;
         }
-        self.open.put_u8(value as u8);
+        self.open.put_u8((value & 0x7f) as u8);
     }
 
     fn no_tags(&mut self) {

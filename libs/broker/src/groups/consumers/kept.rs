@@ -222,7 +222,7 @@ fn put_varint(to: &mut Vec<u8>, mut value: usize) {
         to.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    to.put_u8(value as u8);
+    to.put_u8((value & 0x7f) as u8);
 }
 
 fn varint(from: &mut &[u8]) -> Option<usize> {
