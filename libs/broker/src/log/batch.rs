@@ -192,15 +192,30 @@ pub(crate) fn check_produced(bytes: &[u8]) -> Result<Header, Invalid> {
 }
 
 /// Writes what the broker decides into a batch: where it stands and, under LogAppendTime, when it came.
+#[cfg(test)]
 pub(crate) fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32, append_time: Option<i64>) {
-    batch[0..8].copy_from_slice(&base_offset.to_be_bytes());
-    batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+    if let Some((head, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
+        patch_head(head, records, base_offset, leader_epoch, append_time);
+    }
+}
+
+/// Writes what the broker decides into the header of a batch, whose records stand apart: base offset and leader epoch, which
+/// the checksum does not cover, and under LogAppendTime the time and its attribute, which it does.
+pub(crate) fn patch_head(
+    head: &mut [u8; HEADER_BYTES],
+    records: &[u8],
+    base_offset: i64,
+    leader_epoch: i32,
+    append_time: Option<i64>,
+) {
+    head[0..8].copy_from_slice(&base_offset.to_be_bytes());
+    head[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
     if let Some(time) = append_time {
-        let attributes = i16::from_be_bytes([batch[21], batch[22]]) | LOG_APPEND_TIME;
-        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
-        batch[35..43].copy_from_slice(&time.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        let attributes = i16::from_be_bytes([head[21], head[22]]) | LOG_APPEND_TIME;
+        head[21..23].copy_from_slice(&attributes.to_be_bytes());
+        head[35..43].copy_from_slice(&time.to_be_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), records);
+        head[17..21].copy_from_slice(&crc.to_be_bytes());
     }
 }
 
