@@ -254,7 +254,9 @@ async fn memory_is_flat_over_many_connections_that_send_garbage() {
         bytes.extend((0..length).map(|_| (noise.next() % 256) as u8));
         if round % 2 == 0 {
             // An API that is offered, and then whatever comes.
-            bytes.splice(4.., [0, (noise.next() % 50) as u8, 0, 5].into_iter().chain(bytes[4..].to_vec()));
+            let rest = bytes.split_off(4);
+            bytes.extend([0, (noise.next() % 50) as u8, 0, 5]);
+            bytes.extend(rest);
         }
         let mut wire = Wire::connect(&served.address).await;
         wire.send_bytes(&bytes).await.unwrap();
