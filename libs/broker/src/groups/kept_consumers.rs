@@ -53,12 +53,12 @@ impl Coordinator {
             (beaten, stored)
         };
         self.ensure_tended(&group);
-        match stored {
-            Some(stored) if !stored.await.unwrap_or(false) => {
-                refuse(ResponseError::CoordinatorNotAvailable, "the group could not be stored")
-            }
-            _ => beaten,
+        if let Some(stored) = stored
+            && !stored.await.unwrap_or(false)
+        {
+            return refuse(ResponseError::CoordinatorNotAvailable, "the group could not be stored");
         }
+        beaten
     }
 
     /// Queues what has changed of a group's members, if anything has; what it returns tells whether that was stored.

@@ -111,7 +111,7 @@ mod tests {
         file.write_all(&stored).unwrap();
         let file = Arc::new(file);
         let held: Vec<u8> = (0..200_000_u32).map(|at| (at % 13) as u8).collect();
-        let (mut parts, mut expected) = (Vec::new(), Vec::new());
+        let (mut parts, mut expected) = (Vec::new(), Vec::<u8>::new());
         for (position, length) in [(0, 1), (10, PIECE_BYTES), (77, 0), (5, 3 * PIECE_BYTES + 9), (699_999, 1)] {
             for kept in [0, 5, PIECE_BYTES + 1] {
                 parts.push(Records::Held(Bytes::copy_from_slice(&held[..kept])));
