@@ -482,7 +482,10 @@ fn restore(
         if let Some(records) = restored.consumers.remove(&id) {
             let consumers = Consumers::restore(&records, world.clone(), session, now);
             // Its offsets are kept as long as if it had been there until now.
-            group.consumers = consumers.map(|consumers| Consumers { alive_ms: now_ms, ..consumers });
+            group.consumers = consumers.map(|mut consumers| {
+                consumers.alive_ms = now_ms;
+                consumers
+            });
             group.kept = records;
         }
         group.offsets = restored.offsets.remove(&id).unwrap_or_default();

@@ -31,6 +31,11 @@ impl Answer {
         Self { parts, last: false }
     }
 
+    /// The same, and then the connection ends.
+    pub(crate) fn ending(self) -> Self {
+        Self { last: true, ..self }
+    }
+
     /// Writes all of it.
     pub(crate) async fn write(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         if let [Records::Held(whole)] = &self.parts[..] {

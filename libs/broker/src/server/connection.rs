@@ -89,7 +89,7 @@ impl Call {
     /// The answer to it, and then the end of the connection.
     pub(crate) fn last_answer<R: Encodable + HeaderVersion>(&self, response: &R) -> Outcome {
         let answer = self.answer(response)?;
-        Ok(answer.map(|answer| Answer { last: true, ..answer }))
+        Ok(answer.map(Answer::ending))
     }
 }
 

@@ -34,8 +34,6 @@ pub(crate) enum Refusal {
     Unauthenticated,
     #[error("login failed")]
     Login,
-    #[error("broker is stopping")]
-    Stopping,
 }
 
 /// Key, version and correlation id, which stand in the same place in every version.
