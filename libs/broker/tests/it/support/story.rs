@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Disk, TopicSpec};
+use broker::{Broker, Config, Disk, SecurityConfig, TopicSpec};
 
 use super::batch::{Stamp, batch, keyed};
 use super::disk::Lazy;
@@ -17,7 +17,11 @@ const KEYED: i64 = 60;
 const KEYS: i64 = 5;
 
 fn config(data_dir: &Path, disk: Arc<dyn Disk>) -> Config {
+    // Rules are kept, and who asks for nothing but an answer may do everything.
+    let security =
+        SecurityConfig { authorize: true, super_users: "User:ANONYMOUS".to_owned(), ..SecurityConfig::default() };
     Config {
+        security,
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data_dir.to_owned(),
         checkpoint_interval_ms: 5,
