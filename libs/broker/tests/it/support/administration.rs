@@ -143,6 +143,9 @@ fn rule() -> AclCreation {
 async fn remove_rules(wire: &mut Wire) -> bool {
     let filter = DeleteAclsFilter::default()
         .with_resource_type_filter(1)
+        .with_resource_name_filter(None)
+        .with_principal_filter(None)
+        .with_host_filter(None)
         .with_pattern_type_filter(1)
         .with_operation(1)
         .with_permission_type(1);
@@ -191,6 +194,9 @@ pub(crate) async fn look(broker: &Running) -> BTreeMap<String, String> {
     }
     let rules = DescribeAclsRequest::default()
         .with_resource_type_filter(1)
+        .with_resource_name_filter(None)
+        .with_principal_filter(None)
+        .with_host_filter(None)
         .with_pattern_type_filter(1)
         .with_operation(1)
         .with_permission_type(1);
