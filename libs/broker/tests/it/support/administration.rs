@@ -83,7 +83,10 @@ impl Change {
         match self.what {
             What::Create(topic, partitions) => create(&mut wire, topic, partitions).await,
             What::Grow(topic, count) => {
-                let topic = CreatePartitionsTopic::default().with_name(topic_name(topic)).with_count(count);
+                let topic = CreatePartitionsTopic::default()
+                    .with_assignments(None)
+                    .with_name(topic_name(topic))
+                    .with_count(count);
                 let request = CreatePartitionsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
                 wire.call(3, &request).await.results[0].error_code == 0
             }
