@@ -142,6 +142,23 @@ def records_go_over_tls_to_a_broker_that_is_known(address):
 
 
 @case
+def a_certificate_says_who_a_client_is(address):
+    topic = new_topic(address)
+    mutual = {**TLS, **CA, "bootstrap.servers": os.environ["COMPAT_MUTUAL"]}
+    shown = {
+        **mutual,
+        "ssl.certificate.location": os.environ["COMPAT_CLIENT_CERTIFICATE"],
+        "ssl.key.location": os.environ["COMPAT_CLIENT_KEY"],
+    }
+    allow(address, "CN=client", (ResourceType.TOPIC, topic, AclOperation.DESCRIBE))
+    eventually("a refusal", lambda: sent(shown, topic, b"a") == KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    allow(address, "CN=client", (ResourceType.TOPIC, topic, AclOperation.WRITE))
+    eventually("leave to write", lambda: sent(shown, topic, b"b") is None)
+    equal(first_value({"bootstrap.servers": address}, topic), b"b")
+    assert complaint(mutual) in (KafkaError._SSL, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+
+@case
 def users_are_made_described_and_deleted(address):
     user = unique("user")
     for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):

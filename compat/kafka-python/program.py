@@ -1,6 +1,7 @@
 """kafka-python, which is written in Python alone."""
 
 import logging
+import os
 import threading
 import time
 
@@ -405,6 +406,34 @@ def offsets_of_an_empty_group_are_changed_and_deleted(address, client):
     equal({part: found.offset for part, found in told.items()}, {first: 7, second: 9})
     client.delete_group_offsets(group, [second])
     equal(set(client.list_group_offsets({group: None})[group]), {first})
+
+
+@case
+def records_go_over_tls(address):
+    topic = new_topic(address)
+    secure = {"security_protocol": "SSL", "ssl_cafile": os.environ["COMPAT_CA"]}
+    produce(os.environ["COMPAT_TLS"], topic, [b"secret"], **secure)
+    reader = KafkaConsumer(bootstrap_servers=os.environ["COMPAT_TLS"], **DEFAULTS, **secure)
+    reader.assign([TopicPartition(topic, 0)])
+    found = eventually("the record", lambda: reader.poll(POLL_MS))
+    equal([record.value for records in found.values() for record in records], [b"secret"])
+    reader.close()
+
+
+@case
+def a_user_logs_in_with_plain_and_not_with_another_password(address):
+    def login(password):
+        client = KafkaAdminClient(
+            bootstrap_servers=os.environ["COMPAT_SASL"], security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN",
+            sasl_plain_username="plain", sasl_plain_password=password,
+        )
+        topics = client.list_topics()
+        client.close()
+        return topics
+
+    # A user whom no rule allows anything sees nothing.
+    equal(list(login("plain-secret")), [])
+    refused(lambda: login("wrong"))
 
 
 if __name__ == "__main__":

@@ -288,6 +288,68 @@ def transactions_describes_producers_and_transactions(address):
 
 
 @case
+def transactions_aborts_what_hangs(address):
+    topic, name = new_topic(address), unique("tx")
+    hanging = subprocess.Popen(
+        command(
+            "producer-perf-test", address, "--topic", topic, "--num-records", "100000", "--record-size", "10",
+            "--throughput", "50", "--transactional-id", name, "--transaction-duration-ms", "60000",
+        ),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        started = lambda: [row for row in _open_transactions(address, topic) if row[1] != "None"]
+        eventually("a transaction that is open", started)
+    finally:
+        hanging.kill()
+        hanging.wait()
+    produce(address, topic, "behind it")
+    refused("transactions", address, "abort", "--topic", topic, "--partition", "0", "--start-offset", "77")
+    tool("transactions", address, "abort", "--topic", topic, "--partition", "0", "--start-offset", "0")
+    equal([row[1] for row in _open_transactions(address, topic)], ["None"])
+    found = consume(address, topic, 1, "--isolation-level", "read_committed")
+    equal(found, ["behind it"])
+
+
+def _open_transactions(address, topic):
+    told = tool("transactions", address, "describe-producers", "--topic", topic, "--partition", "0")
+    producers = rows(told, "ProducerId", "CurrentTransactionStartOffset")
+    # The producer of the console is idempotent, and has no transactions.
+    return [row for row in producers if row == producers[0]]
+
+
+@case
+def console_consumer_shows_what_the_coordinators_keep(address):
+    topic, group, name = new_topic(address), unique("group"), unique("tx")
+    produce(address, topic, "1", "2", "3")
+    consume(address, topic, 2, "--group", group)
+    offsets = _kept(address, "__consumer_offsets", "OffsetsMessageFormatter", group)
+    value = next(record["value"]["data"] for record in offsets if record["key"]["data"].get("topic") == topic)
+    equal((value["offset"], value["metadata"]), (2, ""))
+    tool(
+        "producer-perf-test", address, "--topic", topic, "--num-records", "10", "--record-size", "100",
+        "--throughput", "-1", "--transactional-id", name, "--transaction-duration-ms", "10",
+    )
+    states = _kept(address, "__transaction_state", "TransactionLogMessageFormatter", name)
+    complete = 4
+    equal(states[-1]["value"]["data"]["transactionStatus"], complete)
+    partitions = [of for state in states for of in state["value"]["data"]["transactionPartitions"] or []]
+    assert {"topic": topic, "partitionIds": [0]} in partitions, partitions
+
+
+def _kept(address, topic, formatter, part):
+    """The records of a topic of the broker's own that have a text in their keys, as Kafka's formatter reads them."""
+    end = ran(
+        "console-consumer", address, "--topic", topic, "--from-beginning", "--timeout-ms", "10000",
+        "--formatter", f"org.apache.kafka.tools.consumer.{formatter}",
+    )
+    records = [json.loads(line) for line in end.stdout.splitlines() if line.startswith("{")]
+    found = [record for record in records if part in json.dumps(record["key"])]
+    assert found, f"{part} is not in {end.stdout[-2000:]} {end.stderr[-500:]}"
+    return found
+
+
+@case
 def features_are_described(address):
     told = tool("features", address, "describe")
     assert re.search(r"Feature: transaction\.version\s.*FinalizedVersionLevel: 2", told), told

@@ -1,6 +1,8 @@
 // KafkaJS 2.2, which speaks old versions of the protocol.
 'use strict'
 
+const { readFileSync } = require('node:fs')
+
 const zstd = require('@bokuweb/zstd-wasm')
 const lz4 = require('lz4-napi')
 const snappy = require('kafkajs-snappy')
@@ -300,5 +302,44 @@ add('offsets_of_a_group_are_set_and_reset', address => withAdmin(address, async 
   await admin.resetOffsets({ groupId, topic, earliest: true })
   equal(['0', '-2'].includes(await committed()), true)
 }))
+
+const secured = (address, options) =>
+  new Kafka({ clientId: 'secured', brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 2 }, ...options })
+
+add('records_go_over_tls', async address => {
+  const topic = await newTopic(address)
+  const tls = secured(process.env.COMPAT_TLS, { ssl: { ca: [readFileSync(process.env.COMPAT_CA, 'utf8')] } })
+  const producer = tls.producer()
+  await producer.connect()
+  await producer.send({ topic, messages: [{ value: 'secret', partition: 0 }] })
+  await producer.disconnect()
+  const offsets = await withAdmin(address, admin => admin.fetchTopicOffsets(topic))
+  equal(offsets[0].high, '1')
+})
+
+add('a_client_is_let_in_by_the_certificate_that_it_shows', async address => {
+  const ssl = { ca: [readFileSync(process.env.COMPAT_CA, 'utf8')] }
+  const shown = {
+    cert: readFileSync(process.env.COMPAT_CLIENT_CERTIFICATE, 'utf8'),
+    key: readFileSync(process.env.COMPAT_CLIENT_KEY, 'utf8'),
+  }
+  const admin = secured(process.env.COMPAT_MUTUAL, { ssl: { ...ssl, ...shown } }).admin()
+  await admin.connect()
+  const { brokers } = await admin.describeCluster().finally(() => admin.disconnect())
+  equal(`${brokers[0].host}:${brokers[0].port}`, process.env.COMPAT_MUTUAL)
+  await refusal(secured(process.env.COMPAT_MUTUAL, { ssl }).admin().connect())
+})
+
+add('a_user_logs_in_with_plain_and_not_with_another_password', async () => {
+  const login = password => {
+    const sasl = { mechanism: 'plain', username: 'plain', password }
+    return secured(process.env.COMPAT_SASL, { sasl }).admin()
+  }
+  const admin = login('plain-secret')
+  await admin.connect()
+  equal(await admin.listTopics(), [])
+  await admin.disconnect()
+  equal(await refusal(login('wrong').connect()), 'SASL_AUTHENTICATION_FAILED')
+})
 
 main()

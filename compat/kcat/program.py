@@ -1,6 +1,7 @@
 """kcat, which is librdkafka on the command line."""
 
 import json
+import os
 import subprocess
 
 from cases import case, equal, eventually, main, unique
@@ -152,6 +153,41 @@ def a_large_record_under_the_limit_comes_back(address):
     topic = unique("kcat")
     produce(address, topic, ["x" * 900_000])
     equal([len(line) for line in consume(address, topic)], [900_000])
+
+
+def _settings(**settings):
+    return [word for key, value in settings.items() for word in ("-X", f"{key.replace('_', '.')}={value}")]
+
+
+TLS = _settings(security_protocol="ssl", ssl_ca_location=os.environ["COMPAT_CA"])
+
+
+@case
+def records_go_over_tls_to_a_broker_that_is_known(address):
+    topic = unique("kcat")
+    produce(os.environ["COMPAT_TLS"], topic, ["a", "b"], "-p", "0", *TLS)
+    equal(consume(os.environ["COMPAT_TLS"], topic, "-p", "0", *TLS), ["a", "b"])
+    equal(consume(address, topic, "-p", "0"), ["a", "b"])
+
+
+@case
+def whoever_shows_no_certificate_is_not_let_in_where_one_is_asked_for(address):
+    mutual = os.environ["COMPAT_MUTUAL"]
+    assert kcat(mutual, "-L", "-m", "5", *TLS, check=False).returncode != 0
+    shown = _settings(
+        ssl_certificate_location=os.environ["COMPAT_CLIENT_CERTIFICATE"], ssl_key_location=os.environ["COMPAT_CLIENT_KEY"]
+    )
+    told = json.loads(kcat(mutual, "-L", "-J", *TLS, *shown))
+    equal([broker["name"] for broker in told["brokers"]], [mutual])
+
+
+@case
+def a_user_logs_in_with_plain_and_not_with_another_password(address):
+    sasl = os.environ["COMPAT_SASL"]
+    login = _settings(security_protocol="sasl_plaintext", sasl_mechanism="PLAIN", sasl_username="plain")
+    told = json.loads(kcat(sasl, "-L", "-J", *login, "-X", "sasl.password=plain-secret"))
+    equal([broker["name"] for broker in told["brokers"]], [sasl])
+    assert kcat(sasl, "-L", "-m", "5", *login, "-X", "sasl.password=wrong", check=False).returncode != 0
 
 
 if __name__ == "__main__":

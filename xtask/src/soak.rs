@@ -86,7 +86,7 @@ impl Mode {
             Self::LoadKills { kills } => ("e2e", &["answers_hold_while"], LOAD_KILLS_VARIABLE, kills, SYSTEM),
             Self::Failpoints { rounds } => ("e2e", &["every_failpoint"], ROUNDS_VARIABLE, rounds, SYSTEM),
             Self::BrokerKills { kills } => ("broker", &["soak::"], KILLS_VARIABLE, kills, BROKER),
-            Self::BrokerPlaces => ("broker", &["crash::", "damage::"], PLACES_VARIABLE, 1, BROKER),
+            Self::BrokerPlaces => ("broker", &["changes::", "crash::", "damage::"], PLACES_VARIABLE, 1, BROKER),
         };
         Tests { package, filters, variable, times, columns }
     }

@@ -28,6 +28,7 @@ use crate::server::listener::Port;
 use crate::server::{Shared, keeper, listener};
 use crate::state_log::Ends;
 use crate::txns::coordinator::{Coordinator as Transactions, Parts};
+use crate::wire::memory::RequestMemory;
 
 /// How long a stop waits for connections to finish what they have begun.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -133,8 +134,7 @@ impl Broker {
             fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
             connections: Arc::new(Semaphore::new(config.connections_max)),
-            request_memory: Arc::new(Semaphore::new(config.request_memory_bytes_max)),
-            fetch_memory: Arc::new(Semaphore::new(config.fetch_memory_bytes_max)),
+            request_memory: RequestMemory::new(config.request_memory_bytes_max),
             config: Arc::clone(&config),
         });
         let groups = Arc::clone(&shared.groups);

@@ -87,12 +87,10 @@ pub struct Config {
     pub transactional_id_expiration_ms: i64,
     /// Largest request frame, bytes.
     pub frame_bytes_max: usize,
-    /// Bytes of unanswered requests over all connections at most.
+    /// Bytes of requests in memory over all connections at most, besides 64 KiB that each connection has for itself.
     pub request_memory_bytes_max: usize,
     /// Bytes of records in one fetch answer at most.
     pub fetch_bytes_max: usize,
-    /// Bytes of fetch answers under way over all connections at most.
-    pub fetch_memory_bytes_max: usize,
     /// Fetch sessions at most; 0 keeps none.
     pub fetch_sessions_max: usize,
     /// A fetch session that was not used for this long gives its place to a new one, milliseconds.
@@ -153,7 +151,6 @@ impl Default for Config {
             frame_bytes_max: 100 * 1024 * 1024,
             request_memory_bytes_max: 256 * 1024 * 1024,
             fetch_bytes_max: 50 * 1024 * 1024,
-            fetch_memory_bytes_max: 256 * 1024 * 1024,
             fetch_sessions_max: 1_000,
             fetch_session_evict_after_ms: 120_000,
             connections_max: 1_000,
@@ -185,8 +182,8 @@ impl Config {
         if self.request_memory_bytes_max < self.frame_bytes_max {
             return bad("request_memory_bytes_max", "must hold one largest frame");
         }
-        if self.fetch_memory_bytes_max < self.fetch_bytes_max || self.fetch_bytes_max < 1024 {
-            return bad("fetch_memory_bytes_max", "must hold one largest fetch answer of at least 1 KiB");
+        if self.fetch_bytes_max < 1024 || self.fetch_bytes_max > 1024 * 1024 * 1024 {
+            return bad("fetch_bytes_max", "must be from 1 KiB to 1 GiB");
         }
         for (key, value) in [
             ("open_files_max", self.open_files_max),

@@ -4,26 +4,33 @@
 //! is made the same way each time, so that every run of the tests covers them. A function fails by panicking.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ApiKey, RequestKind};
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
 
+use crate::catalog::meta::Meta;
+use crate::catalog::quotas::Row;
+use crate::groups::consumers::{Consumers, kept};
 use crate::groups::offsets::subscription_topics;
 use crate::groups::records::{Committed, Key, Snapshot};
 use crate::log::batch::{Header, check_produced};
+use crate::log::index::{ENTRY_BYTES, Entry, Index, Summary, search};
 use crate::log::point::Point;
 use crate::log::walk::{Step, Walker};
 use crate::log::{checkpoint, clean, control, records, transactions};
+use crate::security::scram::{Credential, Exchange, First, Mechanism};
+use crate::security::store::Saved;
+use crate::security::{plain, subject};
 use crate::server::api;
 use crate::txns;
 use crate::wire::frame::{FrameLimits, read_frame};
 use crate::wire::header::{peek, take_head};
-use crate::{Broker, Config};
+use crate::wire::memory::{Allowance, RequestMemory};
+use crate::{Broker, Config, SecurityConfig, sealed as seals};
 
 /// Largest frame that the fuzzed reader takes.
 const FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -41,26 +48,31 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("segment", segment),
     ("state", state),
     ("recovery", recovery),
+    ("login", login),
+    ("certificate", certificate),
+    ("index", index),
+    ("sealed", sealed),
     ("connection", connection),
+    ("login_connection", login_connection),
 ];
 
 /// The frame reader: whatever comes, memory goes back to the budget.
 pub fn frame(data: &[u8]) {
-    let memory = Arc::new(Semaphore::new(FRAME_BYTES_MAX));
+    let memory = RequestMemory::new(FRAME_BYTES_MAX);
+    let allowance = Allowance::new(Arc::clone(&memory));
     let limits = FrameLimits {
         bytes_min: 0,
         bytes_max: FRAME_BYTES_MAX,
         idle: Duration::from_secs(5),
         whole: Duration::from_secs(5),
-        memory: Arc::clone(&memory),
     };
     runtime().block_on(async {
         let mut from = data;
-        while let Ok(frame) = read_frame(&mut from, &limits).await {
+        while let Ok(frame) = read_frame(&mut from, &limits, &allowance).await {
             assert!(frame.body.len() <= data.len(), "no byte is made up");
         }
     });
-    assert_eq!(memory.available_permits(), FRAME_BYTES_MAX, "all memory is given back");
+    assert_eq!(memory.free_bytes(), FRAME_BYTES_MAX, "all memory is given back");
 }
 
 /// A request as a connection takes it apart: key and version, header, shape, body.
@@ -127,6 +139,13 @@ pub fn state(data: &[u8]) {
     if let Some(snapshot) = Snapshot::decode(data) {
         assert_eq!(Snapshot::decode(&snapshot.encode()), Some(snapshot), "and a group");
     }
+    let _ = kept::group_of(data);
+    let key = |kind: u8| [&[0, kind][..], b"\0\x01g\0\x01m"].concat();
+    let records: kept::Records = [3, 5, 6, 7, 8].map(|kind| (key(kind), data.to_vec())).into();
+    let session = Duration::from_secs(45);
+    if let Some(group) = Consumers::restore(&records, Vec::new(), session, tokio::time::Instant::now()) {
+        assert!(group.members.len() <= 1, "no member is made up");
+    }
     let _ = txns::records::decode_key(data);
     let _ = txns::records::decode_value(data);
     let _ = subscription_topics(data);
@@ -143,10 +162,68 @@ pub fn recovery(data: &[u8]) {
     }
 }
 
+/// Messages of a login, the first and the last.
+pub fn login(data: &[u8]) {
+    if let Ok((user, _)) = plain::parse(data) {
+        assert!(!user.is_empty(), "somebody logs in");
+    }
+    if let Ok(first) = First::parse(data) {
+        assert!(!first.user.is_empty(), "somebody logs in");
+    }
+    for mechanism in Mechanism::ALL {
+        let first = First::parse(b"n,,n=an,r=nonce").expect("it is a first message");
+        let credential = Credential::of_salted(mechanism, b"salt".to_vec(), 4096, b"salted");
+        let exchange = Exchange::with_nonce(mechanism, first, credential, "ours");
+        if let Ok((user, _)) = exchange.finish(data) {
+            assert_eq!(user, "an", "who began is who ends");
+        }
+    }
+}
+
+/// A certificate whose subject is somebody's name.
+pub fn certificate(data: &[u8]) {
+    let _ = subject::of_certificate(data);
+}
+
+/// The index file of a segment.
+pub fn index(data: &[u8]) {
+    let mut file = tempfile::tempfile().expect("a temporary file can be made");
+    file.write_all(data).expect("a temporary file can be written");
+    let whole = data.len() as u64 / ENTRY_BYTES;
+    let loaded = Index::load(&file, 1_000, whole, u64::MAX).expect("so many entries are there");
+    assert!(loaded.len() as u64 <= whole, "no entry is made up");
+    if let Some(summary) = Summary::load(&file).expect("a temporary file can be read") {
+        let _ = summary.load_aborted(&file).expect("what the trailer tells is there");
+        for wanted in [0, 1_000, i64::MAX] {
+            let before = |entry: &Entry| entry.offset <= wanted;
+            let _ = search(&file, 1_000, summary.entries, before).expect("what the trailer tells is there");
+        }
+    }
+}
+
+/// Files of JSON behind a checksum, as they come and with one that holds.
+pub fn sealed(data: &[u8]) {
+    let whole = seals::seal(data);
+    assert_eq!(seals::open(&whole), Ok(data), "what is sealed is read back");
+    for bytes in [data, &whole] {
+        let _ = seals::read::<Meta>(bytes);
+        let _ = seals::read::<Vec<Row>>(bytes);
+        let _ = seals::read::<Saved>(bytes);
+    }
+}
+
 /// A connection that sends these bytes and then no more: the broker ends it and goes on serving others.
 pub fn connection(data: &[u8]) {
-    let broker = served();
-    let mut stream = TcpStream::connect(broker.address()).expect("the broker goes on listening");
+    send(served().address(), data);
+}
+
+/// The same where a login is asked for.
+pub fn login_connection(data: &[u8]) {
+    send(served().address_of("SASL_PLAINTEXT").expect("it has such a listener"), data);
+}
+
+fn send(address: SocketAddr, data: &[u8]) {
+    let mut stream = TcpStream::connect(address).expect("the broker goes on listening");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
     // The broker may have ended it already.
     let _ = stream.write_all(data);
@@ -170,8 +247,15 @@ fn served() -> &'static Broker {
     static BROKER: OnceLock<(Broker, tempfile::TempDir)> = OnceLock::new();
     let (broker, _) = BROKER.get_or_init(|| {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let listener = |name: &str| format!("{name}://127.0.0.1:0");
+        let security = SecurityConfig {
+            listeners: vec![listener("PLAINTEXT"), listener("SASL_PLAINTEXT")],
+            sasl_mechanisms: ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(str::to_owned).to_vec(),
+            failed_login_delay_ms: 0,
+            ..SecurityConfig::default()
+        };
         let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
+            security,
             data_dir: dir.path().to_owned(),
             partitions_max: 100,
             groups_max: 100,

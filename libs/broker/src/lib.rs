@@ -25,7 +25,8 @@
 //!   many have come, or when `flush.ms` is over. A crash of the process costs nothing then, a crash of the machine may
 //!   cost what was acknowledged since the last sync.
 //! - The high watermark of a partition never falls, over restarts and over retention too.
-//! - Batches are stored and served as they were sent; only what a broker must decide is patched.
+//! - Batches are stored and served as they were sent; only what a broker must decide is patched. The one exception is
+//!   chosen per topic: with a `compression.type` they are packed anew.
 //! - Nothing a stranger sends takes memory before it has arrived, or ends more than its own connection.
 //! - An idle broker has no task per partition and no open segment files.
 
@@ -37,6 +38,7 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod groups;
+mod lines;
 mod log;
 pub mod metrics;
 mod num;
@@ -55,4 +57,5 @@ pub use error::Error;
 pub use log::disk::{Disk, SystemDisk};
 pub use security::config::{Password, SecurityConfig};
 pub use security::listener::{Listener, Protocol};
+pub use security::listener_settings::ListenerSettings;
 pub use security::tls::ClientAuth;

@@ -91,6 +91,8 @@ pub(crate) struct LogConfig {
     pub(crate) compaction_lag_min_ms: i64,
     pub(crate) compaction_lag_max_ms: i64,
     pub(crate) log_append_time: bool,
+    /// How batches are compressed, whatever their producer chose.
+    pub(crate) codec: Option<i16>,
     /// Records that may be acknowledged before they are synced; 1: none is.
     pub(crate) flush_messages: i64,
     /// Longest time that such a record waits for its sync.

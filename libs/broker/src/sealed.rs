@@ -1,5 +1,7 @@
 //! Small text files that end in a checksum, so that a flipped bit in them is found and not believed.
 
+use serde::de::DeserializeOwned;
+
 /// Begins the last line of such a file.
 const SEAL: &str = "\n# crc32c ";
 
@@ -24,6 +26,14 @@ pub(crate) fn open(bytes: &[u8]) -> Result<&[u8], String> {
         return Err("it is damaged: its checksum is that of another content; put a copy in its place".to_owned());
     }
     Ok(text)
+}
+
+/// What the text of such a file says, as JSON.
+///
+/// # Errors
+/// The reason, where it is damaged or says something else.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(open(bytes)?).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub(crate) mod acls;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod listener;
+pub(crate) mod listener_settings;
 pub(crate) mod plain;
 pub(crate) mod policy;
 pub(crate) mod scram;

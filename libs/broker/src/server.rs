@@ -1,6 +1,7 @@
 //! The server: listener, connections, and the table of APIs.
 
 pub(crate) mod access;
+pub(crate) mod answer;
 pub(crate) mod api;
 pub(crate) mod connection;
 pub(crate) mod fetch_sessions;
@@ -19,6 +20,7 @@ use crate::groups::coordinator::Coordinator;
 use crate::security::Security;
 use crate::server::fetch_sessions::Sessions;
 use crate::txns::coordinator::Coordinator as Transactions;
+use crate::wire::memory::RequestMemory;
 
 /// What every connection of a broker shares.
 #[derive(Debug)]
@@ -33,6 +35,5 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// A permit for each connection there may be.
     pub(crate) connections: Arc<Semaphore>,
-    pub(crate) request_memory: Arc<Semaphore>,
-    pub(crate) fetch_memory: Arc<Semaphore>,
+    pub(crate) request_memory: Arc<RequestMemory>,
 }

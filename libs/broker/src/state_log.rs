@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use crate::error::Error;
 use crate::log::batch::Header;
 use crate::log::control::{self, Marker};
 use crate::log::partition::{AppendError, Appended, Partition};
-use crate::log::read::{Isolation, ReadError};
+use crate::log::read::{Demand, Isolation, ReadError};
 use crate::log::records::{self, Record, Stamp};
 
 /// Changes waiting to be written at most.
@@ -305,8 +304,15 @@ pub(crate) fn replay(partition: &Partition, mut each: impl FnMut(Said<'_>)) -> R
     let mut at = offsets.log_start;
     let mut count = 0;
     while at < offsets.high_watermark {
-        let bytes: Bytes = match partition.read(at, REPLAY_BYTES, true, Isolation::Everything) {
-            Ok(read) => read.records,
+        let demand = Demand {
+            offset: at,
+            bytes_max: REPLAY_BYTES,
+            at_least_one: true,
+            isolation: Isolation::Everything,
+            held_max: usize::MAX,
+        };
+        let bytes = match partition.read(demand) {
+            Ok(read) => read.records.load()?,
             Err(ReadError::Damaged) => {
                 at += 1;
                 continue;

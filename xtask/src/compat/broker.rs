@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 
 use super::{Place, is_installed};
 
@@ -21,6 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const AUTHORITY: &str = "authority.pem";
 const CERTIFICATE: &str = "broker.pem";
 const KEY: &str = "broker.key";
+const CLIENT_CERTIFICATE: &str = "client.pem";
+const CLIENT_KEY: &str = "client.key";
 const LOG: &str = "log";
 
 /// Asks for the versions of all APIs: length 10, key 18, version 0, request 1, no client's name.
@@ -60,8 +62,12 @@ pub(super) struct Addresses {
     pub(super) sasl: String,
     /// As `plain`, encrypted.
     pub(super) tls: String,
+    /// For whoever shows a certificate of the authority, and may do what rules allow.
+    pub(super) mutual: String,
     /// The certificate of the authority behind `tls`, a PEM file.
     pub(super) authority: PathBuf,
+    /// A certificate of it and its key, PEM files.
+    pub(super) client: [PathBuf; 2],
 }
 
 /// A broker that answers.
@@ -78,6 +84,7 @@ struct Ports {
     plain: u16,
     sasl: u16,
     tls: u16,
+    mutual: u16,
     /// Two that only Apache Kafka needs.
     own: [u16; 2],
 }
@@ -85,14 +92,14 @@ struct Ports {
 impl Ports {
     /// Free ones. All are held until all are known, so that they differ.
     fn free() -> anyhow::Result<Self> {
-        let held = [(); 5].map(|()| TcpListener::bind(("127.0.0.1", 0)));
-        let mut ports = [0; 5];
+        let held = [(); 6].map(|()| TcpListener::bind(("127.0.0.1", 0)));
+        let mut ports = [0; 6];
         for (port, listener) in ports.iter_mut().zip(&held) {
             let listener = listener.as_ref().map_err(|error| anyhow::anyhow!("no free port: {error}"))?;
             *port = listener.local_addr()?.port();
         }
-        let [plain, sasl, tls, first, second] = ports;
-        Ok(Self { plain, sasl, tls, own: [first, second] })
+        let [plain, sasl, tls, mutual, first, second] = ports;
+        Ok(Self { plain, sasl, tls, mutual, own: [first, second] })
     }
 }
 
@@ -105,8 +112,11 @@ impl Broker {
             Kind::Embedded => embedded(place, folder.path(), &ports)?,
             Kind::Kafka => kafka(place, folder.path(), &ports)?,
         };
-        let [plain, sasl, tls] = [ports.plain, ports.sasl, ports.tls].map(|port| format!("127.0.0.1:{port}"));
-        let mut broker = Self { addresses: Addresses { plain, sasl, tls, authority }, process, folder };
+        let all = [ports.plain, ports.sasl, ports.tls, ports.mutual];
+        let [plain, sasl, tls, mutual] = all.map(|port| format!("127.0.0.1:{port}"));
+        let client = [CLIENT_CERTIFICATE, CLIENT_KEY].map(|name| folder.path().join(name));
+        let addresses = Addresses { plain, sasl, tls, mutual, authority, client };
+        let mut broker = Self { addresses, process, folder };
         broker.wait().with_context(|| format!("the broker {} does not start", kind.name()))?;
         Ok(broker)
     }
@@ -145,7 +155,7 @@ fn answers(address: &str) -> bool {
     ask().is_ok()
 }
 
-/// An authority, and a broker's certificate and key by it, in files; returns the authority's certificate.
+/// An authority, and certificates and keys by it of a broker and a client, in files; returns the authority's certificate.
 fn certificates(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -154,6 +164,13 @@ fn certificates(folder: &Path) -> anyhow::Result<PathBuf> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
     let certificate = certificate.signed_by(&key, &issuer)?;
+    let client_key = KeyPair::generate()?;
+    let mut client = CertificateParams::new(Vec::new())?;
+    client.distinguished_name = DistinguishedName::new();
+    client.distinguished_name.push(DnType::CommonName, "client");
+    let client = client.signed_by(&client_key, &issuer)?;
+    std::fs::write(folder.join(CLIENT_CERTIFICATE), client.pem())?;
+    std::fs::write(folder.join(CLIENT_KEY), client_key.serialize_pem())?;
     let authority = folder.join(AUTHORITY);
     std::fs::write(&authority, issuer.pem())?;
     std::fs::write(folder.join(CERTIFICATE), certificate.pem())?;
@@ -172,13 +189,20 @@ fn embedded(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child
     ensure!(status.success(), "the program does not build");
     let mut command = Command::new(place.programs.join("techleet"));
     command.args(["broker", "--data-dir"]).arg(folder.join("data"));
-    for (name, port) in [("PLAINTEXT", ports.plain), ("SASL_PLAINTEXT", ports.sasl), ("SSL", ports.tls)] {
+    let listeners =
+        [("PLAINTEXT", ports.plain), ("SASL_PLAINTEXT", ports.sasl), ("SSL", ports.tls), ("MUTUAL", ports.mutual)];
+    for (name, port) in listeners {
         command.args(["--listener", &format!("{name}://127.0.0.1:{port}")]);
     }
     for (key, value) in [
         ("tls_certificate_file", &*folder.join(CERTIFICATE).to_string_lossy()),
         ("tls_key_file", &*folder.join(KEY).to_string_lossy()),
+        ("listener_protocols", "MUTUAL:SSL"),
+        ("listener_settings", "MUTUAL:tls_client_auth=required"),
+        ("tls_client_ca_file", &*folder.join(AUTHORITY).to_string_lossy()),
         ("sasl_mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"),
+        ("first_user", "plain"),
+        ("first_user_password", "plain-secret"),
         ("authorize", "true"),
         ("super_users", "User:ANONYMOUS"),
     ] {
@@ -191,7 +215,7 @@ fn embedded(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child
 /// Apache Kafka, prepared by the scripts of `background/`.
 fn kafka(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child> {
     let [internal, controller] = ports.own;
-    let all = [ports.plain, internal, controller, ports.sasl, ports.tls];
+    let all = [ports.plain, internal, controller, ports.sasl, ports.tls, ports.mutual];
     // Certificate and key in one file, as it wants them.
     let [certificate, key] = [CERTIFICATE, KEY].map(|name| std::fs::read_to_string(folder.join(name)));
     std::fs::write(folder.join("keystore.pem"), key? + &certificate?)?;

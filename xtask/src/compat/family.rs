@@ -82,7 +82,9 @@ impl Family {
     ) -> anyhow::Result<BTreeMap<String, Outcome>> {
         let mut command = self.command(&self.folder.join("run"), cache);
         command.env("COMPAT_SASL", &addresses.sasl).env("COMPAT_TLS", &addresses.tls);
-        command.env("COMPAT_CA", &addresses.authority);
+        command.env("COMPAT_CA", &addresses.authority).env("COMPAT_MUTUAL", &addresses.mutual);
+        let [certificate, key] = &addresses.client;
+        command.env("COMPAT_CLIENT_CERTIFICATE", certificate).env("COMPAT_CLIENT_KEY", key);
         command.arg(&addresses.plain).args(case).stdout(Stdio::piped()).process_group(0);
         let mut program = Program(command.spawn().context("cannot start bash")?);
         let lines = program.lines()?;

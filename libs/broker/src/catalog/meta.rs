@@ -38,10 +38,7 @@ impl Meta {
     pub(crate) fn load_or_create(disk: &dyn Disk, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => {
-                let text = sealed::open(&bytes).map_err(|reason| Error::Metadata { path: path.clone(), reason })?;
-                serde_json::from_slice(text).map_err(|error| Error::Metadata { path, reason: error.to_string() })
-            }
+            Ok(bytes) => sealed::read(&bytes).map_err(|reason| Error::Metadata { path, reason }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if data_dir.join("topics").exists() {
                     let reason = "it is missing, but the directory holds topics".to_owned();

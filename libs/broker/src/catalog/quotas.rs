@@ -55,7 +55,7 @@ pub(crate) struct Quotas {
 
 /// An entity as it stands in the file.
 #[derive(Debug, Serialize, Deserialize)]
-struct Row {
+pub(crate) struct Row {
     entity: Entity,
     values: Values,
 }
@@ -65,9 +65,7 @@ impl Quotas {
     pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let rows: Vec<Row> = match fs::read(&path) {
-            Ok(bytes) => sealed::open(&bytes)
-                .and_then(|text| serde_json::from_slice(text).map_err(|error| error.to_string()))
-                .map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
+            Ok(bytes) => sealed::read(&bytes).map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::log::LogConfig;
+use crate::log::codec;
 use crate::log::compact::WHOLE_PPM;
 use crate::num::u64_of;
 
@@ -75,9 +76,9 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     fixed(
         "compression.type",
-        Kind::Word(&["producer"]),
+        Kind::Word(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
         "producer",
-        "Batches are stored as the producer compressed them.",
+        "How batches are compressed: as the producer did it, or all in one way, for which the broker packs them anew.",
     ),
     fixed("delete.retention.ms", Kind::Long(0), "86400000", "How long tombstones of a compacted topic are kept."),
     fixed(
@@ -243,6 +244,7 @@ pub(crate) fn resolve(set: &BTreeMap<String, String>, config: &Config) -> LogCon
         dirty_ppm_min: ppm(&text("min.cleanable.dirty.ratio")),
         compaction_lag_min_ms: number("min.compaction.lag.ms"),
         compaction_lag_max_ms: number("max.compaction.lag.ms"),
+        codec: codec::TYPES.iter().find(|(name, _)| *name == text("compression.type")).map(|(_, codec)| *codec),
         log_append_time: text("message.timestamp.type") == "LogAppendTime",
         flush_messages: number("flush.messages"),
         flush_ms: number("flush.ms"),
@@ -281,7 +283,7 @@ mod tests {
             ("retention.ms", "soon"),
             ("segment.bytes", "3000000000"),
             ("cleanup.policy", "delete,shred"),
-            ("compression.type", "gzip"),
+            ("compression.type", "brotli"),
             ("no.such.key", "1"),
             ("preallocate", "yes"),
             ("min.cleanable.dirty.ratio", "2"),

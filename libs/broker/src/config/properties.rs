@@ -81,7 +81,6 @@ const PROPERTIES: &[Property] = &[
         put(&mut config.request_memory_bytes_max, text)
     }),
     shared("fetch_bytes_max", "fetch.max.bytes", |config, text| put(&mut config.fetch_bytes_max, text)),
-    own("fetch_memory_bytes_max", |config, text| put(&mut config.fetch_memory_bytes_max, text)),
     shared("fetch_sessions_max", "max.incremental.fetch.session.cache.slots", |config, text| {
         put(&mut config.fetch_sessions_max, text)
     }),

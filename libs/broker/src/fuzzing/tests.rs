@@ -1,9 +1,15 @@
 //! The fixed corpus: valid bytes of every kind, then cut, flipped, spliced and renumbered, the same each time.
 
 use super::*;
+use crate::log::batch::HEADER_BYTES;
+use crate::log::checkpoint::Known;
+use crate::log::codec;
+use crate::log::producers::Producers;
 use crate::log::records::build;
+use crate::log::transactions::Aborted;
 use crate::num::i32_of;
 use crate::server::api::APIS;
+use crate::txns::transaction::Transaction;
 use crate::wire::shape::generate;
 
 /// Changed inputs made of each valid one.
@@ -85,10 +91,22 @@ fn framed(request: &[u8]) -> Vec<u8> {
 
 fn batches() -> Vec<Vec<u8>> {
     let one = build(&[(Some(b"key".as_slice()), Some(b"value".as_slice())), (None, None)], 1_700_000_000_000);
-    let mut packed = one.clone();
+    let header = Header::parse(&one).expect("it is a batch");
+    let mut batches = vec![[one.clone(), one.clone()].concat()];
+    for (name, codec) in codec::TYPES {
+        let packed = codec::pack_batch(&header, &one, codec).map(|packed| packed.expect("it can be packed"));
+        let packed = packed.unwrap_or_else(|| one.clone());
+        assert!(
+            check_produced(&packed).is_ok_and(|header| codec::open(&header, &packed[HEADER_BYTES..]).is_some()),
+            "{name}"
+        );
+        batches.push(packed);
+    }
     // Says that it is compressed, and is not.
-    packed[22] = 3;
-    vec![one.clone(), packed, [one.clone(), one].concat()]
+    let mut nonsense = one;
+    nonsense[22] = 3;
+    batches.push(nonsense);
+    batches
 }
 
 fn states() -> Vec<Vec<u8>> {
@@ -98,7 +116,114 @@ fn states() -> Vec<Vec<u8>> {
         b"\0\x03\0\x08consumer\0\0\0\x01\0\x05range\xff\xff\0\0\0\0\0\0\0\x01\0\0\0\x01\0\x01m\xff\xff\0\x01c\0\x01h\
                   \0\0\0\x01\0\0\0\x01\0\0\0\x01s\0\0\0\x01a";
     let offset = Key::Offset { group: "g".to_owned(), topic: "t".to_owned(), partition: 1 };
-    vec![committed.encode(), offset.encode(), subscription, group.to_vec(), txns::records::encode_key("id")]
+    let mut transaction = Transaction::new(7, 60_000, 1);
+    transaction.partitions = [("t".to_owned(), 0), ("t".to_owned(), 3), ("u".to_owned(), 0)].into();
+    let value = txns::records::encode_value(&transaction);
+    assert_eq!(txns::records::decode_value(&value), Some(transaction));
+    assert!(Snapshot::decode(group).is_some() && subscription_topics(&subscription).is_some());
+    // A member of KIP-848: its wishes, and its assignment of two topics.
+    let wishes = b"\0\0\x02i\0\x02c\x02h\x03\x02a\x02b\0\0\0\x13\x88\x08uniform\0".to_vec();
+    let topic = [&[7; 16][..], b"\x03\0\0\0\0\0\0\0\x01\0"].concat();
+    let assignment = [&b"\0\0\0\0\0\x02\0\0\0\x01\0\x03"[..], &topic, &topic, b"\x01\0"].concat();
+    let states = [committed.encode(), offset.encode(), subscription, group.to_vec(), txns::records::encode_key("id")];
+    states.into_iter().chain([value, wishes, assignment]).collect()
+}
+
+fn aborted() -> Vec<Aborted> {
+    vec![Aborted { producer_id: 1, first_offset: 2, last_offset: 3 }; 2]
+}
+
+/// Checkpoint, recovery point and aborted transactions as they are written; the checksum is what a target adds itself.
+fn recoveries() -> Vec<Vec<u8>> {
+    let known = Known { log_start: 3, synced: 9, segment: 3, position: 700 };
+    let checkpoint = checkpoint::encode(&[((uuid::Uuid::from_u128(5), 2), known)].into());
+    let batch = build(&[(None, None)], 5);
+    let mut header = Header::parse(&batch).expect("it is a batch");
+    (header.producer_id, header.producer_epoch, header.base_sequence) = (9, 1, 4);
+    let mut producers = Producers::default();
+    producers.note(&header, 7, 10);
+    let point = Point {
+        offset: 9,
+        segment: 3,
+        position: 700,
+        index_entries: 2,
+        max_timestamp: 5,
+        max_timestamp_offset: 4,
+        producers,
+        aborted: aborted(),
+    };
+    let (point, aborted) = (point.encode(), transactions::encode(&aborted()));
+    assert!(checkpoint::decode(&checkpoint).is_some() && Point::decode(&point).is_some());
+    assert_eq!(transactions::decode(&aborted).expect("it is whole").len(), 2);
+    let bare = |bytes: &[u8]| bytes[..bytes.len() - 4].to_vec();
+    let seeds = [&checkpoint, &point, &aborted];
+    seeds.iter().flat_map(|bytes| [bare(bytes), bytes.to_vec()]).chain([vec![0; 100], (0..=255).collect()]).collect()
+}
+
+fn indexes() -> Vec<Vec<u8>> {
+    let mut index = Index::default();
+    for at in 0..20_i64 {
+        let entry =
+            Entry { offset: 1_000 + at * 3, position: at.unsigned_abs() * 5_000, timestamp_before: at * 10 - 1 };
+        index.note(entry, 5_000);
+    }
+    let entries = u32::try_from(index.len()).expect("they are few");
+    let summary = Summary { entries, aborted: 2, log_bytes: 90_000, max_timestamp: 5, max_timestamp_offset: 6 };
+    let whole = [index.encode_from(0, 1_000), transactions::encode(&aborted()), summary.encode()].concat();
+    vec![whole, index.encode_from(0, 1_000), summary.encode(), Vec::new()]
+}
+
+const SEALED: [&str; 3] = [
+    r#"{"cluster_id": "c", "topics": [{"name": "t", "id": "00000000-0000-0000-0000-000000000005", "partitions": 3,
+        "configs": {"retention.ms": "5"}}]}"#,
+    r#"[{"entity": {"user": "an", "client-id": null}, "values": {"producer_byte_rate": 1024.0}}]"#,
+    r#"{"users": {"an": {"SCRAM-SHA-256": {"salt": "c2FsdA==", "iterations": 4096, "stored_key": "a2V5",
+        "server_key": "a2V5"}}}, "acls": {}}"#,
+];
+
+fn sealed_files() -> Vec<Vec<u8>> {
+    let [meta, quotas, saved] = SEALED.map(|text| seals::seal(text));
+    assert!(seals::read::<Meta>(&meta).is_ok());
+    assert!(seals::read::<Vec<Row>>(&quotas).is_ok());
+    assert!(seals::read::<Saved>(&saved).is_ok());
+    SEALED.iter().map(|text| text.as_bytes().to_vec()).chain([meta, quotas, saved]).collect()
+}
+
+const LOGINS: [&[u8]; 5] = [
+    b"\0an\0secret",
+    b"an\0an\0secret",
+    b"n,,n=an,r=nonce",
+    b"n,a=a=2Cn,n=a=2Cn,r=nonce,x=y",
+    b"c=biws,r=nonceours,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+];
+
+/// Logins as connections send them: with headers and, as old clients do, without.
+fn login_frames() -> Vec<Vec<u8>> {
+    let request = |key: i16, version: i16, body: &[u8]| {
+        framed(&[&key.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 1, 0xff, 0xff], body].concat())
+    };
+    let mut frames = Vec::new();
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] {
+        let name = [&i16::try_from(mechanism.len()).unwrap_or(0).to_be_bytes()[..], mechanism.as_bytes()].concat();
+        for message in LOGINS {
+            let authenticate = request(36, 1, &framed(message));
+            frames.push([request(17, 1, &name), authenticate.clone(), authenticate].concat());
+            frames.push([request(17, 0, &name), framed(message), framed(message)].concat());
+        }
+    }
+    frames
+}
+
+/// The start of a certificate, as far as its subject.
+fn certificates() -> Vec<Vec<u8>> {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+    let mut params = CertificateParams::new(vec![]).expect("it needs no names");
+    params.distinguished_name.push(DnType::OrganizationName, "An, Bo & Co");
+    params.distinguished_name.push(DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]), "a@b");
+    let key = KeyPair::generate().expect("there is randomness");
+    let whole = params.self_signed(&key).expect("it can be signed").der().to_vec();
+    assert!(subject::of_certificate(&whole).is_some());
+    vec![whole]
 }
 
 #[test]
@@ -121,8 +246,16 @@ fn the_check_of_batches_and_the_walk_over_segments_stand_the_corpus() {
 #[test]
 fn decoders_of_what_is_stored_stand_the_corpus() {
     drive(state, &states(), CHANGES * 50);
-    let numbers: Vec<u8> = (0..=255).collect();
-    drive(recovery, &[vec![0; 100], numbers], CHANGES * 50);
+    drive(recovery, &recoveries(), CHANGES * 20);
+    drive(index, &indexes(), CHANGES * 2);
+    drive(sealed, &sealed_files(), CHANGES * 10);
+}
+
+#[test]
+fn what_clients_prove_themselves_with_stands_the_corpus() {
+    let messages: Vec<Vec<u8>> = LOGINS.iter().map(|message| message.to_vec()).collect();
+    drive(login, &messages, CHANGES * 10);
+    drive(certificate, &certificates(), CHANGES * 100);
 }
 
 #[test]
@@ -133,6 +266,7 @@ fn the_connection_loop_stands_the_corpus_and_serves_on() {
     // The first and the last of every three in one connection, with a frame in between that is none.
     let runs: Vec<Vec<u8>> = frames.chunks(3).map(|run| run.concat()).collect();
     drive(connection, &runs, 1);
+    drive(login_connection, &login_frames(), CONNECTIONS);
     let mut stream = TcpStream::connect(served().address()).expect("it listens");
     let versions = framed(&[0, 18, 0, 0, 0, 0, 0, 9, 0xff, 0xff]);
     stream.write_all(&versions).expect("it takes a request");
@@ -142,14 +276,16 @@ fn the_connection_loop_stands_the_corpus_and_serves_on() {
 }
 
 #[test]
-fn every_target_has_its_file() {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
-    let files = std::fs::read_dir(dir).expect("the folder is there");
-    let mut files: Vec<String> = files
-        .map(|file| file.expect("it can be read").path().file_stem().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let mut targets: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    files.sort();
-    targets.sort();
-    assert_eq!(files, targets);
+fn every_target_has_its_file_and_its_program() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let read = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap_or_default();
+    let programs = read("Cargo.toml");
+    for (name, _) in TARGETS {
+        let file = format!("fuzz_targets/{name}.rs");
+        let call = format!("libfuzzer_sys::fuzz_target!(|data: &[u8]| broker::fuzzing::{name}(data));");
+        assert!(read(&file).contains(&call), "{file} drives another function");
+        assert!(programs.contains(&format!("[[bin]]\nname = \"{name}\"\npath = \"{file}\"\n")), "{name}");
+    }
+    let files = std::fs::read_dir(folder.join("fuzz_targets")).expect("the folder is there").count();
+    assert_eq!((files, programs.matches("[[bin]]").count()), (TARGETS.len(), TARGETS.len()));
 }

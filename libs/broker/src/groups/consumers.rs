@@ -5,6 +5,8 @@
 //! The group's epoch rises with every change of members, wishes or partitions; a member's epoch is the group's as soon
 //! as it has nothing left to give up.
 
+pub(crate) mod kept;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,8 @@ pub(crate) struct Consumers {
     pub(crate) members: BTreeMap<String, Consumer>,
     /// When the group had members, in the broker's time.
     pub(crate) alive_ms: i64,
+    /// Whether anything that is kept is not as it was when somebody last looked.
+    pub(crate) changed: bool,
     /// Member id of each static instance.
     instances: HashMap<String, String>,
     world: World,
@@ -122,6 +126,7 @@ impl Consumers {
             assignor: Assignor::Uniform,
             members: BTreeMap::new(),
             alive_ms: 0,
+            changed: false,
             instances: HashMap::new(),
             world: World::new(),
             topics: BTreeMap::new(),
@@ -171,7 +176,7 @@ impl Consumers {
         };
         member.expires = now + allowed.session_timeout;
         let wishes = member.take_wishes(beat, pattern, assignor);
-        let before = member.assigned.clone();
+        let (before, stood) = (member.assigned.clone(), member.standing());
         if wishes || is_new || self.world != world {
             let topics = self.resolve(world);
             if wishes || is_new || topics {
@@ -180,6 +185,8 @@ impl Consumers {
         }
         self.reconcile(&id, owned.as_ref(), now);
         let member = self.members.get(&id);
+        let stands = member.map(Consumer::standing);
+        self.changed |= full || wishes || is_new || stands != Some(stood);
         let (epoch, assigned) = member.map_or((0, Parts::new()), |member| (member.epoch, member.assigned.clone()));
         let assignment = (full || assigned != before).then_some(assigned);
         Ok(Beaten { member_id: id, epoch, assignment })
@@ -284,6 +291,7 @@ impl Consumers {
             AWAY if member.instance.is_some() => {
                 member.epoch = AWAY;
                 member.expires = now + allowed.session_timeout;
+                self.changed = true;
             }
             LEAVING => {
                 self.remove(&beat.member_id);
@@ -295,6 +303,7 @@ impl Consumers {
     }
 
     fn remove(&mut self, id: &str) {
+        self.changed = true;
         if let Some(instance) = self.members.remove(id).and_then(|member| member.instance) {
             self.instances.remove(&instance);
         }
@@ -321,11 +330,8 @@ impl Consumers {
     /// Shares the partitions anew, at a new epoch.
     fn retarget(&mut self) {
         self.epoch = self.epoch.saturating_add(1);
-        let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
-        for assignor in self.members.values().filter_map(|member| member.assignor) {
-            *votes.entry(assignor).or_default() += 1;
-        }
-        self.assignor = votes.into_iter().max_by_key(|(_, count)| *count).map_or(Assignor::Uniform, |(most, _)| most);
+        self.changed = true;
+        self.elect();
         let readers: Vec<Reader<'_>> = self
             .members
             .iter()
@@ -340,6 +346,15 @@ impl Consumers {
             member.target = share;
         }
         metrics::counter!(crate::metrics::REBALANCES).increment(1);
+    }
+
+    /// The assignor that most members want.
+    fn elect(&mut self) {
+        let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
+        for assignor in self.members.values().filter_map(|member| member.assignor) {
+            *votes.entry(assignor).or_default() += 1;
+        }
+        self.assignor = votes.into_iter().max_by_key(|(_, count)| *count).map_or(Assignor::Uniform, |(most, _)| most);
     }
 
     /// Leads a member a step towards its target: first it gives up, then it gets what nobody else has.
@@ -419,6 +434,11 @@ impl Consumer {
             self.assignor = assignor;
         }
         changed
+    }
+
+    /// How far it has come.
+    fn standing(&self) -> (i32, i32, Parts, Parts) {
+        (self.epoch, self.previous_epoch, self.assigned.clone(), self.revoking.clone())
     }
 
     fn wants(&self, topic: &str) -> bool {

@@ -14,20 +14,22 @@ use crate::catalog::{Catalog, OFFSETS_TOPIC, Topic};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Error;
-use crate::groups::consumers::{Allowed, Beat, Beaten, Consumers, Refused, World};
+use crate::groups::consumers::kept::{self, Records};
+use crate::groups::consumers::{Consumers, World};
 use crate::groups::group::{Group, Joined, Offsets, Phase, Synced};
 use crate::groups::membership::{GroupLimits, Join, Pending, Sync, SyncStep};
 use crate::groups::records::{Committed, Key, Snapshot};
 use crate::log::control::Marker;
 use crate::log::records::Record;
+use crate::num::i32_of;
 use crate::state_log::{self, Content, Ends, Entry, ProducerRun, Said, Store};
 use crate::sync::lock;
 
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
-    config: Arc<Config>,
-    clock: Arc<dyn Clock>,
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     groups: Mutex<HashMap<Arc<str>, Arc<Mutex<Group>>>>,
     stop: CancellationToken,
@@ -46,7 +48,9 @@ impl Coordinator {
         let topic = state_log::topic(&catalog, OFFSETS_TOPIC).await?;
         let failed = || Error::Topic { topic: OFFSETS_TOPIC.to_owned(), reason: "it has no partition".to_owned() };
         let (store, writer) = Store::new(&topic).ok_or_else(failed)?;
-        let groups = tokio::task::spawn_blocking(move || restore(&topic))
+        let session = Duration::from_millis(config.consumer_group_session_timeout_ms);
+        let (world, now_ms) = (world(&catalog), config.clock.now_ms());
+        let groups = tokio::task::spawn_blocking(move || restore(&topic, &world, session, now_ms))
             .await
             .map_err(|_| Error::Worker { operation: "replaying groups" })??;
         let clock = Arc::clone(&config.clock);
@@ -112,6 +116,7 @@ impl Coordinator {
             initial_delay: Duration::from_millis(self.config.group_initial_rebalance_delay_ms),
         };
         let pending = {
+            let found = Arc::clone(&group);
             let mut group = lock(&group);
             if group.dead {
                 return Joined::refused(&ResponseError::CoordinatorNotAvailable, &member_id);
@@ -120,6 +125,7 @@ impl Coordinator {
                 return Joined::refused(&ResponseError::InconsistentGroupProtocol, &member_id);
             }
             group.consumers = None;
+            let _ = self.keep_consumers(&found, &mut group);
             group.join(join, limits, Instant::now())
         };
         self.ensure_tended(&group);
@@ -167,47 +173,6 @@ impl Coordinator {
             }
             group.assigned(generation, stored, Instant::now());
         })
-    }
-
-    /// A member of KIP-848 is alive, comes or goes.
-    pub(crate) fn consumer_heartbeat(
-        self: &Arc<Self>,
-        group_id: &str,
-        beat: Beat,
-        world: World,
-    ) -> Result<Beaten, Refused> {
-        let refuse = |error, message| Err(Refused { error, message });
-        if group_id.is_empty() {
-            return refuse(ResponseError::InvalidGroupId, "a group has a name");
-        }
-        let group = match self.get(group_id) {
-            Some(group) => group,
-            None if beat.epoch == 0 => match self.get_or_create(group_id) {
-                Ok(group) => group,
-                Err(error) => return refuse(error, "there are as many groups as there may be"),
-            },
-            None => return refuse(ResponseError::UnknownMemberId, "there is no such group, so no such member"),
-        };
-        let allowed = Allowed {
-            members_max: self.config.group_members_max,
-            session_timeout: Duration::from_millis(self.config.consumer_group_session_timeout_ms),
-        };
-        let beaten = {
-            let mut group = lock(&group);
-            if group.dead {
-                return refuse(ResponseError::CoordinatorNotAvailable, "the group is being removed");
-            }
-            if !group.members.is_empty() || !group.pending.is_empty() {
-                return refuse(ResponseError::GroupIdNotFound, "the group has members of the classic protocol");
-            }
-            let consumers = group.consumers.get_or_insert_with(Consumers::new);
-            consumers.alive_ms = self.clock.now_ms();
-            let beaten = consumers.heartbeat(beat, allowed, world, Instant::now());
-            group.changed.notify_one();
-            beaten
-        };
-        self.ensure_tended(&group);
-        beaten
     }
 
     /// A member is alive.
@@ -271,7 +236,7 @@ impl Coordinator {
     }
 
     /// Starts a task that tends the group's deadlines, unless one does or there are none.
-    fn ensure_tended(self: &Arc<Self>, group: &Arc<Mutex<Group>>) {
+    pub(super) fn ensure_tended(self: &Arc<Self>, group: &Arc<Mutex<Group>>) {
         {
             let mut locked = lock(group);
             if locked.tended || (locked.members.is_empty() && locked.pending.is_empty() && !locked.has_consumers()) {
@@ -290,6 +255,8 @@ impl Coordinator {
                 let mut locked = lock(group);
                 let next = locked.tend(Instant::now());
                 self.store_if_emptied(group, &mut locked);
+                // Unless it is stored whoever is out comes back after a restart, and is out again then.
+                let _ = self.keep_consumers(group, &mut locked);
                 let Some(next) = next else {
                     locked.tended = false;
                     return;
@@ -372,6 +339,9 @@ impl Coordinator {
             if let Some(stored) = &locked.stored {
                 entries.push((Key::Group { group: locked.id.to_string() }.encode(), Some(stored.encode())));
             }
+            if let Some(consumers) = &locked.consumers {
+                entries.extend(consumers.records(&locked.id).into_iter().map(|(key, value)| (key, Some(value))));
+            }
             let entry = |(topic, partition): &(String, i32), committed: &Committed| {
                 let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
                 (key.encode(), Some(committed.encode()))
@@ -394,6 +364,13 @@ impl Coordinator {
     }
 }
 
+/// Topics as members of KIP-848 may read them.
+pub(crate) fn world(catalog: &Catalog) -> World {
+    let topics = catalog.list();
+    let topics = topics.iter().filter(|topic| !topic.is_internal());
+    topics.map(|topic| (topic.name.clone(), topic.id, i32_of(topic.partitions.len()))).collect()
+}
+
 fn tombstones(group: &Group) -> Vec<Entry> {
     let id = group.id.to_string();
     let offset = |(topic, partition): &(String, i32)| Key::Offset {
@@ -403,6 +380,7 @@ fn tombstones(group: &Group) -> Vec<Entry> {
     };
     let mut entries: Vec<Entry> = group.offsets.keys().map(|key| (offset(key).encode(), None)).collect();
     entries.push((Key::Group { group: id.clone() }.encode(), None));
+    entries.extend(group.kept.keys().map(|key| (key.clone(), None)));
     entries
 }
 
@@ -411,6 +389,8 @@ fn tombstones(group: &Group) -> Vec<Entry> {
 struct Restored {
     snapshots: HashMap<String, Snapshot>,
     offsets: HashMap<String, Offsets>,
+    /// Of groups of KIP-848.
+    consumers: HashMap<String, Records>,
     /// What waits for a decision, by producer and group.
     undecided: HashMap<ProducerRun, HashMap<String, Offsets>>,
 }
@@ -447,6 +427,14 @@ impl Restored {
             };
             return;
         }
+        if let Some((key, group)) = record.key.and_then(|key| Some((key, kept::group_of(key)?))) {
+            let records = self.consumers.entry(group).or_default();
+            match record.value {
+                Some(value) => records.insert(key.to_vec(), value.to_vec()),
+                None => records.remove(key),
+            };
+            return;
+        }
         if let Some(Key::Group { group }) = record.key.and_then(Key::decode) {
             match record.value {
                 Some(value) => self.snapshots.extend(Snapshot::decode(value).map(|snapshot| (group, snapshot))),
@@ -468,7 +456,12 @@ fn offset_of(record: &Record<'_>) -> Option<(Key, Option<Committed>)> {
 }
 
 /// The groups as the log tells them; blocking.
-fn restore(topic: &Topic) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error> {
+fn restore(
+    topic: &Topic,
+    world: &World,
+    session: Duration,
+    now_ms: i64,
+) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error> {
     let Some(partition) = topic.partition(0) else { return Ok(HashMap::new()) };
     let mut restored = Restored::default();
     let replayed = state_log::replay(partition, |said| restored.take(&said));
@@ -478,11 +471,22 @@ fn restore(topic: &Topic) -> Result<HashMap<Arc<str>, Arc<Mutex<Group>>>, Error>
     let mut groups: HashMap<Arc<str>, Arc<Mutex<Group>>> = HashMap::new();
     let with_offsets = restored.offsets.iter().filter(|(_, offsets)| !offsets.is_empty()).map(|(id, _)| id);
     let with_undecided = restored.undecided.values().flat_map(HashMap::keys);
-    let ids: BTreeSet<String> = with_offsets.chain(restored.snapshots.keys()).chain(with_undecided).cloned().collect();
+    restored.consumers.retain(|_, records| !records.is_empty());
+    let known = restored.snapshots.keys().chain(restored.consumers.keys());
+    let ids: BTreeSet<String> = with_offsets.chain(known).chain(with_undecided).cloned().collect();
     for id in ids {
         let mut group = Group::new(Arc::from(id.as_str()));
         if let Some(snapshot) = restored.snapshots.remove(&id) {
             group.restore(snapshot, now);
+        }
+        if let Some(records) = restored.consumers.remove(&id) {
+            let consumers = Consumers::restore(&records, world.clone(), session, now);
+            // Its offsets are kept as long as if it had been there until now.
+            group.consumers = consumers.map(|mut consumers| {
+                consumers.alive_ms = now_ms;
+                consumers
+            });
+            group.kept = records;
         }
         group.offsets = restored.offsets.remove(&id).unwrap_or_default();
         for (producer, undecided) in &mut restored.undecided {

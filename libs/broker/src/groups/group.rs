@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::groups::consumers::Consumers;
+use crate::groups::consumers::kept::Records;
 use crate::groups::records::{Committed, MemberSnapshot, Snapshot};
 use crate::state_log::ProducerRun;
 
@@ -69,6 +70,8 @@ pub(crate) struct Group {
     pub(crate) gathering: bool,
     /// The members of KIP-848: set if the group is, or was last, of that protocol.
     pub(crate) consumers: Option<Consumers>,
+    /// What the log says of those.
+    pub(crate) kept: Records,
     /// It became empty and the log does not know yet.
     pub(crate) emptied: bool,
 }
@@ -173,6 +176,7 @@ impl Group {
             deadline: None,
             gathering: false,
             consumers: None,
+            kept: Records::new(),
             emptied: false,
         }
     }

@@ -1,4 +1,4 @@
-//! Record batches (magic 2): reading and checking the header, patching what a broker may patch, never re-encoding.
+//! Record batches (magic 2): reading and checking the header, patching what a broker may patch.
 //!
 //! Layout: base offset 0..8, length 8..12, leader epoch 12..16, magic 16, CRC 17..21, and under the CRC attributes
 //! 21..23, last offset delta 23..27, base timestamp 27..35, max timestamp 35..43, producer id 43..51, producer epoch
@@ -6,14 +6,14 @@
 
 use bytes::Buf;
 
-use crate::num::{u64_of, usize_of_i32};
+use crate::num::{i32_of, u64_of, usize_of_i32};
 
 /// Bytes before the first record.
 pub(crate) const HEADER_BYTES: usize = 61;
 /// Bytes that the length field does not count: the base offset and itself.
 pub(crate) const PREFIX_BYTES: usize = 12;
 /// Where the checksummed part begins.
-const CRC_FROM: usize = 21;
+pub(crate) const CRC_FROM: usize = 21;
 /// The smallest encoding of a record, for refusing counts that cannot be.
 const RECORD_BYTES_MIN: usize = 7;
 
@@ -192,16 +192,43 @@ pub(crate) fn check_produced(bytes: &[u8]) -> Result<Header, Invalid> {
 }
 
 /// Writes what the broker decides into a batch: where it stands and, under LogAppendTime, when it came.
+#[cfg(test)]
 pub(crate) fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32, append_time: Option<i64>) {
-    batch[0..8].copy_from_slice(&base_offset.to_be_bytes());
-    batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
-    if let Some(time) = append_time {
-        let attributes = i16::from_be_bytes([batch[21], batch[22]]) | LOG_APPEND_TIME;
-        batch[21..23].copy_from_slice(&attributes.to_be_bytes());
-        batch[35..43].copy_from_slice(&time.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    if let Some((head, records)) = batch.split_first_chunk_mut::<HEADER_BYTES>() {
+        patch_head(head, records, base_offset, leader_epoch, append_time);
     }
+}
+
+/// Writes what the broker decides into the header of a batch, whose records stand apart: base offset and leader epoch, which
+/// the checksum does not cover, and under LogAppendTime the time and its attribute, which it does.
+pub(crate) fn patch_head(
+    head: &mut [u8; HEADER_BYTES],
+    records: &[u8],
+    base_offset: i64,
+    leader_epoch: i32,
+    append_time: Option<i64>,
+) {
+    head[0..8].copy_from_slice(&base_offset.to_be_bytes());
+    head[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+    if let Some(time) = append_time {
+        let attributes = i16::from_be_bytes([head[21], head[22]]) | LOG_APPEND_TIME;
+        head[21..23].copy_from_slice(&attributes.to_be_bytes());
+        head[35..43].copy_from_slice(&time.to_be_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head[CRC_FROM..]), records);
+        head[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+/// The batch with other records in it, which are compressed by `codec`: the same records, packed anew.
+pub(crate) fn repack(batch: &[u8], codec: i16, records: &[u8]) -> Vec<u8> {
+    let mut packed = [&batch[..HEADER_BYTES], records].concat();
+    let length = i32_of(packed.len() - PREFIX_BYTES);
+    packed[8..12].copy_from_slice(&length.to_be_bytes());
+    let attributes = i16::from_be_bytes([packed[21], packed[22]]) & !COMPRESSION_MASK | codec;
+    packed[21..23].copy_from_slice(&attributes.to_be_bytes());
+    let crc = crc32c::crc32c(&packed[CRC_FROM..]);
+    packed[17..21].copy_from_slice(&crc.to_be_bytes());
+    packed
 }
 
 #[cfg(test)]

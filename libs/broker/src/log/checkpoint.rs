@@ -32,6 +32,10 @@ pub(crate) type Checkpoint = HashMap<(Uuid, i32), Known>;
 
 /// Writes the checkpoint durably in the place of the last one.
 pub(crate) fn save(disk: &dyn Disk, data_dir: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
+    replace_file(disk, &data_dir.join(FILE), &encode(checkpoint))
+}
+
+pub(crate) fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + checkpoint.len() * 52);
     bytes.put_u32(MAGIC);
     for ((topic, partition), known) in checkpoint {
@@ -44,7 +48,7 @@ pub(crate) fn save(disk: &dyn Disk, data_dir: &Path, checkpoint: &Checkpoint) ->
     }
     let crc = crc32c::crc32c(&bytes);
     bytes.put_u32(crc);
-    replace_file(disk, &data_dir.join(FILE), &bytes)
+    bytes
 }
 
 /// Reads the checkpoint; a missing one is empty, an unreadable one is `None`.

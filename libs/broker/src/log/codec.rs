@@ -1,9 +1,13 @@
-//! Opening the compressed records of a batch: compaction has to see keys. Nothing is ever compressed here.
+//! Opening the compressed records of a batch, since compaction has to see keys; packing them anew, where their topic says
+//! how they are to be stored.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
-use crate::log::batch::{COMPRESSION_MASK, Header};
+use crate::log::batch::{COMPRESSION_MASK, HEADER_BYTES, Header, repack};
 
+/// The compression types of a topic that are not the producer's choice, and their numbers in a batch.
+pub(crate) const TYPES: [(&str, i16); 5] =
+    [("uncompressed", 0), ("gzip", GZIP), ("snappy", SNAPPY), ("lz4", LZ4), ("zstd", ZSTD)];
 const GZIP: i16 = 1;
 const SNAPPY: i16 = 2;
 const LZ4: i16 = 3;
@@ -11,6 +15,9 @@ const ZSTD: i16 = 4;
 /// How the framing of the xerial library begins; a version and a compatible version follow.
 const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER_BYTES: usize = 16;
+/// The two versions, and bytes of one block before compression.
+const XERIAL_VERSIONS: [u8; 8] = [0, 0, 0, 1, 0, 0, 0, 1];
+const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 /// Records of one batch, opened, at most; a batch that holds more is not looked into.
 pub(crate) const OPENED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -25,6 +32,49 @@ pub(crate) fn open(header: &Header, records: &[u8]) -> Option<Vec<u8>> {
         ZSTD => take(ruzstd::decoding::StreamingDecoder::new(records).ok()?),
         _ => None,
     }
+}
+
+/// A batch with its records packed in this way; `None` if they cannot be opened, or are packed so already.
+pub(crate) fn pack_batch(header: &Header, batch: &[u8], codec: i16) -> Option<io::Result<Vec<u8>>> {
+    if header.attributes & COMPRESSION_MASK == codec {
+        return None;
+    }
+    let plain = open(header, batch.get(HEADER_BYTES..)?);
+    let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
+    Some(plain.and_then(|plain| pack(codec, &plain)).map(|packed| repack(batch, codec, &packed)))
+}
+
+/// Compresses records as every client of the protocol can read them.
+fn pack(codec: i16, plain: &[u8]) -> io::Result<Vec<u8>> {
+    match codec {
+        GZIP => {
+            let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            to.write_all(plain)?;
+            to.finish()
+        }
+        SNAPPY => pack_xerial(plain),
+        LZ4 => {
+            // Java clients take blocks only that are independent of each other.
+            let frame = lz4_flex::frame::FrameInfo::new()
+                .block_mode(lz4_flex::frame::BlockMode::Independent)
+                .block_size(lz4_flex::frame::BlockSize::Max64KB);
+            let mut to = lz4_flex::frame::FrameEncoder::with_frame_info(frame, Vec::new());
+            to.write_all(plain)?;
+            to.finish().map_err(io::Error::other)
+        }
+        ZSTD => Ok(ruzstd::encoding::compress_to_vec(plain, ruzstd::encoding::CompressionLevel::Fastest)),
+        _ => Ok(plain.to_vec()),
+    }
+}
+
+fn pack_xerial(plain: &[u8]) -> io::Result<Vec<u8>> {
+    let mut packed = [XERIAL_MAGIC, &XERIAL_VERSIONS].concat();
+    for block in plain.chunks(XERIAL_BLOCK_BYTES) {
+        let block = snap::raw::Encoder::new().compress_vec(block).map_err(io::Error::other)?;
+        packed.extend(crate::num::u32_of(block.len() as u64).to_be_bytes());
+        packed.extend(block);
+    }
+    Ok(packed)
 }
 
 fn take(from: impl Read) -> Option<Vec<u8>> {
@@ -59,7 +109,7 @@ fn open_xerial(mut blocks: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use std::io::Write;
+    use crate::log::batch::check_produced;
 
     fn header(codec: i16) -> Header {
         let mut header = Header::parse(&crate::log::records::build(&[(None, None)], 0)).unwrap();
@@ -96,6 +146,30 @@ mod tests {
         }
         assert_eq!(open(&header(0), &plain).as_deref(), Some(plain.as_slice()));
         assert_eq!(open(&header(5), &plain), None);
+    }
+
+    #[test]
+    fn a_batch_is_packed_from_every_codec_to_every_other_and_stays_whole() {
+        let value = b"the same words again and again ".repeat(3000);
+        let plain = crate::log::records::build(&[(Some(b"k"), Some(&value)), (None, None)], 7);
+        let header = Header::parse(&plain).unwrap();
+        for (_, from) in TYPES {
+            let packed = pack_batch(&header, &plain, from).map_or_else(|| plain.clone(), Result::unwrap);
+            let header = check_produced(&packed).unwrap();
+            assert_eq!((header.attributes & COMPRESSION_MASK, header.count, header.max_timestamp), (from, 2, 7));
+            assert_eq!(packed.len() < plain.len() / 2, from != 0, "codec {from}");
+            for (_, to) in TYPES {
+                let again = pack_batch(&header, &packed, to).map_or_else(|| packed.clone(), Result::unwrap);
+                let header = check_produced(&again).unwrap();
+                assert_eq!(header.attributes & COMPRESSION_MASK, to);
+                let opened = open(&header, &again[HEADER_BYTES..]).unwrap();
+                assert!(opened == plain[HEADER_BYTES..], "from {from} to {to}");
+            }
+        }
+        let mut nonsense = plain.clone();
+        nonsense[22] = 3;
+        let header = Header::parse(&nonsense).unwrap();
+        assert!(pack_batch(&header, &nonsense, GZIP).unwrap().is_err());
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::sync::{lock, read, write};
 /// Bytes appended after which the next checkpoint also writes a recovery point.
 const POINT_EVERY_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Smaller batches are copied behind their headers, to be one write; larger ones are written in two.
+const COPIED_BYTES_MAX: usize = 64 * 1024;
+
 /// The epoch of the only leader there is.
 pub(crate) const LEADER_EPOCH: i32 = 0;
 
@@ -184,7 +187,7 @@ impl State {
     }
 
     /// Whether more is taken.
-    fn check_writable(&self) -> Result<(), AppendError> {
+    pub(super) fn check_writable(&self) -> Result<(), AppendError> {
         match self {
             Self { deleted: true, .. } => Err(AppendError::Deleted),
             Self { failed: true, .. } => Err(AppendError::ReadOnly),
@@ -302,7 +305,7 @@ impl Partition {
         self.put(&mut state, header, bytes, &config)
     }
 
-    fn put(
+    pub(super) fn put(
         self: &Arc<Self>,
         state: &mut State,
         header: &Header,
@@ -313,14 +316,20 @@ impl Partition {
         self.make_room(state, header, config, now)?;
         let base_offset = state.end;
         let append_time = config.log_append_time.then_some(now);
-        let mut patched = bytes.to_vec();
-        batch::patch(&mut patched, base_offset, LEADER_EPOCH, append_time);
-        self.write(state, &patched)?;
+        let (head, records) =
+            bytes.split_first_chunk().ok_or_else(|| AppendError::Storage(io::ErrorKind::InvalidData.into()))?;
+        let mut head = *head;
+        batch::patch_head(&mut head, records, base_offset, LEADER_EPOCH, append_time);
+        if records.len() < COPIED_BYTES_MAX {
+            self.write(state, &[&[&head, records].concat()])?;
+        } else {
+            self.write(state, &[&head, records])?;
+        }
         let header = Header { base_offset, max_timestamp: append_time.unwrap_or(header.max_timestamp), ..*header };
         if let Some(active) = state.segments.last_mut() {
             active.note(&header, now);
         }
-        let marker = header.is_control().then(|| control::marker_of(&patched, &header)).flatten();
+        let marker = header.is_control().then(|| control::marker_of(bytes, &header)).flatten();
         state.note_producer(&header, marker, now, self.env.producers_max);
         state.end = header.next_offset();
         state.bytes_since_point += header.total_bytes();
@@ -330,12 +339,19 @@ impl Partition {
         Ok(Appended { base_offset, end: state.end, append_time: append_time.unwrap_or(-1), log_start: state.log_start })
     }
 
-    fn write(&self, state: &mut State, bytes: &[u8]) -> Result<(), AppendError> {
+    /// Writes parts of one batch one after the other at the end of the last segment: all, or none that counts.
+    fn write(&self, state: &mut State, parts: &[&[u8]]) -> Result<(), AppendError> {
         let Some((base, position)) = state.segments.last().map(|active| (active.base, active.size)) else {
             return Err(AppendError::Storage(io::Error::from(io::ErrorKind::NotFound)));
         };
         let file = self.log_file(base).map_err(AppendError::Storage)?;
-        let Err(error) = self.env.disk.write_at(&file, bytes, position) else { return Ok(()) };
+        let mut at = position;
+        let written = parts.iter().try_for_each(|part| {
+            self.env.disk.write_at(&file, part, at)?;
+            at += part.len() as u64;
+            io::Result::Ok(())
+        });
+        let Err(error) = written else { return Ok(()) };
         metrics::counter!(names::STORAGE_FAILURES).increment(1);
         tracing::error!(topic = %self.topic, partition = self.index, %error, "append failed, cutting the file back");
         if let Err(error) = self.env.disk.set_len(&file, position) {

@@ -33,7 +33,7 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.put_u32(MAGIC);
         bytes.put_i64(self.offset);

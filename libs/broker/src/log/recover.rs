@@ -41,6 +41,9 @@ struct Progress {
     segments: Vec<Segment>,
     producers: Producers,
     end: i64,
+    /// The last segment ends in bytes that are no batch: nothing may be written behind them, where a reader could take
+    /// them and what follows for one.
+    is_end_damaged: bool,
 }
 
 impl Progress {
@@ -75,7 +78,8 @@ impl Recovery<'_> {
         }
         let point = Point::load(self.dir, |point| bases.contains(&point.segment) && self.holds(point))?;
         let mut closed = self.closed_before(&bases, point.as_ref())?;
-        let mut progress = Progress { segments: Vec::new(), producers: Producers::default(), end: bases[0] };
+        let mut progress =
+            Progress { segments: Vec::new(), producers: Producers::default(), end: bases[0], is_end_damaged: false };
         for (at, base) in bases.iter().enumerate() {
             let last = at + 1 == bases.len();
             let before_point = point.as_ref().is_some_and(|point| *base < point.segment);
@@ -165,8 +169,11 @@ impl Recovery<'_> {
                     self.report_damage(base, position, from_offset);
                     let (next, offset) = match resumes {
                         Some((next, offset)) if next <= floor => (next, offset),
-                        // Nothing whole up to the floor, which is itself the place of a batch.
-                        _ => (floor, self.floor_offset(base).unwrap_or(progress.end)),
+                        // Nothing whole up to the floor, which is itself the place of a batch, or the end.
+                        _ => {
+                            progress.is_end_damaged = last && floor == length;
+                            (floor, self.floor_offset(base).unwrap_or(progress.end))
+                        }
                     };
                     segment.size = next;
                     progress.end = progress.end.max(offset);
@@ -247,8 +254,11 @@ impl Recovery<'_> {
     fn finish(&self, mut progress: Progress) -> io::Result<State> {
         let known_end = self.known.map_or(0, |known| known.synced);
         let first = progress.segments.first().map_or(0, |segment| segment.base);
-        if progress.end < known_end {
-            self.report_loss(progress.end, known_end);
+        if progress.end < known_end || progress.is_end_damaged {
+            if progress.end < known_end {
+                self.report_loss(progress.end, known_end);
+            }
+            let known_end = known_end.max(progress.end);
             if let Some(last) = progress.segments.last_mut() {
                 self.close(last)?;
             }

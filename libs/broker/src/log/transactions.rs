@@ -86,6 +86,24 @@ impl Partition {
         self.append_own(&header, &batch)
     }
 
+    /// As [`Self::append_marker`], if the producer has a transaction open here; `None` if it has none.
+    pub(crate) fn end_open(
+        self: &Arc<Self>,
+        producer: ProducerRun,
+        marker: Marker,
+    ) -> Result<Option<Appended>, AppendError> {
+        let batch = control::build(producer, marker, self.env.clock.now_ms());
+        let header = Header::parse(&batch).ok_or(AppendError::TooLarge)?;
+        let config = self.config();
+        let mut state = self.state();
+        state.check_writable()?;
+        match state.producers.active().into_iter().find(|active| active.id == producer.id) {
+            Some(active) if active.epoch > producer.epoch => Err(AppendError::StaleEpoch),
+            Some(active) if active.open_since.is_some() => self.put(&mut state, &header, &batch, &config).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Producers that are remembered here.
     pub(crate) fn producers(&self) -> Vec<Active> {
         self.state().producers.active()

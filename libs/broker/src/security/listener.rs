@@ -6,6 +6,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::config::{Config, split_host_port};
 use crate::error::Error;
+use crate::security::listener_settings::{self, ListenerSettings};
 use crate::security::tls::ClientAuth;
 
 /// The name of the listener of a broker that is given none.
@@ -57,6 +58,8 @@ pub struct Listener {
     pub advertise: Option<(String, u16)>,
     /// How its connections are protected.
     pub protocol: Protocol,
+    /// How it lets clients in.
+    pub settings: ListenerSettings,
 }
 
 impl Listener {
@@ -70,12 +73,12 @@ impl Listener {
     }
 
     /// Refuses to be open to other machines without asking who they are, unless that is wanted.
-    pub(crate) fn check_exposure(&self, bound: SocketAddr, config: &Config) -> Result<(), Error> {
-        let certified = self.protocol.is_tls() && config.security.tls_client_auth == ClientAuth::Required;
+    pub(crate) fn check_exposure(&self, bound: SocketAddr) -> Result<(), Error> {
+        let certified = self.protocol.is_tls() && self.settings.tls_client_auth == ClientAuth::Required;
         if self.protocol.is_sasl()
             || certified
             || bound.ip().is_loopback()
-            || config.security.allow_unauthenticated_public_listener
+            || self.settings.allow_unauthenticated_public_listener
         {
             return Ok(());
         }
@@ -97,8 +100,10 @@ impl Config {
         let security = &self.security;
         if security.listeners.is_empty() {
             let advertise = self.advertise.as_deref().map(|text| advertised("advertise", text)).transpose()?;
-            let name = ONLY.to_owned();
-            return Ok(vec![Listener { name, address: self.listen, advertise, protocol: Protocol::Plaintext }]);
+            listener_settings::check_names(security, &[ONLY])?;
+            let settings = ListenerSettings::of(ONLY, security)?;
+            let (name, protocol) = (ONLY.to_owned(), Protocol::Plaintext);
+            return Ok(vec![Listener { name, address: self.listen, advertise, protocol, settings }]);
         }
         let mut listeners: Vec<Listener> = Vec::new();
         for text in &security.listeners {
@@ -109,8 +114,11 @@ impl Config {
             let address = parse_address(address)
                 .ok_or_else(|| bad("security.listeners", format!("{text} must be NAME://ADDRESS:PORT")))?;
             let protocol = self.protocol_of(&name)?;
-            listeners.push(Listener { name, address, advertise: None, protocol });
+            let settings = ListenerSettings::of(&name, security)?;
+            listeners.push(Listener { name, address, advertise: None, protocol, settings });
         }
+        let names: Vec<&str> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        listener_settings::check_names(security, &names)?;
         for text in &security.advertised_listeners {
             let key = "security.advertised_listeners";
             let (name, address) = named(key, text)?;
@@ -215,10 +223,51 @@ mod tests {
         let mut config = Config::default();
         let listener = config.listeners().unwrap().remove(0);
         let public = "192.0.2.1:9092".parse().unwrap();
-        assert!(listener.check_exposure("127.0.0.1:9092".parse().unwrap(), &config).is_ok());
-        let refused = listener.check_exposure(public, &config).unwrap_err().to_string();
+        assert!(listener.check_exposure("127.0.0.1:9092".parse().unwrap()).is_ok());
+        let refused = listener.check_exposure(public).unwrap_err().to_string();
         assert!(refused.contains("allow_unauthenticated_public_listener"), "{refused}");
         config.security.allow_unauthenticated_public_listener = true;
-        assert!(listener.check_exposure(public, &config).is_ok());
+        assert!(config.listeners().unwrap()[0].check_exposure(public).is_ok());
+    }
+
+    fn with_settings(settings: &[&str]) -> Result<Vec<Listener>, String> {
+        let mut config = Config::default();
+        config.security.listeners = vec!["SSL://127.0.0.1:1".to_owned(), "SASL_SSL://127.0.0.1:2".to_owned()];
+        config.security.tls_certificate_file = Some("all.pem".into());
+        config.security.listener_settings = settings.iter().map(|text| (*text).to_owned()).collect();
+        config.listeners().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_set_for_a_listener_counts_there_and_nowhere_else() {
+        let listeners = with_settings(&[
+            "ssl:tls_client_auth=required",
+            "SSL:tls_certificate_file=own.pem",
+            "SASL_SSL:sasl_mechanisms=PLAIN, SCRAM-SHA-512",
+            "SASL_SSL:allow_unauthenticated_public_listener=true",
+        ]);
+        let [of_ssl, of_sasl] =
+            listeners.unwrap().try_into().map(|both: [Listener; 2]| both.map(|one| one.settings)).unwrap();
+        assert_eq!((of_ssl.tls_client_auth, of_sasl.tls_client_auth), (ClientAuth::Required, ClientAuth::None));
+        assert_eq!(of_ssl.tls_certificate_file, Some("own.pem".into()));
+        assert_eq!(of_sasl.tls_certificate_file, Some("all.pem".into()));
+        assert_eq!(of_ssl.sasl_mechanisms, ["SCRAM-SHA-256", "SCRAM-SHA-512"]);
+        assert_eq!(of_sasl.sasl_mechanisms, ["PLAIN", "SCRAM-SHA-512"]);
+        assert!(of_sasl.allow_unauthenticated_public_listener && !of_ssl.allow_unauthenticated_public_listener);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_are_refused_with_what_is_wrong() {
+        for (setting, reason) in [
+            ("SSL", "must be NAME:KEY=VALUE"),
+            ("OTHER:tls_client_auth=none", "there is no listener OTHER"),
+            ("SSL:tls_client_auth=maybe", "none, requested or required"),
+            ("SSL:first_user=admin", "first_user cannot be set for one listener"),
+            ("SSL:allow_unauthenticated_public_listener=yes", "true or false"),
+            ("SASL_SSL:sasl_mechanisms=GSSAPI", "there is no mechanism GSSAPI"),
+        ] {
+            let error = with_settings(&[setting]).unwrap_err();
+            assert!(error.contains(reason), "{setting}: {error}");
+        }
     }
 }

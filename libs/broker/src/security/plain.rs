@@ -22,7 +22,7 @@ fn copied((mechanism, credential): (&Mechanism, &Credential)) -> (Mechanism, Cre
 }
 
 /// User and password of `[identity] NUL user NUL password`.
-fn parse(message: &[u8]) -> Result<(String, String), Failed> {
+pub(crate) fn parse(message: &[u8]) -> Result<(String, String), Failed> {
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Failed);
     }

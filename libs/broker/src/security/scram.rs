@@ -176,7 +176,7 @@ impl Exchange {
         Self::with_nonce(mechanism, first, credential, &BASE64.encode(random))
     }
 
-    fn with_nonce(mechanism: Mechanism, first: First, credential: Credential, ours: &str) -> Self {
+    pub(crate) fn with_nonce(mechanism: Mechanism, first: First, credential: Credential, ours: &str) -> Self {
         let nonce = format!("{}{ours}", first.nonce);
         let challenge = format!("r={nonce},s={},i={}", BASE64.encode(&credential.salt), credential.iterations);
         Self { mechanism, credential, first, nonce, challenge }

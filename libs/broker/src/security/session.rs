@@ -47,6 +47,13 @@ pub(crate) struct Who {
     pub(crate) host: IpAddr,
 }
 
+impl Who {
+    /// Whether they have said who they are.
+    pub(crate) fn is_known(&self) -> bool {
+        self.principal != ANONYMOUS
+    }
+}
+
 /// How far a login has come.
 #[derive(Debug)]
 enum Login {
@@ -128,7 +135,7 @@ impl Session {
 
     /// The names of the mechanisms that are offered.
     pub(crate) fn mechanisms(&self) -> &[String] {
-        &self.security.config.security.sasl_mechanisms
+        &self.listener.settings.sasl_mechanisms
     }
 
     /// Begins a login.

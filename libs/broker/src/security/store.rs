@@ -46,9 +46,7 @@ impl Store {
     pub(crate) fn open(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, Error> {
         let path = data_dir.join(FILE);
         let saved = match fs::read(&path) {
-            Ok(bytes) => sealed::open(&bytes)
-                .and_then(|text| serde_json::from_slice(text).map_err(|error| error.to_string()))
-                .map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
+            Ok(bytes) => sealed::read(&bytes).map_err(|reason| Error::Metadata { path: path.clone(), reason })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Saved::default(),
             Err(error) => return Err(Error::storage("reading", &path)(error)),
         };

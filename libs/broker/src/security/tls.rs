@@ -12,7 +12,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::error::Error;
-use crate::security::config::SecurityConfig;
+use crate::security::listener_settings::ListenerSettings;
 
 /// Whether clients show a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -27,8 +27,19 @@ pub enum ClientAuth {
     Required,
 }
 
-/// What every TLS listener accepts connections with.
-pub(crate) fn acceptor(config: &SecurityConfig) -> Result<TlsAcceptor, Error> {
+impl ClientAuth {
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "requested" => Some(Self::Requested),
+            "required" => Some(Self::Required),
+            _ => None,
+        }
+    }
+}
+
+/// What a TLS listener accepts connections with.
+pub(crate) fn acceptor(config: &ListenerSettings) -> Result<TlsAcceptor, Error> {
     let chain_path = given("security.tls_certificate_file", config.tls_certificate_file.as_ref())?;
     let key_path = given("security.tls_key_file", config.tls_key_file.as_ref())?;
     let chain = certificates("security.tls_certificate_file", chain_path)?;

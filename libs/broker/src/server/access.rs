@@ -118,7 +118,8 @@ mod tests {
             | ApiKey::DescribeClientQuotas
             | ApiKey::AlterClientQuotas
             | ApiKey::DescribeUserScramCredentials
-            | ApiKey::AlterUserScramCredentials => Refused(31),
+            | ApiKey::AlterUserScramCredentials
+            | ApiKey::WriteTxnMarkers => Refused(31),
             ApiKey::Produce
             | ApiKey::InitProducerId
             | ApiKey::AddPartitionsToTxn

@@ -49,7 +49,10 @@ pub(crate) mod sasl_authenticate;
 pub(crate) mod sasl_handshake;
 pub(crate) mod sync_group;
 pub(crate) mod txn_offset_commit;
+pub(crate) mod write_txn_markers;
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::ops::RangeInclusive;
 
 use futures::future::BoxFuture;
@@ -113,6 +116,7 @@ pub(crate) static APIS: &[&Api] = &[
     &add_partitions_to_txn::API,
     &add_offsets_to_txn::API,
     &end_txn::API,
+    &write_txn_markers::API,
     &txn_offset_commit::API,
     &describe_acls::API,
     &create_acls::API,
@@ -149,6 +153,12 @@ pub(crate) fn find(key: ApiKey) -> Option<&'static Api> {
 pub(crate) const NONE: i16 = 0;
 /// What authorized-operations fields say when nobody asked, or nothing is restricted.
 pub(crate) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+/// What a request names, each once: an answer is not to be many times as large for naming one thing again and again.
+pub(crate) fn once<T, K: Eq + Hash>(named: Vec<T>, key: impl Fn(&T) -> K) -> impl Iterator<Item = T> {
+    let mut seen = HashSet::new();
+    named.into_iter().filter(move |one| seen.insert(key(one)))
+}
+
 /// A message for a client.
 pub(crate) fn text(message: impl Into<String>) -> StrBytes {
     StrBytes::from_string(message.into())

@@ -13,21 +13,24 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Ready};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::lines::Lines;
 use crate::metrics as names;
 use crate::num::i32_of;
 use crate::security::listener::Listener;
 use crate::security::session::{Session, Who};
 use crate::security::subject;
 use crate::server::Shared;
+use crate::server::answer::Answer;
 use crate::server::api::{self, Handle, api_versions};
 use crate::wire::frame::{FRAME_BYTES_MIN, Frame, FrameError, FrameLimits, read_frame};
 use crate::wire::header::{Head, Refusal, encode_response, peek, take_head};
+use crate::wire::memory::{Allowance, Memory};
 
 /// Largest request of a client that has not logged in, bytes.
 const LOGIN_BYTES_MAX: usize = 64 * 1024;
@@ -35,6 +38,9 @@ const LOGIN_BYTES_MAX: usize = 64 * 1024;
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a stopping broker lets a connection finish what it has begun.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// One and the same request may be sent again and again.
+static PANICS: Lines = Lines::new(1);
 
 /// A request on its way through a handler.
 #[derive(Debug)]
@@ -51,22 +57,7 @@ pub(crate) struct Call {
     local: SocketAddr,
     listener: Arc<Listener>,
     body: Bytes,
-    _memory: OwnedSemaphorePermit,
-}
-
-/// A whole answer, with its share of the memory budget if it is a large one.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    frame: Bytes,
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
-    /// Whether the connection ends with it.
-    last: bool,
-}
-
-impl Answer {
-    fn new(frame: Bytes) -> Self {
-        Self { frame, memory: None, last: false }
-    }
+    memory: Memory,
 }
 
 /// What comes of a request: an answer, none (produce with acks 0), or the end of the connection.
@@ -76,6 +67,12 @@ impl Call {
     /// Host and port of this broker as this client is told.
     pub(crate) fn advertised(&self) -> (StrBytes, i32) {
         self.listener.advertised(self.local)
+    }
+
+    /// Lets go of the request's bytes; what is left of the work needs them no more.
+    pub(crate) fn release(&mut self) {
+        self.body = Bytes::new();
+        self.memory = Memory::default();
     }
 
     /// The request itself.
@@ -92,7 +89,7 @@ impl Call {
     /// The answer to it, and then the end of the connection.
     pub(crate) fn last_answer<R: Encodable + HeaderVersion>(&self, response: &R) -> Outcome {
         let answer = self.answer(response)?;
-        Ok(answer.map(|answer| Answer { last: true, ..answer }))
+        Ok(answer.map(Answer::ending))
     }
 }
 
@@ -109,6 +106,8 @@ pub(crate) enum Ended {
     Write(#[from] std::io::Error),
     #[error("answer was not taken in time")]
     SlowPeer,
+    #[error("request gave way to smaller ones that waited for memory")]
+    GaveWay,
 }
 
 /// Serves a connection until it ends or the broker stops.
@@ -173,11 +172,13 @@ async fn serve(
 ) -> Result<(), Ended> {
     let (work, pending) = mpsc::channel(shared.config.in_flight_requests_max);
     let write_timeout = Duration::from_millis(shared.config.frame_timeout_ms);
+    let allowance = Allowance::new(Arc::clone(&shared.request_memory));
     let reader = Reader { from: BufReader::new(reading), shared, ends, work };
     let writer = write_answers(writing, pending, write_timeout);
     tokio::pin!(writer);
     tokio::select! {
-        result = reader.run() => {
+        () = allowance.gives_way() => Err(Ended::GaveWay),
+        result = reader.run(&allowance) => {
             result?;
             // The broker stops: what was begun is finished.
             timeout(DRAIN, writer).await.unwrap_or(Ok(()))
@@ -195,20 +196,19 @@ struct Reader<R> {
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads requests until the broker stops.
-    async fn run(mut self) -> Result<(), Ended> {
+    async fn run(mut self, allowance: &Allowance) -> Result<(), Ended> {
         let config = &self.shared.config;
         let usual = FrameLimits {
             bytes_min: FRAME_BYTES_MIN,
             bytes_max: config.frame_bytes_max,
             idle: Duration::from_millis(config.connection_idle_ms),
             whole: Duration::from_millis(config.frame_timeout_ms),
-            memory: Arc::clone(&self.shared.request_memory),
         };
         loop {
-            let limits = limits_of(&self.ends.session, &usual);
+            let limits = limits_of(&self.ends.session, usual);
             let frame = tokio::select! {
                 () = self.shared.stop.cancelled() => return Ok(()),
-                frame = read_frame(&mut self.from, &limits) => frame,
+                frame = read_frame(&mut self.from, &limits, allowance) => frame,
             };
             let frame = match frame {
                 Err(FrameError::Closed) => return Err(FrameError::Closed.into()),
@@ -255,13 +255,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         metrics::counter!(names::REQUESTS, "api" => api.name).increment(1);
         let (shared, Ends { peer, local, listener, session }) = (Arc::clone(&self.shared), self.ends.clone());
         let (who, api_name) = (session.who(), api.name);
-        let call =
-            Call { shared, head, session, who, api: api_name, peer, local, listener, body, _memory: frame.memory };
+        let memory = frame.memory;
+        let mut call = Call { shared, head, session, who, api: api_name, peer, local, listener, body, memory };
         let taken = metrics::histogram!(names::REQUEST_SECONDS, "api" => api.name);
         let read = Instant::now();
         let work = match api.handle {
-            Handle::Ordered(handle) => guarded(async move { handle(call).await }),
+            Handle::Ordered(handle) => guarded(async move {
+                call.memory.begun();
+                handle(call).await
+            }),
             Handle::Eager(handle) => {
+                call.memory.begun();
                 let begun = AssertUnwindSafe(handle(call)).catch_unwind().await.map_err(|_| panicked())??;
                 guarded(begun)
             }
@@ -275,16 +279,15 @@ fn small(frame: Bytes) -> Option<Answer> {
 }
 
 /// Before its login a client gets little room and little time.
-fn limits_of(session: &Session, usual: &FrameLimits) -> FrameLimits {
+fn limits_of(session: &Session, usual: FrameLimits) -> FrameLimits {
     if session.who().is_some() {
-        return usual.clone();
+        return usual;
     }
     FrameLimits {
         bytes_min: if session.takes_raw() { 1 } else { usual.bytes_min },
         bytes_max: LOGIN_BYTES_MAX.min(usual.bytes_max),
         idle: LOGIN_PATIENCE.min(usual.idle),
         whole: LOGIN_PATIENCE.min(usual.whole),
-        memory: Arc::clone(&usual.memory),
     }
 }
 
@@ -308,7 +311,9 @@ fn guarded(work: impl Future<Output = Outcome> + Send + 'static) -> BoxFuture<'s
 }
 
 fn panicked() -> Refusal {
-    tracing::error!("request handler panicked, its connection is closed");
+    if let Some(left_out) = PANICS.admit() {
+        tracing::error!(left_out, "request handler panicked, its connection is closed");
+    }
     Refusal::Panicked
 }
 
@@ -320,15 +325,11 @@ async fn write_answers(
 ) -> Result<(), Ended> {
     while let Some(work) = pending.recv().await {
         if let Some(answer) = work.await? {
-            let writing = async {
-                to.write_all(&answer.frame).await?;
-                to.flush().await
-            };
-            timeout(limit, writing).await.map_err(|_| Ended::SlowPeer)??;
-            if answer.last {
+            let is_last = answer.last;
+            timeout(limit, answer.write(&mut to)).await.map_err(|_| Ended::SlowPeer)??;
+            if is_last {
                 return Err(Refusal::Login.into());
             }
-            drop(answer.memory);
         }
     }
     Ok(())

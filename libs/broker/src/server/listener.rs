@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::lines::Lines;
 use crate::metrics as names;
 use crate::security::listener::Listener;
 use crate::security::tls;
@@ -18,6 +19,9 @@ use crate::server::connection;
 
 /// Pause after a failed accept (out of file descriptors, usually), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A lack of file descriptors lets every accept fail.
+static FAILED_ACCEPTS: Lines = Lines::new(1);
 
 /// A port that is bound, and what is done with its connections.
 pub(crate) struct Port {
@@ -36,13 +40,11 @@ impl Port {
             let reason = format!("{} ports are given for {} listeners", ports.len(), listeners.len());
             return Err(Error::Config { key: "security.listeners", reason });
         }
-        let encrypted = listeners.iter().any(|listener| listener.protocol.is_tls());
-        let tls = if encrypted { Some(tls::acceptor(&config.security)?) } else { None };
         let pairs = ports.into_iter().zip(listeners).map(|(tcp, listener)| {
             let asked = listener.address;
             let address = tcp.local_addr().map_err(|source| Error::Listen { address: asked, source })?;
-            listener.check_exposure(address, config)?;
-            let tls = tls.clone().filter(|_| listener.protocol.is_tls());
+            listener.check_exposure(address)?;
+            let tls = if listener.protocol.is_tls() { Some(tls::acceptor(&listener.settings)?) } else { None };
             Ok(Self { tcp, listener: Arc::new(listener), address, tls })
         });
         pairs.collect()
@@ -60,7 +62,9 @@ pub(crate) async fn run(port: Port, shared: Arc<Shared>, tasks: TaskTracker) {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if let Some(left_out) = FAILED_ACCEPTS.admit() {
+                    tracing::warn!(%error, left_out, "accept failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -34,8 +34,6 @@ pub(crate) enum Refusal {
     Unauthenticated,
     #[error("login failed")]
     Login,
-    #[error("broker is stopping")]
-    Stopping,
 }
 
 /// Key, version and correlation id, which stand in the same place in every version.
@@ -52,10 +50,10 @@ pub(crate) fn take_head(body: &mut Bytes, key: ApiKey, version: i16) -> Result<H
     let header = RequestHeader::decode(body, key.request_header_version(version))
         .map_err(|error| Refusal::Malformed(error.to_string()))?;
     let client_id = header.client_id.unwrap_or_default();
-    let client_id = match client_id.char_indices().find(|(at, _)| *at >= CLIENT_ID_BYTES_MAX) {
-        Some((at, _)) => StrBytes::from_string(client_id[..at].to_owned()),
-        None => client_id,
-    };
+    let cut = client_id.char_indices().find(|(at, _)| *at >= CLIENT_ID_BYTES_MAX);
+    let kept = cut.map_or(client_id.len(), |(at, _)| at);
+    // Copied: a part of the request would hold all of it in memory.
+    let client_id = StrBytes::from_string(client_id[..kept].to_owned());
     Ok(Head { version, correlation: header.correlation_id, client_id })
 }
 

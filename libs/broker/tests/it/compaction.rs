@@ -98,6 +98,38 @@ async fn the_last_record_of_each_key_stays_at_its_offset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn under_compact_and_delete_old_keys_go_at_once_and_the_last_of_each_when_it_is_too_old() {
+    let clock = SetClock::at(1_000_000);
+    let broker = Running::with(|config| {
+        config.clock = clock.clone();
+        (config.compaction_check_interval_ms, config.retention_check_interval_ms) = (20, 20);
+    })
+    .await;
+    let both = [&COMPACTED[1..], &[("cleanup.policy", "compact,delete"), ("retention.ms", "50000")]].concat();
+    broker.topic("t", 1, &both).await;
+    broker.topic("kept", 1, &[&COMPACTED[..], &[("retention.ms", "50000")]].concat()).await;
+    let mut wire = broker.wire().await;
+    for at in 0..60 {
+        for topic in ["t", "kept"] {
+            wire.produce(topic, 0, of(&format!("k{}", at % 3), Some(&format!("value {at} {}", "x".repeat(50))))).await;
+        }
+    }
+    close_segment(&mut wire).await;
+    // Of three keys the last, and what is in the segment that is written to.
+    let left = wait_for(&broker, 3 + 3 + 7).await;
+    assert!((0..3).all(|key| left.iter().any(|(_, found, _)| *found == format!("k{key}"))), "{left:?}");
+    assert_eq!(wire.watermarks("t", 0).await, (0, 63), "nothing is too old yet");
+    clock.set(1_060_000);
+    let wire = Mutex::new(wire);
+    eventually("what is too old goes, of each key the last too", || async {
+        (wire.lock().await.watermarks("t", 0).await == (63, 63)).then_some(())
+    })
+    .await;
+    let kept = wire.lock().await.watermarks("kept", 0).await;
+    assert_eq!(kept, (0, 60), "without delete retention.ms means nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn segments_become_fewer() {
     let (broker, _clock) = start().await;
     broker.topic("t", 1, &COMPACTED).await;

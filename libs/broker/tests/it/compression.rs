@@ -7,7 +7,7 @@ use rdkafka::producer::FutureRecord;
 
 use crate::support::batch::{base_offset, packed, values};
 use crate::support::wire::{Ask, produce_request};
-use crate::support::{PATIENCE, Running, receive};
+use crate::support::{PATIENCE, Running, receive, send};
 
 /// The codec in a batch's attributes.
 fn codec(batch: &[u8]) -> u8 {
@@ -97,4 +97,31 @@ async fn uncompressed_batches_are_served_as_sent() {
     let served = wire.fetch("t", 0, Ask::at(0)).await.records.unwrap();
     assert_eq!(served[16..], sent[16..]);
     assert_eq!(values(&served), ["a", "b"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_with_a_compression_type_stores_every_batch_that_way() {
+    let broker = Running::start().await;
+    let value = "the same words again ".repeat(5_000);
+    for (of_topic, number) in [("uncompressed", 0), ("gzip", 1), ("snappy", 2), ("lz4", 3), ("zstd", 4)] {
+        let topic = format!("t-{of_topic}");
+        broker.topic(&topic, 1, &[("compression.type", of_topic)]).await;
+        for (offset, of_producer) in (0..).zip(["none", "gzip", "snappy", "lz4", "zstd"]) {
+            let producer = broker.producer(&[("compression.type", of_producer)]);
+            assert_eq!(send(&producer, &topic, 0, &value).await, (0, offset));
+            let stored = broker.wire().await.fetch(&topic, 0, Ask::at(offset)).await.records.unwrap();
+            assert_eq!(codec(&stored), number, "{of_producer} to {of_topic}");
+            assert_eq!(stored.len() < value.len() / 2, number > 0, "{of_producer} to {of_topic}: {}", stored.len());
+        }
+        let consumer = broker.consumer(of_topic, &[("check.crcs", "true")]);
+        rdkafka::consumer::Consumer::subscribe(&consumer, &[&topic]).unwrap();
+        for offset in 0..5 {
+            assert_eq!(receive(&consumer).await, (0, offset, value.clone()), "{of_topic}");
+        }
+    }
+    let mut wire = broker.wire().await;
+    let nonsense = packed(Compression::Zstd, &["v"], <[u8]>::to_vec);
+    let refused = wire.produce("t-gzip", 0, nonsense.clone()).await;
+    assert_eq!(refused.error_code, ResponseError::CorruptMessage.code());
+    assert_eq!(wire.produce("t-zstd", 0, nonsense).await.error_code, 0, "what is as it should be is not opened");
 }

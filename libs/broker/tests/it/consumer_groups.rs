@@ -19,6 +19,8 @@ use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::message::Message;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::batch::batch;
+use crate::support::child::Served;
 use crate::support::member::{Member, committed_in};
 use crate::support::wire::{Wire, text, topic_name};
 use crate::support::{PATIENCE, Running, assigned, eventually, kafka_tools_folder, receive, send};
@@ -58,7 +60,12 @@ struct Raw {
 
 impl Raw {
     async fn new(broker: &Running, group: &str, id: &str) -> Self {
-        Self { wire: broker.wire().await, group: group.to_owned(), id: id.to_owned(), epoch: 0, assigned: Vec::new() }
+        Self::at(&broker.address(), group, id).await
+    }
+
+    async fn at(address: &str, group: &str, id: &str) -> Self {
+        let wire = Wire::connect(address).await;
+        Self { wire, group: group.to_owned(), id: id.to_owned(), epoch: 0, assigned: Vec::new() }
     }
 
     fn request(&self) -> ConsumerGroupHeartbeatRequest {
@@ -185,7 +192,58 @@ async fn librdkafka_goes_on_after_its_committed_offset_also_after_a_restart_of_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_joins_anew_when_the_broker_comes_back_and_goes_on_where_the_group_was() {
+async fn members_keep_their_places_over_kill_9_of_the_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let mut wire = Wire::connect(&served.address).await;
+    wire.produce("t", 0, batch(&["a"])).await;
+    let [mut first, mut second] =
+        [Raw::at(&served.address, "g", "one").await, Raw::at(&served.address, "g", "two").await];
+    assert_eq!((first.join("t", None).await, second.join("t", None).await), (0, 0));
+    // The first gives up what the second is to have.
+    for _ in 0..3 {
+        assert_eq!((first.beat().await, second.beat().await), (0, 0));
+    }
+    assert_eq!((first.partitions().len() + second.partitions().len(), second.epoch), (3, first.epoch));
+    let before = describe(&mut wire, "g").await;
+    served.kill();
+    let served = Served::start(dir.path());
+    let mut wire = Wire::connect(&served.address).await;
+    assert_eq!(describe(&mut wire, "g").await, before, "members, epochs and assignments are what they were");
+    for member in [&mut first, &mut second] {
+        let (epoch, partitions) = (member.epoch, member.partitions());
+        member.wire = Wire::connect(&served.address).await;
+        assert_eq!(member.beat().await, 0, "it need not join anew");
+        assert_eq!((member.epoch, member.partitions()), (epoch, partitions));
+    }
+    assert_eq!(first.send(first.request().with_member_epoch(-1)).await.error_code, 0);
+    served.kill();
+    let served = Served::start(dir.path());
+    let mut wire = Wire::connect(&served.address).await;
+    assert_eq!(describe(&mut wire, "g").await.members.len(), 1, "who has left has left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_does_not_come_back_after_a_restart_is_out_when_its_session_ends() {
+    let broker = Running::with(|config| {
+        quick(config);
+        config.consumer_group_session_timeout_ms = 300;
+    })
+    .await;
+    broker.topic("t", 1, &[]).await;
+    let mut gone = Raw::new(&broker, "g", "gone").await;
+    assert_eq!(gone.join("t", None).await, 0);
+    let broker = broker.restart().await;
+    let wire = tokio::sync::Mutex::new(broker.wire().await);
+    eventually("it is out", || async { describe(&mut *wire.lock().await, "g").await.members.is_empty().then_some(()) })
+        .await;
+    let broker = broker.restart().await;
+    let shown = describe(&mut broker.wire().await, "g").await;
+    assert!(shown.members.is_empty(), "and stays out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_librdkafka_goes_on_when_the_broker_comes_back() {
     let broker = start().await;
     broker.topic("t", 1, &[]).await;
     send(&broker.producer(&[]), "t", 0, "a").await;

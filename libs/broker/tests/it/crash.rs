@@ -3,16 +3,22 @@
 //! A story is told to a broker on a disk that writes every change down; then the directory is made as a power loss after
 //! the first n changes leaves it, a broker started on it, and what it shows compared with what clients had been told.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use broker::{Disk, TopicSpec};
+use futures::StreamExt;
 
 use crate::support::batch::{Stamp, batch, keyed};
 use crate::support::disk::{Failing, Journal, Lazy, Loss};
 use crate::support::history::{Anomaly, History, Keeps, Shown};
-use crate::support::look::{look as look_at, look_past_damage};
-use crate::support::story::{let_go, log_file, start, start_when_free, tell, tell_keyed, topic, topic_that};
-use crate::support::{Running, soak};
+use crate::support::look::{committed_of, look as look_at, look_past_damage};
+use crate::support::story::{
+    let_go, log_file, start, start_when_free, tell, tell_keyed, tell_transactions, topic, topic_that,
+};
+use crate::support::txn::Txn;
+use crate::support::wire::Ask;
+use crate::support::{Running, eventually, soak};
 
 const NO_SPACE: i32 = 28;
 const IO_ERROR: i32 = 5;
@@ -32,6 +38,9 @@ const LOSS: [Loss; 7] = [
 const FAILURES: usize = 25;
 /// The same for the longer stories.
 const KEYED_FAILURES: usize = 10;
+const TRANSACTION_FAILURES: usize = 8;
+/// Failing disks tried at the same time.
+const AT_A_TIME: usize = 4;
 
 /// What a broker shows of partition 0 of the topic.
 async fn look(broker: &Running) -> Shown {
@@ -104,6 +113,7 @@ async fn power_loss_amid_retention_leaves_no_hole() {
 #[derive(Debug, Clone, Copy)]
 enum Story {
     Plain,
+    Transactions,
     /// To a topic that lets go of records.
     Keyed(Keeps),
 }
@@ -112,13 +122,14 @@ impl Story {
     fn failures(self) -> usize {
         match self {
             Self::Plain => FAILURES,
+            Self::Transactions => TRANSACTION_FAILURES,
             Self::Keyed(_) => KEYED_FAILURES,
         }
     }
 
     fn topic(self) -> TopicSpec {
         match self {
-            Self::Plain => topic(),
+            Self::Plain | Self::Transactions => topic(),
             Self::Keyed(keeps) => topic_that(keeps),
         }
     }
@@ -126,6 +137,7 @@ impl Story {
     async fn tell(self, broker: &Running) -> History {
         match self {
             Self::Plain => tell(broker, true, || 0).await,
+            Self::Transactions => tell_transactions(broker).await,
             Self::Keyed(keeps) => tell_keyed(broker, keeps, || 0).await,
         }
     }
@@ -144,10 +156,11 @@ async fn fail_everywhere(what: &str, story: Story) {
         story.tell(&broker).await;
         let changes = usize::MAX - 1 - counting.left();
         drop(broker);
-        for place in soak::places(changes - started, story.failures()) {
-            told += fail_after(started + place, for_good, errno, story).await;
-            tried += 1;
-        }
+        let places = soak::places(changes - started, story.failures());
+        tried += places.len();
+        // Several at a time: what waits for markers waits for seconds.
+        let runs = places.into_iter().map(|place| fail_after(started + place, for_good, errno, story));
+        told += futures::stream::iter(runs).buffer_unordered(AT_A_TIME).fold(0, async |told, more| told + more).await;
     }
     soak::report(&format!("ENOSPC or EIO {what}"), tried, told);
 }
@@ -161,17 +174,124 @@ async fn fail_after(count: usize, for_good: bool, errno: i32, story: Story) -> u
     let history = if broker.try_ensure(&story.topic()).await { story.tell(&broker).await } else { History::default() };
     // It keeps reading; positions that could not be stored do not count.
     let shown = look(&broker).await;
-    assert_eq!(history.check(1, &shown), [] as [Anomaly; 0], "{what}, before the restart");
+    // A commit whose marker cannot be written is decided all the same, and seen after the restart.
+    let waits = |anomaly: &Anomaly| matches!(anomaly, Anomaly::HiddenCommit(_));
+    let found: Vec<Anomaly> = history.check(1, &shown).into_iter().filter(|anomaly| !waits(anomaly)).collect();
+    assert_eq!(found, [] as [Anomaly; 0], "{what}, before the restart");
     drop(broker);
     let broker = start_when_free(dir.path()).await;
+    if matches!(story, Story::Transactions) {
+        assert_decided(&broker, &what).await;
+    }
     let shown = look(&broker).await;
     assert_eq!(history.check(1, &shown), [] as [Anomaly; 0], "{what}, after the restart");
     history.acknowledged()
 }
 
+/// Once its producer is back no transaction is left undecided.
+async fn assert_decided(broker: &Running, what: &str) {
+    come_back(broker, what).await;
+    let wire = tokio::sync::Mutex::new(broker.wire().await);
+    eventually(&format!("{what}: every transaction is decided"), || async {
+        let shown = wire.lock().await.fetch("t", 0, Ask::at(0)).await;
+        (shown.last_stable_offset == shown.high_watermark).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_at_any_change_loses_nothing_that_a_client_was_told() {
     fail_everywhere("amid records and positions", Story::Plain).await;
+}
+
+/// The producer of the stories begins anew, once its last transaction is over.
+async fn come_back(broker: &Running, what: &str) {
+    let txn = tokio::sync::Mutex::new(Txn::new(broker, "tx").await);
+    let init = || async { (txn.lock().await.init(60_000).await == 0).then_some(()) };
+    eventually(&format!("{what}: the producer is back"), init).await;
+}
+
+/// Partitions of each transaction of [`tell_wide`].
+const PARTITIONS: i32 = 3;
+/// Power losses tried amid them.
+const WIDE_LOSSES: usize = 20;
+
+/// A transaction over all partitions of a topic.
+struct Wide {
+    values: Vec<String>,
+    commits: bool,
+    answered: usize,
+}
+
+async fn tell_wide(broker: &Running, journal: &Journal) -> Vec<Wide> {
+    let mut txn = Txn::begin(broker, "tx").await;
+    let mut told = Vec::new();
+    for round in 0..6 {
+        let commits = round % 3 != 2;
+        assert_eq!(txn.add_all("wide", (0..PARTITIONS).collect()).await, 0);
+        let mut values = Vec::new();
+        for partition in 0..PARTITIONS {
+            let value = format!("{round} in {partition}");
+            assert_eq!(txn.produce_to("wide", partition, round, &value).await, 0);
+            values.push(value);
+        }
+        assert_eq!(txn.end(commits).await, 0);
+        told.push(Wide { values, commits, answered: journal.len() });
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_loss_leaves_transactions_over_several_partitions_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("data");
+    let journal = Arc::new(Journal::default());
+    let broker = start(&from, Arc::clone(&journal) as Arc<dyn Disk>).await.unwrap();
+    broker.topic("wide", PARTITIONS, &[]).await;
+    let begun = journal.len();
+    let told = tell_wide(&broker, &journal).await;
+    drop(broker);
+    let places = soak::places(journal.len() - begun, WIDE_LOSSES);
+    for count in places.iter().map(|place| begun + place + 1) {
+        for loss in [Loss::Nothing, Loss::Unsynced, Loss::Torn, Loss::Reordered] {
+            let what = format!("{count} changes, {loss:?}");
+            let to = tempfile::tempdir().unwrap();
+            journal.replay(count, loss, &from, to.path());
+            let broker = start(to.path(), Arc::new(Lazy)).await.unwrap();
+            come_back(&broker, &what).await;
+            let mut readable = Vec::new();
+            for partition in 0..PARTITIONS {
+                readable.extend(committed_in(&broker, partition).await);
+            }
+            let readable: HashSet<&str> = readable.iter().map(String::as_str).collect();
+            let all: Vec<Vec<String>> = told.iter().map(|wide| wide.values.clone()).collect();
+            assert_eq!(History::check_whole(&all, &readable), [] as [Anomaly; 0], "{what}");
+            for Wide { values, commits, answered } in &told {
+                let is_there = readable.contains(values[0].as_str());
+                assert!(*commits || !is_there, "{what}: {values:?} was aborted");
+                assert!(!*commits || *answered > count || is_there, "{what}: {values:?} was committed");
+            }
+            broker.stop().await;
+        }
+    }
+    soak::report("power loss amid transactions over several partitions", places.len() * 4, told.len());
+}
+
+/// What readers of committed records get of a partition of the topic of [`tell_wide`], once all of it is decided.
+async fn committed_in(broker: &Running, partition: i32) -> Vec<String> {
+    let wire = tokio::sync::Mutex::new(broker.wire().await);
+    let decided = || async {
+        let shown = wire.lock().await.fetch("wide", partition, Ask { isolation: 1, ..Ask::at(0) }).await;
+        (shown.last_stable_offset == shown.high_watermark).then_some(shown)
+    };
+    let shown = eventually("all is decided", decided).await;
+    let values = committed_of(shown, 0).map(|(_, values)| values).unwrap_or_default();
+    values.into_iter().map(|(_, value)| value).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_amid_transactions_leaves_each_of_them_whole_or_none_of_it() {
+    fail_everywhere("amid transactions", Story::Transactions).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::support::member::committed;
 use crate::support::wire::{Ask, Wire};
 use crate::support::{PATIENCE, Running, client};
 
-/// Kills per test; `cargo xtask soak` is for more.
+/// Kills per test; the tests of `soak` kill as often as they are told to.
 const KILLS: usize = 10;
 /// Records sent before each kill, and of them acknowledged before it comes.
 const SENT: usize = 400;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::support::Running;
 use crate::support::batch::{base_offset, batch, values};
-use crate::support::wire::{Ask, FETCH, fetch_request, topic_name};
+use crate::support::child::Served;
+use crate::support::wire::{Ask, FETCH, Wire, fetch_request, topic_name};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_answer_has_empty_records_and_not_null() {
@@ -85,6 +86,29 @@ async fn a_fetch_that_gets_too_little_is_answered_when_its_time_is_up() {
     let partition = wire.fetch("t", 0, Ask { wait_ms: 300, min_bytes: 10_000, ..Ask::at(0) }).await;
     assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
     assert_eq!(values(&partition.records.unwrap()), ["little"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fetches_that_wait_for_more_cost_no_processor_time() {
+    const WAIT: Duration = Duration::from_millis(1_500);
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path());
+    let mut wire = Wire::connect(&served.address).await;
+    wire.produce("t", 0, batch(&["little"])).await;
+    let before = served.processor_time();
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut wire = Wire::connect(&served.address).await;
+        let wait_ms = i32::try_from(WAIT.as_millis()).unwrap();
+        wire.send(FETCH, &fetch_request("t", 0, Ask { wait_ms, min_bytes: 10_000, ..Ask::at(0) })).await;
+        waiting.push(wire);
+    }
+    for mut wire in waiting {
+        let answer = wire.receive::<FetchRequest>(FETCH).await.unwrap();
+        assert_eq!(values(answer.responses[0].partitions[0].records.as_ref().unwrap()), ["little"]);
+    }
+    let spent = served.processor_time().saturating_sub(before);
+    assert!(spent < WAIT / 4, "20 fetches that wait for {WAIT:?} took {spent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

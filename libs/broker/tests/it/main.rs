@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 mod admin;
+mod changes;
 mod compaction;
 mod compression;
 mod consumer_groups;
@@ -23,6 +24,7 @@ mod retention;
 mod security;
 mod soak;
 mod support;
+mod syncing;
 mod timestamps;
 mod topics;
 mod transactions;

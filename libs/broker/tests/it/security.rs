@@ -4,6 +4,7 @@ mod encryption;
 mod java;
 mod listeners;
 mod logins;
+mod record;
 mod rules;
 
 use broker::{Password, SecurityConfig};

@@ -1,9 +1,12 @@
 //! What tests share: a broker of their own, clients of it, a clock to set, and waiting for a state.
 
+pub(crate) mod administration;
 pub(crate) mod batch;
 pub(crate) mod child;
 pub(crate) mod disk;
+pub(crate) mod gated;
 pub(crate) mod history;
+pub(crate) mod lines;
 pub(crate) mod look;
 pub(crate) mod member;
 pub(crate) mod soak;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::{
     ApiVersionsRequest, DescribeProducersRequest, DescribeTransactionsRequest, FindCoordinatorRequest, GroupId,
-    ListTransactionsRequest, OffsetFetchRequest, ProducerId, TransactionalId,
+    ListTransactionsRequest, OffsetFetchRequest, ProducerId, TransactionalId, WriteTxnMarkersRequest,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
@@ -408,4 +409,34 @@ async fn the_end_is_answered_when_its_markers_are_there() {
     }
     let patience = Duration::from_secs(1);
     assert!(tokio::time::timeout(patience, txn.add("t")).await.is_ok(), "nothing is left to wait for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_by_hand_what_is_open_in_a_partition_and_nothing_else() {
+    let broker = Running::start().await;
+    broker.topic("t", 1, &[]).await;
+    let mut txn = Txn::begin(&broker, "tx").await;
+    assert_eq!((txn.add("t").await, txn.produce("t", "hanging").await), (0, 0));
+    let mut wire = broker.wire().await;
+    let mut end = async |producer_id: i64, epoch: i16, topic: &str| {
+        let topic = WritableTxnMarkerTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(ProducerId(producer_id))
+            .with_producer_epoch(epoch)
+            .with_topics(vec![topic]);
+        let answer = wire.call(1, &WriteTxnMarkersRequest::default().with_markers(vec![marker])).await;
+        answer.markers[0].topics[0].partitions[0].error_code
+    };
+    let (id, epoch) = (txn.producer_id, txn.epoch);
+    assert_eq!(end(id, epoch - 1, "t").await, ResponseError::InvalidProducerEpoch.code());
+    assert_eq!(end(id + 1, epoch, "t").await, 0, "of somebody else nothing is open");
+    assert_eq!(end(id, epoch, "absent").await, ResponseError::UnknownTopicOrPartition.code());
+    assert_eq!(end(id, epoch, "__transaction_state").await, ResponseError::UnknownTopicOrPartition.code());
+    let mut reading = broker.wire().await;
+    assert_eq!(last_stable(&mut reading).await, (0, 1), "none of these has done anything");
+    for _ in 0..2 {
+        assert_eq!(end(id, epoch, "t").await, 0);
+        assert_eq!(last_stable(&mut reading).await, (2, 2), "one marker, however often it is asked for");
+    }
+    assert_eq!(seen(&mut reading, COMMITTED).await.1, [(id, 0)], "it is told of as aborted");
 }

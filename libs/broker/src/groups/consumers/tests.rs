@@ -151,3 +151,53 @@ async fn the_assignor_that_most_members_ask_for_shares() {
     }
     assert_eq!(group.group.assignor, Assignor::Range);
 }
+
+#[tokio::test]
+async fn a_group_comes_back_from_its_records_as_it_was() {
+    let mut group = Fixture::new();
+    let instance = |id: &str, instance: &str| Beat {
+        instance: Some(instance.to_owned()),
+        rack: Some("rack".to_owned()),
+        client_id: "client".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        pattern: Some("us.*".to_owned()),
+        assignor: Some("range".to_owned()),
+        ..join(id)
+    };
+    group.beat(instance("a", "first")).unwrap();
+    group.beat(join("b")).unwrap();
+    // One is in the midst of giving up.
+    group.beat(alive("a", 1, None)).unwrap();
+    let records = group.group.records("g");
+    assert!(records.keys().all(|key| kept::group_of(key).as_deref() == Some("g")));
+    assert_eq!(kept::group_of(b"\0\x02\0\x01g"), None, "a classic group has another kind of key");
+    let back = Consumers::restore(&records, world(4), ALLOWED.session_timeout, group.now).unwrap();
+    assert_eq!(format!("{back:?}"), format!("{:?}", Consumers { changed: false, alive_ms: 0, ..group.group }));
+    assert_eq!(back.records("g"), records);
+    let mut group = Fixture { group: back, now: group.now };
+    assert_eq!(group.beat(alive("b", 2, None)), Ok((2, None)), "it goes on where it was");
+    for (key, value) in &records {
+        for length in 0..value.len() - 1 {
+            let mut cut = records.clone();
+            cut.insert(key.clone(), value[..length].to_vec());
+            // Nothing, or a group without what cannot be read; no panic.
+            let _ = Consumers::restore(&cut, world(4), ALLOWED.session_timeout, group.now);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_has_changed_is_kept_anew() {
+    let mut group = Fixture::new();
+    let mut changed = |beat: Beat| {
+        let _ = group.beat(beat);
+        std::mem::take(&mut group.group.changed)
+    };
+    assert!(changed(join("a")));
+    assert!(!changed(alive("a", 1, None)), "a heartbeat costs no write");
+    assert!(!changed(alive("a", 1, Some(&[0, 1, 2, 3]))));
+    assert!(changed(join("b")));
+    assert!(changed(alive("a", 1, None)), "it is told to give up");
+    assert!(!changed(alive("nobody", 1, None)));
+    assert!(changed(alive("b", LEAVING, None)));
+}

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::{Assignment, DescribedGroup, Member, TopicPartitions};
-use kafka_protocol::messages::{ApiKey, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, TopicName};
+use kafka_protocol::messages::{
+    ApiKey, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName,
+};
 use uuid::Uuid;
 
 use crate::catalog::Catalog;
 use crate::groups::assignors::Parts;
 use crate::groups::consumers::{Consumer, Consumers};
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, text};
+use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, once, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, Kind, Shape, all};
@@ -30,7 +32,7 @@ const CONSUMER_MEMBER: i8 = 1;
 async fn run(call: Call) -> Outcome {
     let request: ConsumerGroupDescribeRequest = call.decode()?;
     let wanted = request.include_authorized_operations;
-    let groups = request.group_ids.into_iter().map(|id| {
+    let groups = once(request.group_ids, GroupId::clone).map(|id| {
         let resource = Resource::Group(&id);
         if let Err(error) = call.require(Operation::Describe, resource) {
             return DescribedGroup::default().with_error_code(error.code()).with_group_id(id);

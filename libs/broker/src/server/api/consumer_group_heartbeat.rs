@@ -9,8 +9,9 @@ use kafka_protocol::messages::{ApiKey, ConsumerGroupHeartbeatRequest, ConsumerGr
 use uuid::Uuid;
 
 use crate::groups::assignors::Parts;
-use crate::groups::consumers::{Beat, World};
-use crate::num::{i32_of, u64_of};
+use crate::groups::consumers::Beat;
+use crate::groups::coordinator;
+use crate::num::u64_of;
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
@@ -44,13 +45,9 @@ async fn run(call: Call) -> Outcome {
     if let Err(error) = require(&call, &request) {
         return call.answer(&ConsumerGroupHeartbeatResponse::default().with_error_code(error.code()));
     }
-    let topics = call.shared.catalog.list();
-    let world: World = topics
-        .iter()
-        .filter(|topic| !topic.is_internal())
-        .map(|topic| (topic.name.clone(), topic.id, i32_of(topic.partitions.len())))
-        .collect();
-    let response = match call.shared.groups.consumer_heartbeat(&group_id, beat(&call, request), world) {
+    let world = coordinator::world(&call.shared.catalog);
+    let beaten = call.shared.groups.consumer_heartbeat(&group_id, beat(&call, request), world).await;
+    let response = match beaten {
         Ok(beaten) => ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(text(beaten.member_id)))
             .with_member_epoch(beaten.epoch)

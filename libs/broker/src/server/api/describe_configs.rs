@@ -12,7 +12,7 @@ use crate::catalog::topic_config::{KEYS, Kind as ValueKind, Source};
 use crate::config::Config;
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::config_change::{BROKER, TOPIC};
-use crate::server::api::{Api, Handle, text};
+use crate::server::api::{Api, Handle, once, text};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, I8, Kind, Shape, all, since};
 
@@ -47,9 +47,10 @@ async fn run(call: Call) -> Outcome {
         documentation: request.include_documentation,
         version: call.head.version,
     };
-    let results = request.resources.iter().map(|resource| {
-        let result = describe(&call, resource, wanted);
-        result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
+    let named = once(request.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
+    let results = named.map(|resource| {
+        let result = describe(&call, &resource, wanted);
+        result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name)
     });
     call.answer(&DescribeConfigsResponse::default().with_results(results.collect()))
 }

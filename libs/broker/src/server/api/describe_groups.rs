@@ -6,7 +6,7 @@ use kafka_protocol::messages::{ApiKey, DescribeGroupsRequest, DescribeGroupsResp
 
 use crate::groups::group::{Group, Phase};
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, text};
+use crate::server::api::{Api, Handle, OPERATIONS_UNKNOWN, once, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, Kind, Shape, all, since};
@@ -23,7 +23,7 @@ async fn run(call: Call) -> Outcome {
     let request: DescribeGroupsRequest = call.decode()?;
     let version = call.head.version;
     let wanted = request.include_authorized_operations;
-    let groups = request.groups.into_iter().map(|id| {
+    let groups = once(request.groups, GroupId::clone).map(|id| {
         let resource = Resource::Group(&id);
         let described = match (call.require(Operation::Describe, resource), call.shared.groups.get(&id)) {
             (Err(error), _) => DescribedGroup::default().with_error_code(error.code()),

@@ -7,7 +7,7 @@ use kafka_protocol::messages::{ApiKey, DescribeProducersRequest, DescribeProduce
 use crate::catalog::Topic;
 use crate::log::control::COORDINATOR_EPOCH;
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle};
+use crate::server::api::{Api, Handle, once};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{I32_LIST, Kind, Shape, all};
 
@@ -21,12 +21,13 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: DescribeProducersRequest = call.decode()?;
-    let topics = request.topics.into_iter().map(|asked| {
+    let topics = once(request.topics, |asked| asked.name.clone()).map(|mut asked| {
         let refused = call.require(Operation::Read, Resource::Topic(&asked.name)).err();
         let topic = call.shared.catalog.get(&asked.name);
-        let partitions = asked.partition_indexes.iter().map(|index| match refused {
-            Some(error) => PartitionResponse::default().with_partition_index(*index).with_error_code(error.code()),
-            None => describe(topic.as_deref(), *index),
+        let indexes = once(std::mem::take(&mut asked.partition_indexes), |index| *index);
+        let partitions = indexes.map(|index| match refused {
+            Some(error) => PartitionResponse::default().with_partition_index(index).with_error_code(error.code()),
+            None => describe(topic.as_deref(), index),
         });
         TopicResponse::default().with_partitions(partitions.collect()).with_name(asked.name)
     });

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
-use kafka_protocol::messages::{ApiKey, DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName};
+use kafka_protocol::messages::{
+    ApiKey, DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName, TransactionalId,
+};
 
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, text};
+use crate::server::api::{Api, Handle, once, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::txns::transaction::Transaction;
@@ -23,7 +25,7 @@ pub(crate) static API: Api = Api {
 
 async fn run(call: Call) -> Outcome {
     let request: DescribeTransactionsRequest = call.decode()?;
-    let states = request.transactional_ids.into_iter().map(|id| {
+    let states = once(request.transactional_ids, TransactionalId::clone).map(|id| {
         let state = match call.shared.txns.get(&id) {
             _ if let Err(error) = call.require(Operation::Describe, Resource::TransactionalId(&id)) => {
                 TransactionState::default().with_error_code(error.code())

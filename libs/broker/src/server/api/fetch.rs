@@ -6,23 +6,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
-use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId, TopicName};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use kafka_protocol::messages::fetch_response::AbortedTransaction;
+use kafka_protocol::messages::{ApiKey, FetchRequest, FetchResponse, ProducerId, TopicName};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::log::partition::{Offsets, Partition};
-use crate::log::read::{Isolation, Read, ReadError};
+use crate::log::read::{Demand, Isolation, Read, ReadError, Records};
 use crate::log::transactions::Aborted;
 use crate::num::{u64_of, usize_of_i32};
 use crate::security::acl::{Operation, Resource};
+use crate::server::answer::Answer;
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::connection::{Call, Outcome};
 use crate::server::fetch_sessions::{Asked, Key, Said, Told};
+use crate::wire::fetch_answer::{self, BY_ID_SINCE, PartitionPart, TopicPart};
 use crate::wire::header::Refusal;
 use crate::wire::shape::{I8, I32, I32_LIST, I64, Kind, Shape, UUID, all, between, since, until};
 
@@ -52,8 +53,8 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
-/// First version that names topics by id.
-const BY_ID_SINCE: i16 = 13;
+/// Records of one answer that are held in memory; further ones are sent from their files.
+const HELD_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
@@ -67,7 +68,7 @@ struct Wanted {
 struct Got {
     code: i16,
     offsets: Offsets,
-    records: Bytes,
+    records: Records,
     aborted: Vec<Aborted>,
 }
 
@@ -86,6 +87,7 @@ struct Limits {
 struct Pass {
     got: Vec<Got>,
     bytes: usize,
+    held_bytes: usize,
     failed: bool,
 }
 
@@ -103,15 +105,11 @@ async fn run(call: Call) -> Outcome {
     let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
     let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
     let limits = Limits { bytes_min, bytes_max, isolation: isolation_of(request.isolation_level) };
-    let (pass, memory) = fetch(&call, &wanted, limits, Instant::now() + wait).await?;
+    let pass = fetch(&call, &wanted, limits, Instant::now() + wait).await?;
     let told: Vec<Told> = pass.got.iter().map(told).collect();
     let (session, news) = call.shared.fetch_sessions.leave(context, &asked, &told, Instant::now());
     let told = asked.into_iter().zip(pass.got).zip(news).filter(|(_, is_news)| *is_news).map(|(told, _)| told);
-    let answer = call.answer(&respond(call.head.version, told).with_session_id(session))?;
-    Ok(answer.map(|mut answer| {
-        answer.memory = Some(memory);
-        answer
-    }))
+    Ok(Some(Answer::of(fetch_answer::encode(&call.head, session, by_topic(told))?)))
 }
 
 /// The partitions of a topic, each by itself. What a session may keep of it is copied: the request's own strings and
@@ -167,25 +165,17 @@ fn told(got: &Got) -> Told {
 }
 
 /// Reads until there is enough, something is wrong, or time is up.
-async fn fetch(
-    call: &Call,
-    wanted: &Arc<Vec<Wanted>>,
-    limits: Limits,
-    deadline: Instant,
-) -> Result<(Pass, OwnedSemaphorePermit), Refusal> {
+async fn fetch(call: &Call, wanted: &Arc<Vec<Wanted>>, limits: Limits, deadline: Instant) -> Result<Pass, Refusal> {
     let waiting = Waiting::on(wanted);
     loop {
         // Registered before reading, so that what comes between the read and the wait is not missed.
         let out_of_time = Instant::now() >= deadline || call.shared.stop.is_cancelled();
         if out_of_time || worth_reading(wanted, limits) {
-            let mut memory = reserve(call, wanted, limits).await?;
             let reading = Arc::clone(wanted);
             let pass =
                 tokio::task::spawn_blocking(move || read_all(&reading, limits)).await.map_err(|_| Refusal::Panicked)?;
             if out_of_time || pass.failed || wanted.is_empty() || pass.bytes >= limits.bytes_min {
-                let unused = memory.num_permits().saturating_sub(pass.bytes);
-                drop(memory.split(unused));
-                return Ok((pass, memory));
+                return Ok(pass);
             }
         }
         tokio::select! {
@@ -211,36 +201,24 @@ fn worth_reading(wanted: &[Wanted], limits: Limits) -> bool {
     wanted.is_empty() || readable >= limits.bytes_min as u64
 }
 
-/// Takes the answer's share of the memory for all answers.
-async fn reserve(call: &Call, wanted: &[Wanted], limits: Limits) -> Result<OwnedSemaphorePermit, Refusal> {
-    let readable = |item: &Wanted| {
-        let partition = item.found.as_ref().ok()?;
-        Some(
-            partition
-                .readable_bytes_at_most(item.asked.fetch_offset, limits.isolation)
-                .min(u64_of(i64::from(item.asked.partition_max_bytes))),
-        )
-    };
-    let most: u64 = wanted.iter().filter_map(readable).sum();
-    let most = most.min(limits.bytes_max as u64);
-    let share = Arc::clone(&call.shared.fetch_memory).acquire_many_owned(u32::try_from(most).unwrap_or(u32::MAX));
-    share.await.map_err(|_| Refusal::Stopping)
-}
-
 /// Reads each partition in turn; blocking.
 fn read_all(wanted: &[Wanted], limits: Limits) -> Pass {
-    let mut pass = Pass { got: Vec::with_capacity(wanted.len()), bytes: 0, failed: false };
+    let mut pass = Pass { got: Vec::with_capacity(wanted.len()), bytes: 0, held_bytes: 0, failed: false };
     for item in wanted {
-        let got = read_one(item, limits.bytes_max.saturating_sub(pass.bytes), pass.bytes == 0, limits.isolation);
+        let got = read_one(item, limits, &pass);
         pass.bytes += got.records.len();
+        if let Records::Held(bytes) = &got.records {
+            pass.held_bytes += bytes.len();
+        }
         pass.failed |= got.code != NONE;
         pass.got.push(got);
     }
     pass
 }
 
-fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool, isolation: Isolation) -> Got {
-    let refused = |code: i16, offsets: Offsets| Got { code, offsets, records: Bytes::new(), aborted: Vec::new() };
+/// Reads what still fits behind what the pass has read so far.
+fn read_one(item: &Wanted, limits: Limits, pass: &Pass) -> Got {
+    let refused = |code: i16, offsets: Offsets| Got { code, offsets, records: Records::NONE, aborted: Vec::new() };
     let partition = match &item.found {
         Ok(partition) => partition,
         Err(error) => return refused(error.code(), NO_OFFSETS),
@@ -249,8 +227,14 @@ fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool, isolation: Iso
     if code != NONE {
         return refused(code, NO_OFFSETS);
     }
-    let bytes_max = usize_of_i32(item.asked.partition_max_bytes).min(bytes_left);
-    match partition.read(item.asked.fetch_offset, bytes_max, at_least_one, isolation) {
+    let demand = Demand {
+        offset: item.asked.fetch_offset,
+        bytes_max: usize_of_i32(item.asked.partition_max_bytes).min(limits.bytes_max.saturating_sub(pass.bytes)),
+        at_least_one: pass.bytes == 0,
+        isolation: limits.isolation,
+        held_max: HELD_BYTES_MAX.saturating_sub(pass.held_bytes),
+    };
+    match partition.read(demand) {
         Ok(Read { offsets, records, aborted }) => Got { code: NONE, offsets, records, aborted },
         Err(error) => {
             if let ReadError::Storage(error) = &error {
@@ -261,44 +245,35 @@ fn read_one(item: &Wanted, bytes_left: usize, at_least_one: bool, isolation: Iso
     }
 }
 
-fn respond(version: i16, told: impl Iterator<Item = (Asked, Got)>) -> FetchResponse {
-    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+/// Partitions with those of the same topic, in the order in which each was asked for.
+fn by_topic(told: impl Iterator<Item = (Asked, Got)>) -> Vec<TopicPart> {
+    let mut topics: Vec<TopicPart> = Vec::new();
     let mut places: HashMap<(TopicName, Uuid), usize> = HashMap::new();
     for (asked, got) in told {
         let at = *places.entry((asked.topic.clone(), asked.topic_id)).or_insert_with(|| {
-            let response = FetchableTopicResponse::default();
-            responses.push(if version >= BY_ID_SINCE {
-                response.with_topic_id(asked.topic_id)
-            } else {
-                response.with_topic(asked.topic)
-            });
-            responses.len() - 1
+            topics.push(TopicPart { name: asked.topic, id: asked.topic_id, partitions: Vec::new() });
+            topics.len() - 1
         });
-        responses[at].partitions.push(data(version, asked.partition.partition, got));
+        topics[at].partitions.push(part(asked.partition.partition, got));
     }
-    FetchResponse::default().with_responses(responses)
+    topics
 }
 
-fn data(version: i16, partition: i32, got: Got) -> PartitionData {
+fn part(index: i32, got: Got) -> PartitionPart {
     let aborted = got.aborted.into_iter().map(|aborted| {
         AbortedTransaction::default()
             .with_producer_id(ProducerId(aborted.producer_id))
             .with_first_offset(aborted.first_offset)
     });
-    let mut data = PartitionData::default()
-        .with_partition_index(partition)
-        .with_error_code(got.code)
-        .with_high_watermark(got.offsets.high_watermark)
-        .with_last_stable_offset(got.offsets.last_stable)
-        .with_aborted_transactions(Some(aborted.collect()))
-        .with_records(Some(got.records));
-    if version >= 5 {
-        data.log_start_offset = got.offsets.log_start;
+    PartitionPart {
+        index,
+        code: got.code,
+        high_watermark: got.offsets.high_watermark,
+        last_stable: got.offsets.last_stable,
+        log_start: got.offsets.log_start,
+        aborted: aborted.collect(),
+        records: got.records,
     }
-    if version >= 11 {
-        data.preferred_read_replica = BrokerId(-1);
-    }
-    data
 }
 
 /// The registration of a waiting fetch with its partitions, which ends with it.
@@ -328,6 +303,7 @@ impl Drop for Waiting<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+    use bytes::Bytes;
     use kafka_protocol::protocol::StrBytes;
 
     #[test]

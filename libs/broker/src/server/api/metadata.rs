@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use crate::catalog::{Topic, TopicError};
 use crate::log::partition::LEADER_EPOCH;
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, NONE, OPERATIONS_UNKNOWN, text, topic_code};
+use crate::server::api::{Api, Handle, NONE, OPERATIONS_UNKNOWN, once, text, topic_code};
 use crate::server::connection::{Call, Outcome};
 use crate::wire::shape::{BOOL, Kind, Shape, UUID, all, between, since};
 
@@ -36,7 +36,7 @@ async fn run(call: Call) -> Outcome {
     let version = call.head.version;
     let operations = request.include_topic_authorized_operations;
     // Version 0 cannot say null: there an empty list asks for all topics.
-    let asked = request.topics.as_ref().filter(|topics| !(version == 0 && topics.is_empty()));
+    let asked = request.topics.filter(|topics| !(version == 0 && topics.is_empty()));
     let mut topics = Vec::new();
     match asked {
         None => {
@@ -45,8 +45,8 @@ async fn run(call: Call) -> Outcome {
             topics.extend(seen.map(|topic| describe(&call, topic, operations)));
         }
         Some(asked) => {
-            for topic in asked {
-                topics.push(find(&call, topic, request.allow_auto_topic_creation, operations).await);
+            for topic in once(asked, |topic| (topic.name.clone(), topic.topic_id)) {
+                topics.push(find(&call, &topic, request.allow_auto_topic_creation, operations).await);
             }
         }
     }

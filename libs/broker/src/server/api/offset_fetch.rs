@@ -12,7 +12,7 @@ use kafka_protocol::messages::{ApiKey, GroupId, OffsetFetchRequest, OffsetFetchR
 
 use crate::groups::records::Committed;
 use crate::security::acl::{Operation, Resource};
-use crate::server::api::{Api, Handle, NONE, text};
+use crate::server::api::{Api, Handle, NONE, once, text};
 use crate::server::connection::{Call, Outcome};
 use crate::sync::lock;
 use crate::wire::shape::{BOOL, I32, I32_LIST, Kind, Shape, all, since, until};
@@ -74,7 +74,7 @@ async fn run(call: Call) -> Outcome {
     let request: OffsetFetchRequest = call.decode()?;
     let stable = request.require_stable;
     if call.head.version >= 8 {
-        let groups = request.groups.into_iter().map(|group| {
+        let groups = once(request.groups, |group| group.group_id.clone()).map(|group| {
             let allowed = call.require(Operation::Describe, Resource::Group(&group.group_id));
             if let Err(error) = allowed.and_then(|()| check_reader(&call, &group)) {
                 let refused = OffsetFetchResponseGroup::default().with_group_id(group.group_id);

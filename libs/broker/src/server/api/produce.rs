@@ -10,13 +10,14 @@ use futures::future::BoxFuture;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::catalog::Topic;
 use crate::log::LogConfig;
 use crate::log::batch::{Header, Invalid, check_produced};
 use crate::log::clean::{has_keys, times};
+use crate::log::codec::pack_batch;
 use crate::log::partition::{AppendError, Appended, Partition};
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, append_code, chain, text};
@@ -74,7 +75,7 @@ struct TopicItems {
     items: Vec<Item>,
 }
 
-async fn begin(call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
+async fn begin(mut call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     let request: ProduceRequest = call.decode()?;
     let acks = request.acks;
     let mut topics = Vec::new();
@@ -85,6 +86,7 @@ async fn begin(call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     }
     enlist(&call, id, &mut topics).await;
     let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
+    call.release();
     Ok(finish(call, topics, acks).boxed())
 }
 
@@ -115,7 +117,7 @@ async fn check_topic(call: &Call, data: TopicProduceData, acks: i16, allowed: Re
     });
     let items = items.collect();
     let answer = TopicProduceResponse::default();
-    let answer = if version >= 13 { answer.with_topic_id(data.topic_id) } else { answer.with_name(data.name) };
+    let answer = if version >= 13 { answer.with_topic_id(data.topic_id) } else { answer.with_name(named(&data.name)) };
     TopicItems { answer, items }
 }
 
@@ -194,6 +196,11 @@ fn admit(transaction: Option<&Arc<Slot>>, partition: &Partition, header: &Header
     })
 }
 
+/// A name that does not keep the whole request in memory.
+fn named(name: &TopicName) -> TopicName {
+    TopicName(text(name.to_string()))
+}
+
 fn refuse(error: ResponseError, message: &str) -> Step {
     Step::Refused { code: error.code(), message: text(message) }
 }
@@ -206,12 +213,24 @@ fn refuse_append(error: &AppendError) -> Step {
 fn append_all(mut topics: Vec<TopicItems>) -> Vec<TopicItems> {
     for item in topics.iter_mut().flat_map(|topic| &mut topic.items) {
         let Step::Append { partition, header, batch, transaction } = &item.step else { continue };
-        item.step = match partition.append(header, batch, || admit(transaction.as_ref(), partition, header)) {
-            Ok(appended) => Step::Appended { partition: Arc::clone(partition), appended },
-            Err(error) => refuse_append(&error),
-        };
+        item.step = append(partition, header, batch, transaction.as_ref());
     }
     topics
+}
+
+fn append(partition: &Arc<Partition>, header: &Header, batch: &[u8], transaction: Option<&Arc<Slot>>) -> Step {
+    let packed = match partition.config().codec.and_then(|codec| pack_batch(header, batch, codec)).transpose() {
+        Ok(packed) => packed,
+        Err(_) => return refuse(ResponseError::CorruptMessage, "the records cannot be decompressed"),
+    };
+    let (header, batch) = match &packed {
+        Some(packed) => (&Header::parse(packed).unwrap_or(*header), packed.as_slice()),
+        None => (header, batch),
+    };
+    match partition.append(header, batch, || admit(transaction, partition, header)) {
+        Ok(appended) => Step::Appended { partition: Arc::clone(partition), appended },
+        Err(error) => refuse_append(&error),
+    }
 }
 
 /// Waits for the syncs and answers.

@@ -5,23 +5,26 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use broker::{Broker, ClientAuth, Config, Error, Password};
+use kafka_protocol::messages::create_acls_request::AclCreation;
+use kafka_protocol::messages::{CreateAclsRequest, SaslHandshakeRequest};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType};
 use rdkafka::consumer::Consumer;
-use rdkafka::producer::{FutureProducer, Producer};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use tempfile::TempDir;
 
-use crate::support::wire::Wire;
+use super::{ADMIN, logged_in, owned, with_logins};
+use crate::support::wire::{Wire, text};
 use crate::support::{PATIENCE, Running, send};
 
 /// An authority with the broker's certificate, as files.
-struct Authority {
+pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "tests");
@@ -45,7 +48,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -107,6 +110,116 @@ async fn where_a_certificate_is_required_only_one_of_the_authority_lets_in() {
     settings.extend([("ssl.certificate.pem", strange.as_str()), ("ssl.key.pem", key.as_str())]);
     assert_kept_out(&broker, &encrypted).await;
     assert_kept_out(&broker, &settings).await;
+    broker.stop().await;
+}
+
+/// What librdkafka is told to show a certificate.
+fn showing<'a>(ca: &'a str, certificate: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
+    [("security.protocol", "ssl"), ("ssl.ca.pem", ca), ("ssl.certificate.pem", certificate), ("ssl.key.pem", key)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn access_rules_know_a_client_by_the_name_in_its_certificate() {
+    let authority = Authority::new();
+    let broker = Running::with(|config| {
+        authority.configure(config, "SSL", ClientAuth::Requested);
+        with_logins(&mut config.security);
+        config.security.listeners.push("SSL://127.0.0.1:0".to_owned());
+        config.security.authorize = true;
+        config.security.super_users = "User:admin".to_owned();
+    })
+    .await;
+    broker.topic("events", 1, &[]).await;
+    let [relay, other] = ["relay", "other"].map(|name| authority.issue(name));
+    let rule = AclCreation::default()
+        .with_resource_type(2)
+        .with_resource_name(text("events"))
+        .with_resource_pattern_type(3)
+        .with_principal(text("User:CN=relay,O=Talent"))
+        .with_host(text("*"))
+        .with_operation(4)
+        .with_permission_type(3);
+    let mut admin = logged_in(&broker, ADMIN).await;
+    let made = admin.call(3, &CreateAclsRequest::default().with_creations(vec![rule])).await;
+    assert_eq!(made.results[0].error_code, 0);
+    let (ca, address) = (authority.issuer.pem(), broker.address_of("SSL"));
+    let producer = |shown: Option<&(String, String)>| -> FutureProducer {
+        let mut config = broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]);
+        config.set("bootstrap.servers", &address);
+        if let Some((certificate, key)) = shown {
+            config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key);
+        }
+        config.create().unwrap()
+    };
+    send(&producer(Some(&relay)), "events", 0, "allowed").await;
+    for refused in [producer(Some(&other)), producer(None)] {
+        let record = FutureRecord::<(), str>::to("events").partition(0).payload("refused");
+        let (error, _) = refused.send(record, PATIENCE).await.unwrap_err();
+        assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::TopicAuthorizationFailed));
+    }
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_certificate_is_requested_one_may_be_shown_but_no_strange_one() {
+    let authority = Authority::new();
+    let broker = authority.broker("SSL", ClientAuth::Requested).await;
+    let ca = authority.issuer.pem();
+    send(&broker.client(&[("security.protocol", "ssl"), ("ssl.ca.pem", &ca)]).create().unwrap(), "events", 0, "none")
+        .await;
+    let (certificate, key) = authority.issue("relay");
+    send(&broker.client(&showing(&ca, &certificate, &key)).create().unwrap(), "events", 0, "one").await;
+    let (strange, key) = Authority::new().issue("relay");
+    assert_kept_out(&broker, &showing(&ca, &strange, &key)).await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_of_one_broker_differ_in_certificates_and_in_mechanisms() {
+    let (inner, outer) = (Authority::new(), Authority::new());
+    let broker = Running::with(|config| {
+        inner.configure(config, "SSL", ClientAuth::None);
+        let security = &mut config.security;
+        security.listeners = owned(&["INNER://127.0.0.1:0", "OUTER://127.0.0.1:0", "LOGIN://127.0.0.1:0"]);
+        security.listener_protocols = owned(&["INNER:SSL", "OUTER:SSL", "LOGIN:SASL_PLAINTEXT"]);
+        security.listener_settings = vec![
+            format!("OUTER:tls_certificate_file={}", outer.path("broker.pem").display()),
+            format!("OUTER:tls_key_file={}", outer.path("broker.key").display()),
+            format!("OUTER:tls_client_ca_file={}", outer.path("ca.pem").display()),
+            "OUTER:tls_client_auth=required".to_owned(),
+            "LOGIN:sasl_mechanisms=PLAIN".to_owned(),
+        ];
+    })
+    .await;
+    let (of_inner, of_outer) = (inner.issuer.pem(), outer.issuer.pem());
+    let (inner_address, outer_address) = (broker.address_of("INNER"), broker.address_of("OUTER"));
+    let believing = |ca: &str| -> Vec<(String, String)> {
+        vec![("security.protocol".to_owned(), "ssl".to_owned()), ("ssl.ca.pem".to_owned(), ca.to_owned())]
+    };
+    let client = |address: &str, settings: &[(String, String)]| {
+        let mut config = broker.client(&[("bootstrap.servers", address)]);
+        settings.iter().for_each(|(key, value)| {
+            config.set(key, value);
+        });
+        config
+    };
+    send(&client(&inner_address, &believing(&of_inner)).create().unwrap(), "events", 0, "inner").await;
+    let (certificate, key) = outer.issue("relay");
+    let mut shown = believing(&of_outer);
+    shown.extend([("ssl.certificate.pem".to_owned(), certificate), ("ssl.key.pem".to_owned(), key)]);
+    send(&client(&outer_address, &shown).create().unwrap(), "events", 0, "outer").await;
+    // Neither believes what the other shows, and a certificate is asked for on one only.
+    for (address, settings) in [
+        (&inner_address, believing(&of_outer)),
+        (&outer_address, believing(&of_inner)),
+        (&outer_address, believing(&of_outer)),
+    ] {
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_kept_out(&broker, &[&settings[..], &[("bootstrap.servers", address.as_str())]].concat()).await;
+    }
+    let mut wire = Wire::connect(&broker.address_of("LOGIN")).await;
+    let refused = wire.call(1, &SaslHandshakeRequest::default().with_mechanism(text("SCRAM-SHA-256"))).await;
+    assert_eq!((refused.error_code, refused.mechanisms), (33, vec![text("PLAIN")]));
     broker.stop().await;
 }
 

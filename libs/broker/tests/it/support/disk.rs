@@ -349,7 +349,12 @@ impl Failing {
 
     /// Has the next change fail.
     pub(crate) fn fail_now(&self) {
-        self.left.store(0, Ordering::SeqCst);
+        self.fail_after(0);
+    }
+
+    /// Has the change after so many fail.
+    pub(crate) fn fail_after(&self, changes: usize) {
+        self.left.store(changes, Ordering::SeqCst);
     }
 
     /// How many changes it would have taken before failing.

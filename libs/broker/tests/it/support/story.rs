@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use broker::{Broker, Config, Disk, TopicSpec};
+use broker::{Broker, Config, Disk, SecurityConfig, TopicSpec};
 
 use super::batch::{Stamp, batch, keyed};
 use super::disk::Lazy;
@@ -17,7 +17,11 @@ const KEYED: i64 = 60;
 const KEYS: i64 = 5;
 
 fn config(data_dir: &Path, disk: Arc<dyn Disk>) -> Config {
+    // Rules are kept, and who asks for nothing but an answer may do everything.
+    let security =
+        SecurityConfig { authorize: true, super_users: "User:ANONYMOUS".to_owned(), ..SecurityConfig::default() };
     Config {
+        security,
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data_dir.to_owned(),
         checkpoint_interval_ms: 5,
@@ -59,19 +63,53 @@ pub(crate) async fn tell(broker: &Running, plain: bool, now: impl Fn() -> usize)
         }
         if let Some(txn) = txn.as_mut().filter(|_| round % 2 == 0) {
             let value = format!("transactional {round}");
-            history.opened(&value);
-            assert_eq!(txn.add("t").await, 0);
-            history.sent(now(), &value, Sent::Unknown);
-            assert_eq!(txn.produce("t", &value).await, 0);
-            let commits = round % 4 == 0;
-            history.asked(now(), &value, commits);
-            assert_eq!(txn.end(commits).await, 0);
-            history.answered(now(), &value);
+            assert!(transact(txn, &mut history, &now, &value, round % 4 == 0).await, "round {round}");
         }
         let (_, high_watermark) = wire.watermarks("t", 0).await;
         history.saw_high_watermark(now(), high_watermark);
     }
     history
+}
+
+/// Errors of transactions after which a story has no more of them: each may take seconds.
+const ERRORS_MAX: usize = 2;
+
+/// Transactions on a disk that fails meanwhile: after an error their producer begins anew, as clients do.
+pub(crate) async fn tell_transactions(broker: &Running) -> History {
+    let mut history = History::default();
+    let mut txn = Txn::new(broker, "tx").await;
+    let (mut errors, mut begun) = (0, false);
+    for round in 0..10 {
+        if errors == ERRORS_MAX {
+            break;
+        }
+        let value = format!("transactional {round}");
+        begun = begun || txn.init(60_000).await == 0;
+        begun = begun && transact(&mut txn, &mut history, || 0, &value, round % 2 == 0).await;
+        errors += usize::from(!begun);
+        let produced = txn.wire.produce("t", 0, batch(&[&format!("plain {round}")])).await;
+        let sent = if produced.error_code == 0 { Sent::At(produced.base_offset) } else { Sent::Unknown };
+        history.sent_by(1, 0, &format!("plain {round}"), sent);
+    }
+    history
+}
+
+/// One transaction of one record; `false` if anything of it was answered with an error.
+async fn transact(txn: &mut Txn, history: &mut History, now: impl Fn() -> usize, value: &str, commits: bool) -> bool {
+    history.opened(value);
+    if txn.add("t").await != 0 {
+        return false;
+    }
+    history.sent(now(), value, Sent::Unknown);
+    if txn.produce("t", value).await != 0 {
+        return false;
+    }
+    history.asked(now(), value, commits);
+    if txn.end(commits).await != 0 {
+        return false;
+    }
+    history.answered(now(), value);
+    true
 }
 
 /// The topic of [`tell_keyed`].

@@ -58,7 +58,12 @@ impl Txn {
 
     /// Adds partition 0 of a topic, as clients before KIP-890 do.
     pub(crate) async fn add(&mut self, topic: &str) -> i16 {
-        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![0]);
+        self.add_all(topic, vec![0]).await
+    }
+
+    /// Adds partitions of a topic, as clients before KIP-890 do; answers the code of the first.
+    pub(crate) async fn add_all(&mut self, topic: &str, partitions: Vec<i32>) -> i16 {
+        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(self.id())
             .with_v3_and_below_producer_id(ProducerId(self.producer_id))
@@ -79,6 +84,13 @@ impl Txn {
         let code = self.wire.produce_in(Some(&self.id), topic, 0, batch).await.error_code;
         self.sequence += i32::from(code == 0);
         code
+    }
+
+    /// Produces one record to any partition that was added; the caller counts the batches of each.
+    pub(crate) async fn produce_to(&mut self, topic: &str, partition: i32, sequence: i32, value: &str) -> i16 {
+        let (producer_id, producer_epoch) = (self.producer_id, self.epoch);
+        let stamp = Stamp { producer_id, producer_epoch, sequence, transactional: true, ..Stamp::default() };
+        self.wire.produce_in(Some(&self.id), topic, partition, stamped(stamp, &[value])).await.error_code
     }
 
     /// Produces one record with a key to partition 0 of a topic that was added.

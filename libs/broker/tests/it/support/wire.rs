@@ -1,6 +1,7 @@
 //! A connection that speaks frames: what no client can be made to send, or shows of an answer.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -114,6 +115,16 @@ impl Wire {
             Ok(Bytes::from(body))
         };
         tokio::time::timeout(PATIENCE, reading).await.expect("an answer in time")
+    }
+
+    /// Returns when something has come that can be read.
+    pub(crate) async fn readable(&self) {
+        tokio::time::timeout(PATIENCE, self.stream.readable()).await.expect("something in time").unwrap();
+    }
+
+    /// Whether something has come, or comes within a moment.
+    pub(crate) async fn has_bytes(&self) -> bool {
+        tokio::time::timeout(Duration::from_millis(30), self.stream.peek(&mut [0])).await.is_ok()
     }
 
     /// Whether the broker ends the connection without another byte.
