@@ -34,6 +34,8 @@ struct Figure {
 enum Shown {
     /// From the smallest to the largest, with so many digits.
     Range(usize),
+    /// A share in percent, computed from medians: shares have no ratio.
+    Percent,
     /// In how many of how many runs it was so.
     Count,
 }
@@ -45,18 +47,29 @@ impl Figures {
 
     /// Adds what was measured once, and tells whoever waits.
     pub(crate) fn add(&mut self, contender: Contender, what: impl Into<String>, digits: usize, value: f64) {
-        self.push(contender, what.into(), Shown::Range(digits), value);
+        let what = what.into();
+        Self::tell(&what, digits, value);
+        self.push(contender, what, Shown::Range(digits), value);
+    }
+
+    /// Adds what follows from what was measured: a share of something, in percent.
+    pub(crate) fn add_percent(&mut self, contender: Contender, what: impl Into<String>, percent: f64) {
+        self.push(contender, what.into(), Shown::Percent, percent);
     }
 
     /// Adds whether something was so.
     pub(crate) fn add_whether(&mut self, contender: Contender, what: impl Into<String>, is_so: bool) {
-        self.push(contender, what.into(), Shown::Count, if is_so { YES } else { 0.0 });
+        let (what, value) = (what.into(), if is_so { YES } else { 0.0 });
+        Self::tell(&what, 0, value);
+        self.push(contender, what, Shown::Count, value);
+    }
+
+    fn tell(what: &str, digits: usize, value: f64) {
+        // Whoever has closed stderr does not want to be told.
+        let _ = say(&format!("  {what}: {value:.digits$}"));
     }
 
     fn push(&mut self, contender: Contender, what: String, shown: Shown, value: f64) {
-        let digits = if let Shown::Range(digits) = shown { digits } else { 0 };
-        // Whoever has closed stderr does not want to be told.
-        let _ = say(&format!("  {what}: {value:.digits$}"));
         match self.figures.iter_mut().find(|figure| figure.what == what && figure.contender == contender) {
             Some(figure) => {
                 figure.values.push(value);
@@ -125,6 +138,7 @@ impl Figure {
                 let (min, max) = (format!("{:.digits$}", self.spread.min), format!("{:.digits$}", self.spread.max));
                 if min == max { min } else { format!("{min}–{max}") }
             }
+            Shown::Percent => format!("{:.0}", self.spread.median),
             Shown::Count => {
                 format!("{} of {}", self.values.iter().filter(|value| **value == YES).count(), self.values.len())
             }
@@ -171,13 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_so_or_not_is_counted_and_has_no_ratio() {
+    fn what_is_so_or_not_is_counted_and_has_no_ratio_nor_has_a_share() {
         let mut figures = Figures::new(2);
         for is_so in [true, false] {
             figures.add_whether(Contender::Techleet, "kept up", is_so);
         }
         figures.add_whether(Contender::Kafka, "kept up", true);
-        assert_eq!(figures.rows(), [["kept up", "1 of 2", "1 of 1", ""]]);
+        for contender in [Contender::Techleet, Contender::Kafka] {
+            figures.add_percent(contender, "of the disk", 12.4);
+        }
+        assert_eq!(figures.rows(), [["kept up", "1 of 2", "1 of 1", ""], ["of the disk", "12", "12", ""]]);
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(super) fn compare(figures: &mut Figures) -> anyhow::Result<()> {
                 else {
                     continue;
                 };
-                let mut add = |name: String, share: f64| figures.add(contender, name, 0, share * 100.0);
+                let mut add = |name: String, share: f64| figures.add_percent(contender, name, share * 100.0);
                 add(format!("{what} {size}, % of {pipe}"), rate * bytes / 1e6 / limit);
                 add(format!("{what} {size}, % of all cores, client included"), rate * (broker + client) / 1e6 / cores);
                 add(

@@ -14,12 +14,12 @@ pub(super) fn measure(turn: &mut Turn<'_>) -> anyhow::Result<()> {
     let server = turn.place.start()?;
     let partitions = CONNECTIONS * PARTITIONS_EACH;
     wire::make_topic(server.address, TOPIC, partitions)?;
+    let batch = wire::batch(RECORD_BYTES)?;
     let mut connections = Vec::new();
     for connection in 0..CONNECTIONS {
         let mut wire = Wire::connect(server.address)?;
         for partition in connection * PARTITIONS_EACH..(connection + 1) * PARTITIONS_EACH {
-            let code = wire.produce(TOPIC, partition, wire::batch(RECORD_BYTES)?)?;
-            anyhow::ensure!(code == 0, "partition {partition} was refused: error code {code}");
+            wire::produce_to_new(&mut wire, TOPIC, partition, &batch)?;
             wire.fetch(TOPIC, partition, 0, FETCH_BYTES_MAX)?;
         }
         connections.push(wire);

@@ -24,6 +24,8 @@ const FETCH: i16 = 12;
 const METADATA: i16 = 9;
 const PRODUCE: i16 = 9;
 
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 const TOPIC_ALREADY_EXISTS: i16 = 36;
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// How long a new topic may take until all of its partitions have a leader.
@@ -138,6 +140,21 @@ pub(crate) fn make_topic(address: SocketAddr, name: &str, partitions: i32) -> an
         }
     }
     Ok(())
+}
+
+/// Produces to a partition of a new topic: Apache Kafka names its leader before that one knows.
+#[allow(clippy::disallowed_methods, reason = "nothing else runs on this thread")]
+pub(crate) fn produce_to_new(wire: &mut Wire, topic: &str, partition: i32, batch: &Bytes) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let code = wire.produce(topic, partition, batch.clone())?;
+        if code == 0 {
+            return Ok(());
+        }
+        let may_pass = [UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER].contains(&code);
+        ensure!(may_pass && began.elapsed() < TOPIC_MAX, "{topic}/{partition} was refused: error code {code}");
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A batch of one record of so many bytes.
