@@ -453,7 +453,11 @@ fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
     names.map(|name| Ok((name, free_port()?))).collect()
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
+/// One such port, for a process that is none of the system's.
+///
+/// # Errors
+/// None is free.
+pub fn free_port() -> anyhow::Result<SocketAddr> {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     // Test runs of several processes begin in different places.
     let first = u16::try_from(std::process::id() % u32::from(PORTS_COUNT))?;
