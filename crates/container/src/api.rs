@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use utoipa_axum::routes;
 
 use crate::notify::Desk;
+use crate::routes::Routes;
 
 const READ_AUDIT: Permission = Permission::new(Resource::Audit, Action::Read);
 
@@ -21,11 +22,13 @@ const READ_AUDIT: Permission = Permission::new(Resource::Audit, Action::Read);
 pub(crate) struct Desks {
     pub(crate) db: Db,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) routes: Routes,
 }
 
 /// The routes, with who may use them.
 pub(crate) fn api() -> Api<Desks> {
-    Api::new("container", "What was done by whom, who was told what, and who wants to be told.")
+    let api = Api::new("container", "What was done by whom, who was told what, and who wants to be told.");
+    crate::routes::api(api)
         .permitted(READ_AUDIT, routes!(audit::list_audit))
         .permitted(READ_AUDIT, routes!(audit::verify_audit))
         .operator(routes!(notifications::list_notifications))

@@ -13,6 +13,7 @@ mod operator;
 mod outages;
 mod postgres_faults;
 mod rebuild;
+mod routes;
 mod slice;
 mod start;
 mod story;

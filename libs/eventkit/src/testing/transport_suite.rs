@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::transport::{ConsumedRecord, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
+use crate::transport::{ConsumedRecord, GroupStart, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: usize = 5;
@@ -126,6 +126,7 @@ impl Member {
             topics: vec![topic.to_owned()],
             instance: None,
             drain_max: Duration::from_secs(1),
+            start: GroupStart::Earliest,
         };
         let subscription = transport.subscribe(interest).await.expect("subscribe");
         Self { subscription, assigned: Vec::new(), received: Vec::new() }

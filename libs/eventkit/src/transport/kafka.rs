@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 use self::contact::{Contact, ContactContext};
 use self::producer::BatchProducer;
-use super::{Interest, Record, Subscription, Transport};
+use super::{Acknowledgement, Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
 pub use admin::{TopicSpec, ensure_topics};
@@ -169,6 +169,16 @@ impl Transport for KafkaTransport {
             self.contact.regain();
         }
         Ok(())
+    }
+
+    async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement> {
+        let batch = producer::hand_over(&self.producer, &records).await?;
+        let contact = self.contact.clone();
+        Ok(Box::pin(async move {
+            batch.outcome().await?;
+            contact.regain();
+            Ok(())
+        }))
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {

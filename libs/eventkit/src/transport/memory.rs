@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{
-    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport, partition_of,
+    ConsumedRecord, GroupStart, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport, partition_of,
 };
 use crate::error::{Error, Result};
 
@@ -42,6 +42,7 @@ struct Group {
 #[derive(Debug, Default)]
 struct Member {
     topics: Vec<String>,
+    start: GroupStart,
     /// The next offset to hand out, for each partition that is assigned.
     positions: BTreeMap<TopicPartition, i64>,
     paused: Vec<TopicPartition>,
@@ -111,7 +112,8 @@ impl State {
 
     /// Deals a group's partitions out anew and notes for each member what it gained and lost.
     fn rebalance(&mut self, group: &str) {
-        let Some(group) = self.groups.get_mut(group) else { return };
+        let Self { logs, groups, .. } = self;
+        let Some(group) = groups.get_mut(group) else { return };
         let mut topics: Vec<String> = group.members.values().flat_map(|member| member.topics.clone()).collect();
         topics.sort();
         topics.dedup();
@@ -133,7 +135,10 @@ impl State {
                 member.positions.remove(partition);
             }
             for partition in &gained {
-                let start = group.committed.get(partition).copied().unwrap_or(0);
+                let start = group.committed.get(partition).copied().unwrap_or_else(|| match member.start {
+                    GroupStart::Earliest => 0,
+                    GroupStart::Latest => logs.get(partition).map_or(0, |log| i64::try_from(log.len()).unwrap_or(0)),
+                });
                 member.positions.insert(partition.clone(), start);
             }
             member.events.push((false, lost));
@@ -185,7 +190,7 @@ impl Transport for MemoryTransport {
         let mut state = self.shared.lock();
         state.next_member += 1;
         let id = state.next_member;
-        let member = Member { topics: interest.topics, ..Member::default() };
+        let member = Member { topics: interest.topics, start: interest.start, ..Member::default() };
         state.groups.entry(interest.group.clone()).or_default().members.insert(id, member);
         state.rebalance(&interest.group);
         drop(state);

@@ -45,7 +45,7 @@ impl Batch {
     }
 
     /// Waits until the last record is answered; the first failure, if there was one.
-    async fn outcome(&self) -> Result<()> {
+    pub(super) async fn outcome(&self) -> Result<()> {
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
         }
@@ -66,16 +66,18 @@ impl ProducerContext for ContactContext {
 
 /// Publishes records; done when all are answered. A record that the client itself refuses ends it at once.
 pub(super) async fn publish(producer: &BatchProducer, records: &[Record]) -> Result<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
+    hand_over(producer, records).await?.outcome().await
+}
+
+/// Hands records over; done when all have their place in librdkafka's queue.
+pub(super) async fn hand_over(producer: &BatchProducer, records: &[Record]) -> Result<Arc<Batch>> {
     let batch = Arc::new(Batch::new(records.len()));
     for record in records {
         while !send(producer, record, &batch)? {
             tokio::time::sleep(QUEUE_FULL_POLL).await;
         }
     }
-    batch.outcome().await
+    Ok(batch)
 }
 
 /// Hands a record to librdkafka; false while its queue is full.
