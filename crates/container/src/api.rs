@@ -27,8 +27,7 @@ pub(crate) struct Desks {
 
 /// The routes, with who may use them.
 pub(crate) fn api() -> Api<Desks> {
-    let api = Api::new("container", "What was done by whom, who was told what, and who wants to be told.");
-    crate::routes::api(api)
+    Api::new("container", "What was done by whom, who was told what, and who wants to be told.")
         .permitted(READ_AUDIT, routes!(audit::list_audit))
         .permitted(READ_AUDIT, routes!(audit::verify_audit))
         .operator(routes!(notifications::list_notifications))

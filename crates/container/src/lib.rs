@@ -24,6 +24,7 @@ mod notify;
 mod routes;
 mod templates;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -191,7 +192,8 @@ impl Container {
     /// What the container serves over HTTP.
     pub fn router(&self) -> axum::Router {
         let desks = api::Desks { db: self.db.clone(), desk: self.desk.clone(), routes: self.routes.clone() };
-        api::api().into_router(desks).merge(self.routes.http())
+        let operator = routes::api().into_routes(desks.clone());
+        api::api().into_router(desks).merge(operator).merge(self.routes.http())
     }
 }
 
@@ -248,7 +250,7 @@ impl RunningRoutes {
     }
 }
 
-fn properties(pairs: &[String]) -> Result<std::collections::HashMap<String, String>, Error> {
+fn properties(pairs: &[String]) -> Result<BTreeMap<String, String>, Error> {
     let pair = |pair: &String| match pair.split_once('=') {
         Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
         None => Err(Error::RoutesProperty { pair: pair.clone() }),

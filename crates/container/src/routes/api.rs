@@ -6,7 +6,6 @@ use chassis::{Api, ErrorCode, Problem, ValidJson};
 use jiff::Timestamp;
 use routes::run::Route;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::deploy::FileState;
@@ -14,25 +13,26 @@ use super::{BUILT_IN, Routes};
 use crate::api::Desks;
 
 /// The routes over routes.
-pub(crate) fn api(api: Api<Desks>) -> Api<Desks> {
-    api.operator(routes!(list_routes))
+pub(crate) fn api() -> Api<Desks> {
+    Api::new("container", "For the operator's tools.")
+        .operator(routes!(list_routes))
         .operator(routes!(control_route))
         .operator(routes!(list_revisions))
         .operator(routes!(roll_back))
 }
 
 /// All files and routes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Listed {
+struct Listed {
     files: Vec<ListedFile>,
     routes: Vec<ListedRoute>,
 }
 
 /// A file with routes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ListedFile {
+struct ListedFile {
     file: String,
     /// `running`; `refused`, if nothing of it ever ran; `old-running`, if its newest text was refused.
     state: &'static str,
@@ -49,9 +49,9 @@ pub(crate) struct ListedFile {
 }
 
 /// A route.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ListedRoute {
+struct ListedRoute {
     id: String,
     file: String,
     revision: Option<i64>,
@@ -67,8 +67,8 @@ pub(crate) struct ListedRoute {
 }
 
 /// What runs, and what was refused.
-#[utoipa::path(get, path = "/operator/v1/routes", responses((status = 200, body = Listed)))]
-pub(crate) async fn list_routes(State(desks): State<Desks>) -> Result<Json<Listed>, Problem> {
+#[utoipa::path(get, path = "/operator/v1/routes", responses((status = 200, description = "All files and routes")))]
+async fn list_routes(State(desks): State<Desks>) -> Result<Json<Listed>, Problem> {
     let routes = &desks.routes;
     let deployment = &routes.0.deployment;
     let files = deployment.files().into_iter().map(|(name, file)| listed(name, file)).collect();
@@ -116,14 +116,14 @@ fn listed(file: String, state: FileState) -> ListedFile {
     }
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ControlRequest {
+struct ControlRequest {
     route: String,
     action: Action,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
     Start,
@@ -133,8 +133,8 @@ enum Action {
 }
 
 /// Starts, stops, suspends or resumes a route; it is as its file says again when that changes.
-#[utoipa::path(post, path = "/operator/v1/routes/control", request_body = ControlRequest, responses((status = 200, body = ListedRoute)))]
-pub(crate) async fn control_route(
+#[utoipa::path(post, path = "/operator/v1/routes/control", responses((status = 200, description = "How the route is then")))]
+async fn control_route(
     State(desks): State<Desks>,
     ValidJson(request): ValidJson<ControlRequest>,
 ) -> Result<Json<ListedRoute>, Problem> {
@@ -154,16 +154,16 @@ pub(crate) async fn control_route(
     Ok(Json(about(routes, &found)))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RevisionsRequest {
+struct RevisionsRequest {
     file: String,
 }
 
 /// A text of a file that ran.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct ListedRevision {
+struct ListedRevision {
     revision: i64,
     digest: String,
     deployed_at: Option<Timestamp>,
@@ -172,8 +172,8 @@ pub(crate) struct ListedRevision {
 }
 
 /// The revisions of a file, the newest first.
-#[utoipa::path(post, path = "/operator/v1/routes/revisions", request_body = RevisionsRequest, responses((status = 200, body = Vec<ListedRevision>)))]
-pub(crate) async fn list_revisions(
+#[utoipa::path(post, path = "/operator/v1/routes/revisions", responses((status = 200, description = "Up to 50")))]
+async fn list_revisions(
     State(desks): State<Desks>,
     ValidJson(request): ValidJson<RevisionsRequest>,
 ) -> Result<Json<Vec<ListedRevision>>, Problem> {
@@ -187,16 +187,16 @@ pub(crate) async fn list_revisions(
     Ok(Json(listed.collect()))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RollBackRequest {
+struct RollBackRequest {
     file: String,
     revision: i64,
 }
 
 /// Puts an earlier text of a file into the folder, where it is deployed like any other.
-#[utoipa::path(post, path = "/operator/v1/routes/rollback", request_body = RollBackRequest, responses((status = 200, body = ListedFile)))]
-pub(crate) async fn roll_back(
+#[utoipa::path(post, path = "/operator/v1/routes/rollback", responses((status = 200, description = "What became of the file")))]
+async fn roll_back(
     State(desks): State<Desks>,
     ValidJson(request): ValidJson<RollBackRequest>,
 ) -> Result<Json<ListedFile>, Problem> {

@@ -11,7 +11,7 @@ use contracts::notification::{NotificationEmail, NotificationPush, NotificationS
 use contracts::recruitment::{ApplicationReviewed, ApplicationSubmitted, JobPosted, JobUpdated};
 use contracts::user::{UserCreated, UserDeleted, UserLogin, UserLogout, UserUpdated};
 use eventkit::envelope::format_millis;
-use eventkit::{Consumer as EventConsumer, ConsumerHandle, Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
+use eventkit::{Consumer as EventConsumer, Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
 use routes::check::{Takes, nearest};
 use routes::components::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Side};
 use routes::exchange::{Body, Exception, Message, Text, Value, parse_json};

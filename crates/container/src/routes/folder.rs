@@ -23,7 +23,7 @@ const FILES_MAX: usize = 1_000;
 /// The largest file that is read; a larger one is refused by its size.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a file must have been left alone that was there before anybody watched.
-const SETTLED: Duration = Duration::from_millis(200);
+pub(super) const SETTLED: Duration = Duration::from_millis(200);
 /// How a file is called while the container itself writes it.
 const OWN_SUFFIX: &str = ".part";
 

@@ -13,11 +13,14 @@ use routes::components::kafka::{
 };
 use routes::exchange::{Exception, Text, class};
 use routes::run::BoxFuture;
+use uuid::Uuid;
 
 /// How long a rebalance waits for records in flight; a little longer than the route itself holds them.
 const DRAIN_MAX: Duration = Duration::from_secs(6);
 /// How many records are kept for a route that is busy before its partitions pause.
 const KEPT_MAX: usize = 2_048;
+/// The longest name of a member.
+const NAME_MAX: usize = 200;
 
 /// The clients of all routes of a process.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Transport for EventkitTransport {
         let interest = Interest {
             group: wanted.group,
             topics: wanted.topics,
-            instance: self.instance.as_ref().map(|instance| format!("{instance}-{}", wanted.route)),
+            instance: self.instance.as_ref().map(|instance| member_name(instance, &wanted.route)),
             drain_max: DRAIN_MAX,
             start: if wanted.from_beginning { GroupStart::Earliest } else { GroupStart::Latest },
         };
@@ -97,6 +100,16 @@ impl Transport for EventkitTransport {
         let letter = dead_letter::letter(&consumed(record), &cause);
         let headers = letter.headers.into_iter().map(|(name, value)| (Text::from(&*name), value));
         OutRecord { topic: letter.topic, key: letter.key, value: letter.value, headers: headers.collect() }
+    }
+}
+
+/// The name of a route's membership, of the characters that Kafka takes.
+fn member_name(instance: &str, route: &str) -> String {
+    let name = format!("{instance}-{route}");
+    let is_legal = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    match name.len() <= NAME_MAX && name.chars().all(is_legal) {
+        true => name,
+        false => format!("{instance}-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, route.as_bytes())),
     }
 }
 

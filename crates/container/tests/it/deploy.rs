@@ -304,7 +304,7 @@ async fn a_web_request_goes_through_a_route_and_out_to_a_web_server() {
       parameters: {{ httpMethodRestrict: POST }}
       steps:
         - setBody: {{ jq: '"hello " + .name' }}
-        - to: http://{address}/greet
+        - to: http://{address}/greet?bridgeEndpoint=true
         - setBody: {{ jq: '{{said: .said, hasKey: (.key != null)}}' }}
         - marshal: {{ json: {{}} }}
 "#

@@ -73,9 +73,10 @@ struct Kept {
 impl Producer for Kept {
     fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
         if !self.routes.has(&self.path) {
-            self.mocks.keep(&self.name, exchange);
-            if let Some(answer) = &self.answer {
-                exchange.message.body = Body::new(answer.clone());
+            // A question has no effect: only its answer counts.
+            match &self.answer {
+                Some(answer) => exchange.message.body = Body::new(answer.clone()),
+                None => self.mocks.keep(&self.name, exchange),
             }
         }
         self.routes.call(&self.path, exchange, |_| Ok(()))

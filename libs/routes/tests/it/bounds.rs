@@ -12,7 +12,7 @@ const REPOSITORY: &str =
 #[tokio::test]
 async fn a_part_that_is_cut_off_may_come_again() {
     let route = format!(
-        r#"{REPOSITORY}
+        r##"{REPOSITORY}
 - from:
     uri: direct:start
     steps:
@@ -28,7 +28,7 @@ async fn a_part_that_is_cut_off_may_come_again() {
                   - choice: {{ when: [ {{ simple: "${{exchangeProperty.slow}}", steps: [ {{ delay: {{ constant: "60000" }} }} ] }} ] }}
                   - to: mock:once
 - from: {{ uri: "direct:slow", steps: [ {{ setProperty: {{ name: slow, constant: "true" }} }}, {{ to: "direct:start" }} ] }}
-"#
+"##
     );
     for eager in ["true", "false"] {
         let engine = started(&route.replace("${eager}", eager), Limits::default()).await;
@@ -43,7 +43,7 @@ async fn a_part_that_is_cut_off_may_come_again() {
 
 #[tokio::test]
 async fn a_probe_that_is_cut_off_gives_its_place_back() {
-    let route = r#"
+    let route = r##"
 - from:
     uri: direct:breaker
     steps:
@@ -64,7 +64,7 @@ async fn a_probe_that_is_cut_off_gives_its_place_back() {
 - from:
     uri: direct:start
     steps: [ { split: { simple: "${body}", timeout: 50, steps: [ { to: "direct:breaker" } ] } } ]
-"#;
+"##;
     let engine = started(route, Limits::default()).await;
     send(&engine, "direct:start", "bad").await;
     // The one call that may probe is cut off from outside.
@@ -75,7 +75,7 @@ async fn a_probe_that_is_cut_off_gives_its_place_back() {
 
 #[tokio::test]
 async fn steps_that_are_cut_off_leave_the_route_where_it_was() {
-    let route = r#"
+    let route = r##"
 - from: { uri: "direct:deep", steps: [ { delay: { constant: "60000" } } ] }
 - route:
     id: outer
@@ -87,7 +87,7 @@ async fn steps_that_are_cut_off_leave_the_route_where_it_was() {
             steps: [ { to: "direct:deep" } ]
             onFallback: { steps: [ { setBody: { simple: "${routeId}" } } ] }
         - to: mock:after
-"#;
+"##;
     let engine = started(route, Limits { depth_max: 3, ..Limits::default() }).await;
     for _ in 0..5 {
         assert!(!send(&engine, "direct:start", "m").await.is_failed());
@@ -97,7 +97,7 @@ async fn steps_that_are_cut_off_leave_the_route_where_it_was() {
 
 #[tokio::test]
 async fn groups_are_watched_again_after_a_stop() {
-    let route = r#"
+    let route = r##"
 - route:
     id: grouping
     from:
@@ -108,7 +108,7 @@ async fn groups_are_watched_again_after_a_stop() {
             aggregationStrategy: "#class:org.apache.camel.processor.aggregate.GroupedBodyAggregationStrategy"
             completionTimeout: 50
             steps: [ { setBody: { simple: "${body.size}" } }, { to: "mock:grouped" } ]
-"#;
+"##;
     let engine = started(route, Limits::default()).await;
     send(&engine, "seda:in", "a").await;
     eventually("the first group is complete", || bodies(&engine, "grouped") == ["1"]).await;
@@ -120,7 +120,7 @@ async fn groups_are_watched_again_after_a_stop() {
 
 #[tokio::test]
 async fn what_waits_in_a_group_when_the_route_stops_is_complete_after_its_start() {
-    let route = r#"
+    let route = r##"
 - route:
     id: grouping
     from:
@@ -131,7 +131,7 @@ async fn what_waits_in_a_group_when_the_route_stops_is_complete_after_its_start(
             aggregationStrategy: "#class:org.apache.camel.processor.aggregate.UseLatestAggregationStrategy"
             completionTimeout: 100
             steps: [ { to: "mock:grouped" } ]
-"#;
+"##;
     let engine = started(route, Limits::default()).await;
     send(&engine, "direct:in", "a").await;
     engine.stop_route("grouping").await.unwrap();
@@ -141,7 +141,7 @@ async fn what_waits_in_a_group_when_the_route_stops_is_complete_after_its_start(
 
 #[tokio::test]
 async fn keys_groups_and_queues_have_their_limits() {
-    let route = r#"
+    let route = r##"
 - from:
     uri: direct:throttle
     steps:
@@ -157,7 +157,7 @@ async fn keys_groups_and_queues_have_their_limits() {
           closeCorrelationKeyOnCompletion: 0
           steps: [ { to: "mock:closed" } ]
 - from: { uri: "direct:queue", steps: [ { toD: "seda:${body}?discardIfNoConsumers=true" } ] }
-"#;
+"##;
     let limits = Limits { keys_max: 3, endpoints_max: 2, ..Limits::default() };
     let engine = started(route, limits).await;
     let mut refused = 0;
@@ -179,7 +179,7 @@ async fn keys_groups_and_queues_have_their_limits() {
 
 #[tokio::test]
 async fn a_loop_that_doubles_a_variable_is_stopped() {
-    let route = r#"
+    let route = r##"
 - from:
     uri: direct:start
     steps:
@@ -187,7 +187,7 @@ async fn a_loop_that_doubles_a_variable_is_stopped() {
       - loop:
           constant: "1000"
           steps: [ { setVariable: { name: v, simple: "${variable.v}${variable.v}" } } ]
-"#;
+"##;
     let engine = started(route, Limits::default()).await;
     let back = send(&engine, "direct:start", "0123456789").await;
     let said = back.exception().unwrap().message().unwrap().to_string();
@@ -196,11 +196,11 @@ async fn a_loop_that_doubles_a_variable_is_stopped() {
 
 #[tokio::test]
 async fn functions_of_jq_cost_by_what_they_walk_through() {
-    let route = r#"
+    let route = r##"
 - from:
     uri: direct:start
     steps: [ { setBody: { jq: '. as $all | [range(100000)] | map($all | length) | add' } } ]
-"#;
+"##;
     let engine = started(route, Limits::default()).await;
     let text = format!("\"{}\"", "x".repeat(1_000_000));
     let began = std::time::Instant::now();

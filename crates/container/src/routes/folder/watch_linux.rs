@@ -38,7 +38,7 @@ impl Watch {
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
         inotify::add_watch(&told, folder.path(), wanted)?;
-        Ok(Self { folder: folder.clone(), told: AsyncFd::new(told)?, open: HashSet::new() })
+        Ok(Self { folder: folder.clone(), told: AsyncFd::register(told)?, open: HashSet::new() })
     }
 
     /// Whether somebody is writing this file.
