@@ -144,8 +144,13 @@ pub(crate) async fn publish(transport: &KafkaTransport, topic: &str, events: u32
 
 /// Up to what a handler is given.
 async fn consume(transport: &KafkaTransport, topic: &str, events: u32) -> anyhow::Result<()> {
-    let interest =
-        Interest { group: topic.to_owned(), topics: vec![topic.to_owned()], instance: None, drain_max: DRAIN_MAX, start: GroupStart::Earliest };
+    let interest = Interest {
+        group: topic.to_owned(),
+        topics: vec![topic.to_owned()],
+        instance: None,
+        drain_max: DRAIN_MAX,
+        start: GroupStart::Earliest,
+    };
     let mut subscription = transport.subscribe(interest).await?;
     let mut seen = 0;
     while seen < events {

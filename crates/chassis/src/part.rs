@@ -516,7 +516,8 @@ fn watch_consumers(checks: &HealthChecks, consumers: &Consumers) {
 
 fn stalled(started: &Mutex<Vec<Stalls>>) -> Vec<String> {
     let started = started.lock().unwrap_or_else(PoisonError::into_inner);
-    let places = |one: &Stalls| one.stalled().into_iter().map(|place| format!("{} on {place}", one.group())).collect::<Vec<_>>();
+    let places =
+        |one: &Stalls| one.stalled().into_iter().map(|place| format!("{} on {place}", one.group())).collect::<Vec<_>>();
     started.iter().flat_map(places).collect()
 }
 

@@ -37,7 +37,8 @@ impl Threshold {
         if incidents <= self.incidents_max {
             return Ok(None);
         }
-        work.execute("update incident_alerts set told_at = $1 where incident = $2", &params![at_ms, incident.as_str()]).await?;
+        work.execute("update incident_alerts set told_at = $1 where incident = $2", &params![at_ms, incident.as_str()])
+            .await?;
         Ok(Some(incidents))
     }
 

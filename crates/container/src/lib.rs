@@ -39,12 +39,12 @@ use eventkit::transport::Transport;
 use eventkit::{Consumer, ConsumerHandle, EventPublisher};
 use serde::Deserialize;
 
+pub use self::routes::component_specs;
+use self::routes::{Following, Routes};
 pub use audit::{Fault, FaultKind, Record, Report};
 pub use error::Error;
 use incidents::Threshold;
 use notify::{Desk, Gateway, GatewayConfig, Log, Mailer, Preferences, Processor, SmtpConfig};
-pub use self::routes::component_specs;
-use self::routes::{Following, Routes};
 
 /// The part's name in events, logs and folders.
 pub const NAME: &str = "container";

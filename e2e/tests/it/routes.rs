@@ -8,8 +8,8 @@ use std::time::Duration;
 use e2e::program::Ran;
 use e2e::system::{Layout, System};
 use eventkit::testing::eventually;
-use eventkit::transport::Record;
 use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
+use eventkit::transport::{ConsumedRecord, Record};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -85,6 +85,12 @@ async fn put(system: &System, numbers: std::ops::Range<usize>) {
     }
 }
 
+/// Which record a copy is of.
+fn number(copy: &ConsumedRecord) -> usize {
+    let text = String::from_utf8(copy.record.value.clone().unwrap().to_vec()).unwrap();
+    text.strip_prefix("copy ").unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_deployed_refused_and_taken_back_on_the_real_program() {
     let folder = tempfile::tempdir().unwrap();
@@ -133,11 +139,7 @@ async fn nothing_is_lost_when_the_container_is_killed_while_records_go_through()
         system.start_process("container").await.unwrap();
     }
     let wanted = each * KILLS;
-    let number = |copy: &eventkit::transport::ConsumedRecord| -> usize {
-        let text = String::from_utf8(copy.record.value.clone().unwrap().to_vec()).unwrap();
-        text.strip_prefix("copy ").unwrap().parse().unwrap()
-    };
-    let copies = read_until(&system.broker(), "copies", |copies| {
+    let copies = read_until(&system.broker(), "copies", move |copies| {
         copies.iter().map(number).collect::<BTreeSet<_>>().len() == wanted
     })
     .await;

@@ -23,8 +23,8 @@ use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
 
 pub use mock::Mocks;
 pub use registry::Components;
-pub use stand_in::{Answers, StandIn};
 pub use spec::{ComponentSpec, Endpoint, EndpointOption, Side};
+pub use stand_in::{Answers, StandIn};
 
 /// A component of one engine.
 pub trait Component: Send + Sync + fmt::Debug {
@@ -74,6 +74,11 @@ pub trait Consumer: Send + Sync + fmt::Debug {
 
     /// Takes nothing new from now on.
     fn stop(&self) {}
+
+    /// A name that only one route may have at a time, for example `direct:start`.
+    fn claims(&self) -> Option<String> {
+        None
+    }
 
     /// What keeps it from beginning as long as other routes run than those that it takes the place of.
     fn conflict(&self, replaced: &[Text]) -> Option<String> {

@@ -205,7 +205,9 @@ async fn roll_back(
     let revisions = routes.0.deployment.revisions().list(&file).await?;
     let wanted = revisions.into_iter().find(|known| known.number == revision);
     let wanted = wanted.ok_or_else(|| {
-        let detail = format!("there is no revision {revision} of {file}; `techleet routes revisions {file}` shows what there is");
+        let detail = format!(
+            "there is no revision {revision} of {file}; `techleet routes revisions {file}` shows what there is"
+        );
         Problem::new(ErrorCode::NotFound).detail(detail)
     })?;
     let folder = &routes.0.folder;

@@ -216,7 +216,11 @@ impl Deployment {
             }
             // The next start finds that what runs is not what was recorded, and records it.
             Err(error) => {
-                tracing::error!(file = name, error = eventkit::chain(&error), "route file runs, and its revision could not be recorded");
+                tracing::error!(
+                    file = name,
+                    error = eventkit::chain(&error),
+                    "route file runs, and its revision could not be recorded"
+                );
             }
         }
     }

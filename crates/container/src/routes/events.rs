@@ -12,11 +12,11 @@ use contracts::recruitment::{ApplicationReviewed, ApplicationSubmitted, JobPoste
 use contracts::user::{UserCreated, UserDeleted, UserLogin, UserLogout, UserUpdated};
 use eventkit::envelope::format_millis;
 use eventkit::{Consumer as EventConsumer, Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
+use jiff::Timestamp;
 use routes::check::{Takes, nearest};
 use routes::components::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Side};
 use routes::exchange::{Body, Exception, Message, Text, Value, parse_json};
 use routes::run::{BoxFuture, Core, Inlet};
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::kafka::is_transient;
@@ -100,7 +100,12 @@ impl Component for Events {
         }
         let names = endpoint.text.path.split(',').map(str::trim);
         let registers = names.map(register).collect::<Result<Vec<_>, _>>()?;
-        Ok(Box::new(Source { group, registers, consumers: Arc::clone(&self.consumers), groups: Arc::clone(&self.groups) }))
+        Ok(Box::new(Source {
+            group,
+            registers,
+            consumers: Arc::clone(&self.consumers),
+            groups: Arc::clone(&self.groups),
+        }))
     }
 }
 
@@ -146,6 +151,10 @@ impl Consumer for Source {
             handle.stop().await;
         });
         Box::pin(async { Ok(()) })
+    }
+
+    fn claims(&self) -> Option<String> {
+        Some(format!("events:?groupId={}", self.group))
     }
 
     fn conflict(&self, replaced: &[Text]) -> Option<String> {

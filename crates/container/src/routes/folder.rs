@@ -118,7 +118,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
         let reason = format!("the file has {} bytes, {FILE_BYTES_MAX} are allowed", facts.len());
         return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
     }
-    String::from_utf8(std::fs::read(path)?).map(Some).map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, "the file is no text in UTF-8")
-    })
+    String::from_utf8(std::fs::read(path)?)
+        .map(Some)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is no text in UTF-8"))
 }

@@ -123,9 +123,9 @@ impl Client {
         if !self.bridges {
             // Only what lies under the address of the file: a message does not choose the server.
             if let Some(uri) = uri {
-                let is_under = uri.strip_prefix(self.address.as_str()).is_some_and(|rest| {
-                    self.address.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?'])
-                });
+                let is_under = uri
+                    .strip_prefix(self.address.as_str())
+                    .is_some_and(|rest| self.address.ends_with('/') || rest.is_empty() || rest.starts_with(['/', '?']));
                 if !is_under {
                     return Err(refused(format!("CamelHttpUri has to begin with {}", self.address)));
                 }
@@ -152,16 +152,18 @@ impl Client {
             Exception::new(class, eventkit::chain(&error))
         })?;
         let (parts, body) = response.into_parts();
-        let body = Limited::new(body, self.body_bytes_max).collect().await.map_err(|error| {
-            Exception::new(&class::IO, format!("the answer could not be read: {error}"))
-        })?;
+        let body = Limited::new(body, self.body_bytes_max)
+            .collect()
+            .await
+            .map_err(|error| Exception::new(&class::IO, format!("the answer could not be read: {error}")))?;
         Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
     }
 
     fn answer(&self, answer: Answer, exchange: &mut Exchange) -> Result<()> {
         let status = answer.status;
         if self.throws && !status.is_success() {
-            let message = format!("HTTP operation failed invoking {} with statusCode: {}", self.address, status.as_u16());
+            let message =
+                format!("HTTP operation failed invoking {} with statusCode: {}", self.address, status.as_u16());
             return Err(Exception::new(&class::HTTP_OPERATION_FAILED, message));
         }
         let message = &mut exchange.message;

@@ -130,7 +130,8 @@ fn kind(exception: &Exception) -> &'static str {
 /// Whether trying again may help.
 pub(crate) fn is_transient(exception: &Exception) -> bool {
     let is_a = |class| exception.chain().any(|thrown| thrown.class().is_a(class));
-    let busy = [&class::IO, &class::TIMEOUT, &class::EXCHANGE_TIMED_OUT, &class::KAFKA_RETRIABLE, &class::THROTTLER_REJECTED];
+    let busy =
+        [&class::IO, &class::TIMEOUT, &class::EXCHANGE_TIMED_OUT, &class::KAFKA_RETRIABLE, &class::THROTTLER_REJECTED];
     busy.into_iter().any(is_a) && !is_a(&class::JACKSON)
 }
 

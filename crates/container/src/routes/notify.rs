@@ -40,7 +40,12 @@ pub(crate) static NOTIFY: ComponentSpec = ComponentSpec {
     path: "channel",
     side: Side::To,
     options: &[
-        EndpointOption::new("name", Takes::Text, Side::To, "what ids follow from: unique, and never changed; must be there"),
+        EndpointOption::new(
+            "name",
+            Takes::Text,
+            Side::To,
+            "what ids follow from: unique, and never changed; must be there",
+        ),
         EndpointOption::new("template", Takes::Text, Side::To, "the template that makes the text; must be there"),
         EndpointOption::new(
             "administrators",

@@ -152,7 +152,8 @@ fn response(exchange: Exchange, asked: &HeaderMap) -> Response {
             response.headers_mut().remove(name);
         }
     }
-    let kind = if matches!(body, Value::Text(_) | Value::Bytes(_)) { "text/plain; charset=utf-8" } else { "application/json" };
+    let kind =
+        if matches!(body, Value::Text(_) | Value::Bytes(_)) { "text/plain; charset=utf-8" } else { "application/json" };
     response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
     response
 }
@@ -203,6 +204,10 @@ impl Consumer for Source {
         let taken = Taken { start, inlet, methods: methods.clone(), access, takes_below, body_bytes_max };
         self.table.table().insert(self.path.clone(), taken);
         Box::pin(async { Ok(()) })
+    }
+
+    fn claims(&self) -> Option<String> {
+        Some(format!("platform-http:{}", self.path))
     }
 
     fn conflict(&self, replaced: &[Text]) -> Option<String> {

@@ -46,10 +46,8 @@ fn values(house: &House, topic: &str) -> Vec<String> {
 }
 
 async fn arrives(house: &House, topic: &str, value: &str) {
-    eventually(&format!("{value} on {topic}"), async || {
-        values(house, topic).contains(&value.to_owned()).then_some(())
-    })
-    .await;
+    eventually(&format!("{value} on {topic}"), async || values(house, topic).contains(&value.to_owned()).then_some(()))
+        .await;
 }
 
 /// Writes a file as most programs do: opened, written, closed.
@@ -69,7 +67,8 @@ async fn file(house: &House, name: &str) -> Option<Value> {
 }
 
 async fn until_state(house: &House, name: &str, state: &str) -> Value {
-    eventually(&format!("{name} is {state}"), async || file(house, name).await.filter(|file| file["state"] == state)).await
+    eventually(&format!("{name} is {state}"), async || file(house, name).await.filter(|file| file["state"] == state))
+        .await
 }
 
 async fn until_revision(house: &House, name: &str, revision: i64) -> Value {
@@ -96,7 +95,8 @@ async fn a_file_is_deployed_changed_and_taken_away_while_records_come() {
     // Each deployment is told on the audit trail, with the digests.
     let stored = eventkit::outbox::read_after(house.publisher.db(), 0, i64::MAX, 1_000).await.unwrap();
     let told = stored.iter().filter(|event| event.topic == AUDIT_EVENTS && event.key == "route-file-copy.yaml");
-    let told: Vec<Value> = told.map(|event| serde_json::from_str::<Value>(&event.envelope).unwrap()["data"].clone()).collect();
+    let told: Vec<Value> =
+        told.map(|event| serde_json::from_str::<Value>(&event.envelope).unwrap()["data"].clone()).collect();
     let actions: Vec<_> = told.iter().map(|record| record["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["create", "update", "delete"]);
     assert_eq!((&told[0]["after"], &told[1]["after"]), (&told[1]["before"], &told[2]["before"]));
@@ -166,7 +166,8 @@ async fn an_earlier_revision_comes_back_by_one_command() {
     assert_eq!(std::fs::read_to_string(house.routes_dir().join("copy.yaml")).unwrap(), version("v1"));
     let asked = json!({"file": "copy.yaml"});
     let (_, revisions) = house.call("operator", "POST", "/operator/v1/routes/revisions", Some(asked)).await;
-    let numbers: Vec<_> = revisions.as_array().unwrap().iter().map(|revision| revision["revision"].as_i64().unwrap()).collect();
+    let numbers: Vec<_> =
+        revisions.as_array().unwrap().iter().map(|revision| revision["revision"].as_i64().unwrap()).collect();
     assert_eq!(numbers, [4, 3, 2, 1]);
     let unknown = json!({"file": "copy.yaml", "revision": 9});
     let (status, _) = house.call("operator", "POST", "/operator/v1/routes/rollback", Some(unknown)).await;
@@ -234,7 +235,8 @@ async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
         of_keys.entry(number % 17).or_default().push(number);
     }
     assert!(of_keys.values().all(|numbers| numbers.is_sorted()));
-    let stats = listed(&house).await["routes"].as_array().unwrap().iter().find(|route| route["id"] == "copy").cloned().unwrap();
+    let stats =
+        listed(&house).await["routes"].as_array().unwrap().iter().find(|route| route["id"] == "copy").cloned().unwrap();
     assert_eq!((&stats["failed"], &stats["deadLettered"]), (&json!(0), &json!(0)));
 }
 

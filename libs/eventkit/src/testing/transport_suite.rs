@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::transport::{ConsumedRecord, GroupStart, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
+use crate::transport::{
+    ConsumedRecord, GroupStart, Incoming, Interest, Record, Subscription, TopicPartition, Transport,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const KEYS: usize = 5;

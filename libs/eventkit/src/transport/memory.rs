@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{
-    ConsumedRecord, GroupStart, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport, partition_of,
+    ConsumedRecord, GroupStart, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport,
+    partition_of,
 };
 use crate::error::{Error, Result};
 

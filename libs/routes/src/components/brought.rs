@@ -56,13 +56,8 @@ pub static HTTP: ComponentSpec = ComponentSpec {
 };
 
 /// `https:`.
-pub static HTTPS: ComponentSpec = ComponentSpec {
-    name: "https",
-    about: "The same over TLS",
-    path: "httpUri",
-    side: Side::To,
-    options: HTTP_OPTIONS,
-};
+pub static HTTPS: ComponentSpec =
+    ComponentSpec { name: "https", about: "The same over TLS", path: "httpUri", side: Side::To, options: HTTP_OPTIONS };
 
 /// `platform-http:`.
 pub static PLATFORM_HTTP: ComponentSpec = ComponentSpec {

@@ -69,6 +69,10 @@ impl Consumer for Callee {
         Box::pin(async { Ok(()) })
     }
 
+    fn claims(&self) -> Option<String> {
+        Some(format!("{}:{}", self.scheme, self.name))
+    }
+
     fn conflict(&self, replaced: &[Text]) -> Option<String> {
         let table = self.table();
         let (_, other) = table.get(&self.name)?;

@@ -16,7 +16,8 @@ impl List {
     /// A list of these values.
     pub fn new(values: Vec<Value>) -> Self {
         let depth = values.iter().map(Value::depth).max().unwrap_or(0) + 1;
-        let weight = values.iter().map(|value| value.weight().saturating_add(ENTRY_BYTES)).fold(0, usize::saturating_add);
+        let weight =
+            values.iter().map(|value| value.weight().saturating_add(ENTRY_BYTES)).fold(0, usize::saturating_add);
         Self { values, depth, weight }
     }
 

@@ -166,7 +166,12 @@ impl Engine {
             background_places: Arc::new(Semaphore::new(setup.limits.background_max)),
             limits: setup.limits,
         };
-        Self { core: Arc::new(core), routes: Mutex::default(), turn: Default::default(), outside: Arc::new(Route::outside()) }
+        Self {
+            core: Arc::new(core),
+            routes: Mutex::default(),
+            turn: Default::default(),
+            outside: Arc::new(Route::outside()),
+        }
     }
 
     /// What all routes share.

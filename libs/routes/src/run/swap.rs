@@ -1,5 +1,6 @@
 //! Routes take the place of others while both run.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +63,17 @@ impl Engine {
         if let Some(route) = new.iter().find(|route| has_id(route)) {
             return Some(format!("a route `{}` runs already", route.id()));
         }
-        new.iter().filter(|route| route.plan.auto_startup).find_map(|route| route.plan.consumer.conflict(old))
+        let mut claimed = HashMap::new();
+        for route in new.iter().filter(|route| route.plan.auto_startup) {
+            if let Some(conflict) = route.plan.consumer.conflict(old) {
+                return Some(conflict);
+            }
+            let Some(name) = route.plan.consumer.claims() else { continue };
+            if let Some(other) = claimed.insert(name.clone(), route.id()) {
+                return Some(format!("`{name}` belongs to route `{other}` already, and `{}` wants it too", route.id()));
+            }
+        }
+        None
     }
 
     /// Starts routes in their order; when one cannot start, those before it are stopped.

@@ -41,7 +41,7 @@ async fn a_part_that_is_cut_off_may_come_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_probe_that_is_cut_off_gives_its_place_back() {
     let route = r##"
 - from:
@@ -52,7 +52,7 @@ async fn a_probe_that_is_cut_off_gives_its_place_back() {
             minimumNumberOfCalls: 1
             slidingWindowSize: 1
             permittedNumberOfCallsInHalfOpenState: 1
-            waitDurationInOpenState: 0
+            waitDurationInOpenState: 1
           steps:
             - choice:
                 when:
@@ -67,6 +67,7 @@ async fn a_probe_that_is_cut_off_gives_its_place_back() {
 "##;
     let engine = started(route, Limits::default()).await;
     send(&engine, "direct:start", "bad").await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     // The one call that may probe is cut off from outside.
     send(&engine, "direct:start", "slow").await;
     send(&engine, "direct:start", "good").await;

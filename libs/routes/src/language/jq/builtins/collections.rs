@@ -91,10 +91,18 @@ pub(super) static BUILTINS: &[Builtin] = &[
     }),
     values("indices", 1, |machine, input, arguments| indices(machine, input, &arguments[0])),
     values("index", 1, |machine, input, arguments| {
-        Ok(list(&indices(machine, input, &arguments[0])?).ok().and_then(|found| found.first()).cloned().unwrap_or_default())
+        Ok(list(&indices(machine, input, &arguments[0])?)
+            .ok()
+            .and_then(|found| found.first())
+            .cloned()
+            .unwrap_or_default())
     }),
     values("rindex", 1, |machine, input, arguments| {
-        Ok(list(&indices(machine, input, &arguments[0])?).ok().and_then(|found| found.last()).cloned().unwrap_or_default())
+        Ok(list(&indices(machine, input, &arguments[0])?)
+            .ok()
+            .and_then(|found| found.last())
+            .cloned()
+            .unwrap_or_default())
     }),
     values("toarray", 0, |_, input, _| {
         Ok(if matches!(input, Value::List(_)) { input.clone() } else { Value::list(vec![input.clone()]) })
