@@ -305,7 +305,7 @@ async fn a_web_request_goes_through_a_route_and_out_to_a_web_server() {
       uri: platform-http:/hello
       parameters: {{ httpMethodRestrict: POST }}
       steps:
-        - setBody: {{ jq: '"hello " + .name' }}
+        - setBody: {{ jq: {{ expression: '"hello " + .name', resultType: String }} }}
         - to: http://{address}/greet?bridgeEndpoint=true
         - setBody: {{ jq: '{{said: .said, hasKey: (.key != null)}}' }}
         - marshal: {{ json: {{}} }}
