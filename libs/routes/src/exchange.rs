@@ -114,6 +114,8 @@ struct Progress {
     is_handled: bool,
     /// Error handling has done what it can, and the exception stays.
     is_exhausted: bool,
+    /// Whoever brought the exchange does something about its failure.
+    is_answered_for: bool,
     /// How many routes call each other above this one.
     depth: u16,
 }
@@ -129,7 +131,8 @@ impl Exchange {
     /// A copy with a number of its own, as a split or a wiretap makes it; nothing is to be done at its end.
     pub fn copy(&self) -> Self {
         let lineage = self.lineage.branch();
-        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), lineage, ..self.clone() }
+        let progress = Progress { is_answered_for: false, ..self.progress };
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), lineage, progress, ..self.clone() }
     }
 
     /// Says what this exchange follows from: the identity of an event, which is the same when it comes again.
@@ -251,6 +254,16 @@ impl Exchange {
     pub fn resume(&mut self) {
         self.progress.is_stopped = false;
         self.progress.is_handled = false;
+    }
+
+    /// Says that whoever brought the exchange does something about its failure, and tells of it.
+    pub fn answer_for(&mut self) {
+        self.progress.is_answered_for = true;
+    }
+
+    /// Whether whoever brought the exchange does something about its failure.
+    pub(crate) fn is_answered_for(&self) -> bool {
+        self.progress.is_answered_for
     }
 
     /// The message as it came into the route, if the route keeps it.

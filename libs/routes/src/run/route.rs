@@ -327,7 +327,7 @@ pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
     }
     let failure = exchange.exception().cloned();
     exchange.hooks.run(failure.is_some());
-    if let Some(failure) = failure {
+    if let Some(failure) = failure.filter(|_| !exchange.is_answered_for()) {
         tracing::error!(
             route = %cx.route.id(),
             exchange = %exchange.id(),

@@ -113,6 +113,7 @@ impl Lanes {
         self.steps.push(Box::pin(async move {
             let mut exchange = exchange(&inlet, &record);
             exchange.follow(identity);
+            exchange.answer_for();
             inlet.call(&mut exchange).await;
             (lane, record, exchange)
         }));
