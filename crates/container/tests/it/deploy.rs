@@ -93,10 +93,14 @@ async fn a_file_is_deployed_changed_and_taken_away_while_records_come() {
     eventually("it is gone", async || file(&house, "copy.yaml").await.is_none().then_some(())).await;
     assert!(!listed(&house).await["routes"].as_array().unwrap().iter().any(|route| route["id"] == "copy"));
     // Each deployment is told on the audit trail, with the digests.
-    let stored = eventkit::outbox::read_after(house.publisher.db(), 0, i64::MAX, 1_000).await.unwrap();
-    let told = stored.iter().filter(|event| event.topic == AUDIT_EVENTS && event.key == "route-file-copy.yaml");
-    let told: Vec<Value> =
-        told.map(|event| serde_json::from_str::<Value>(&event.envelope).unwrap()["data"].clone()).collect();
+    let told = eventually("three records", async || {
+        let stored = eventkit::outbox::read_after(house.publisher.db(), 0, i64::MAX, 1_000).await.unwrap();
+        let told = stored.iter().filter(|event| event.topic == AUDIT_EVENTS && event.key == "route-file-copy.yaml");
+        let told: Vec<Value> =
+            told.map(|event| serde_json::from_str::<Value>(&event.envelope).unwrap()["data"].clone()).collect();
+        (told.len() == 3).then_some(told)
+    })
+    .await;
     let actions: Vec<_> = told.iter().map(|record| record["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["create", "update", "delete"]);
     assert_eq!((&told[0]["after"], &told[1]["after"]), (&told[1]["before"], &told[2]["before"]));
