@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
 use contracts::AUDIT_EVENTS;
@@ -202,12 +204,15 @@ async fn a_route_is_stopped_started_suspended_and_resumed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
-    const RECORDS: usize = 3_000;
     const DEPLOYMENTS: usize = 100;
+    const RECORDS_EACH: usize = 50;
+    const RECORDS: usize = DEPLOYMENTS * RECORDS_EACH;
     let house = House::open(&[]).await;
     write(&house, "copy.yaml", &version("v0"));
     until_revision(&house, "copy.yaml", 1).await;
     let transport = house.transport.clone();
+    let deployments = Arc::new(AtomicUsize::new(0));
+    let deployed = Arc::clone(&deployments);
     let load = tokio::spawn(async move {
         for n in 0..RECORDS {
             let record = Record {
@@ -218,12 +223,16 @@ async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
                 timestamp_ms: Some(1),
             };
             transport.publish(vec![record]).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+            // Each deployment gets its share, so that every one is under load.
+            while n >= RECORDS_EACH * (1 + deployed.load(Ordering::Relaxed)) {
+                tokio::task::yield_now().await;
+            }
         }
     });
     for n in 1..=DEPLOYMENTS {
         write(&house, "copy.yaml", &version(&format!("v{n}")));
         until_revision(&house, "copy.yaml", i64::try_from(n).unwrap() + 1).await;
+        deployments.store(n, Ordering::Relaxed);
     }
     load.await.unwrap();
     eventually("everything is copied", async || (values(&house, "copies").len() >= RECORDS).then_some(())).await;
