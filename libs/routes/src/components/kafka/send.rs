@@ -61,12 +61,10 @@ impl Sender {
     /// Headers of the engine and of the client itself stay here, and so do those that describe the event that
     /// came, where another one is sent.
     fn is_sent(&self, name: &str, value: &Value, is_another: bool) -> bool {
+        let stays = value.is_null() || starts_with(name, "Camel") || starts_with(name, "kafka.");
         let came_along = matches!(value, Value::Bytes(_));
-        !value.is_null()
-            && !starts_with(name, "Camel")
-            && !starts_with(name, "kafka.")
-            && !(came_along && is_another && starts_with(name, DESCRIBING))
-            && !(came_along && !self.transport.is_forwarded(name))
+        let is_anothers = is_another && starts_with(name, DESCRIBING);
+        !(stays || came_along && (is_anothers || !self.transport.is_forwarded(name)))
     }
 }
 
