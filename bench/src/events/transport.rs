@@ -9,7 +9,7 @@ use anyhow::Context;
 use e2e::system::{BROKER, Layout, System};
 use eventkit::outbox::StoredEvent;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport, TopicSpec, ensure_topics};
-use eventkit::transport::{Incoming, Interest, Transport};
+use eventkit::transport::{GroupStart, Incoming, Interest, Transport};
 use eventkit::{Clock, Envelope, Event as _, Keyed as _, testing};
 use serde::Serialize;
 use uuid::Uuid;
@@ -144,8 +144,13 @@ pub(crate) async fn publish(transport: &KafkaTransport, topic: &str, events: u32
 
 /// Up to what a handler is given.
 async fn consume(transport: &KafkaTransport, topic: &str, events: u32) -> anyhow::Result<()> {
-    let interest =
-        Interest { group: topic.to_owned(), topics: vec![topic.to_owned()], instance: None, drain_max: DRAIN_MAX };
+    let interest = Interest {
+        group: topic.to_owned(),
+        topics: vec![topic.to_owned()],
+        instance: None,
+        drain_max: DRAIN_MAX,
+        start: GroupStart::Earliest,
+    };
     let mut subscription = transport.subscribe(interest).await?;
     let mut seen = 0;
     while seen < events {

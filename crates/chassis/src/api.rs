@@ -155,7 +155,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     }
 
     /// The routes alone, for whoever adds them to another API: what is not for users is in no description.
-    pub(crate) fn into_routes(self, state: S) -> Router {
+    pub fn into_routes(self, state: S) -> Router {
         self.0.with_state(state).split_for_parts().0
     }
 

@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 use crate::api::Api;
 use crate::error_code::ErrorCode;
 use crate::extract::ValidJson;
+use crate::part::Consumers;
 use crate::problem::Problem;
 
 pub(crate) use projections::Fed;
@@ -34,8 +35,8 @@ pub(crate) struct Door {
     pub(crate) part: &'static str,
     pub(crate) publisher: EventPublisher,
     pub(crate) transport: Arc<dyn Transport>,
-    /// The part's consumer groups.
-    pub(crate) groups: Arc<[String]>,
+    /// The part's consumers.
+    pub(crate) consumers: Consumers,
     pub(crate) projections: Arc<[Fed]>,
 }
 
@@ -76,9 +77,10 @@ async fn known(
         let detail = format!("at most {} events are asked for at a time", trace::EVENTS_MAX);
         return Err(Problem::new(ErrorCode::InvalidRequest).detail(detail));
     }
+    let groups = door.consumers.groups();
     let mut known = Vec::with_capacity(request.events.len());
     for asked in &request.events {
-        known.push(trace::known(door.publisher.db(), door.part, &door.groups, asked).await?);
+        known.push(trace::known(door.publisher.db(), door.part, &groups, asked).await?);
     }
     Ok(Json(known))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
@@ -12,8 +12,10 @@ use contracts::audit::{AuditSystem, Occurrence, digest};
 use db::{Db, Migration};
 use eventkit::projection::Projection;
 use eventkit::relay::{self, RelayConfig, RelayHandle, RelayStatus};
+use eventkit::transport::Transport;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy};
+use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy, Stalls};
+use futures::future::{BoxFuture, join_all};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -160,7 +162,7 @@ impl Part<'_> {
         let db = databases.open(self.name).await?;
         migrate(&db, self.name, migrations).await?;
         let groups = Groups { part: self.name, id: kafka.group_id.clone() };
-        let transport = Arc::new(KafkaTransport::new(kafka)?);
+        let transport = Arc::new(KafkaTransport::new(kafka.clone())?);
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
         let instance = instance_id(&data_dir.part(self.name)?)?;
         let relay = relay::start(eventkit.relay(self.name, &instance), publisher.clone(), transport.clone());
@@ -168,7 +170,16 @@ impl Part<'_> {
         checks.add("database", DatabaseCheck(db.clone()));
         watch_kafka(&checks, &transport);
         watch_relay(&checks, relay.status());
-        Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups, checks })
+        let consumers = Consumers {
+            publisher: publisher.clone(),
+            transport: transport.clone(),
+            eventkit,
+            instance: instance.into(),
+            groups: Arc::new(groups),
+            started: Arc::default(),
+        };
+        watch_consumers(&checks, &consumers);
+        Ok(Backbone { db, publisher, transport, relay, kafka, consumers, checks, closing: Vec::new() })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -181,7 +192,7 @@ impl Part<'_> {
         listener: TcpListener,
         router: Router,
         authenticator: Arc<dyn Authenticator>,
-        backbone: Backbone,
+        mut backbone: Backbone,
         consumers: Vec<ConsumerHandle>,
     ) -> Result<(SocketAddr, Running), StartError> {
         let config: HttpConfig = self.process.settings.section("http")?;
@@ -192,13 +203,12 @@ impl Part<'_> {
             part: self.name,
             publisher: backbone.publisher.clone(),
             transport: backbone.transport.clone(),
-            groups: consumers.iter().map(|consumer| consumer.group().to_owned()).collect(),
+            consumers: backbone.consumers.clone(),
             projections: consumers.iter().flat_map(fed).collect(),
         };
         let router = router.merge(operator_api::router(door));
-        let consumers = Arc::new(consumers);
+        let closing = std::mem::take(&mut backbone.closing);
         let checks = backbone.checks.clone();
-        watch_consumers(&checks, &consumers);
         let (log, logging) = SecurityLog::start(self.name, backbone.publisher.clone());
         let router = with_layers(router, config.body_bytes_max, &backbone.publisher, log, authenticator);
         let keep_keys = Duration::from_millis(config.idempotency_keep_ms);
@@ -209,11 +219,8 @@ impl Part<'_> {
             expiry.abort();
             drop(checks);
             finish_log(logging).await;
-            match Arc::try_unwrap(consumers) {
-                Ok(consumers) => futures::future::join_all(consumers.into_iter().map(ConsumerHandle::stop)).await,
-                // A health check still being asked holds them: their tasks end with the process.
-                Err(_) => Vec::new(),
-            };
+            let consumers = join_all(consumers.into_iter().map(ConsumerHandle::stop));
+            tokio::join!(consumers, join_all(closing));
             history.record_stop().await;
             backbone.stop().await;
             Ok::<(), Error>(())
@@ -288,7 +295,7 @@ impl History {
         Ok(Self {
             publisher: backbone.publisher.clone(),
             entity: format!("part-{}", part.name),
-            instance: backbone.instance.clone(),
+            instance: backbone.instance().to_owned(),
             configuration: digest(&part.process.settings.print()),
             remembered_in: part.process.data_dir.part(part.name)?.join(CONFIGURATION_FILE),
         })
@@ -325,55 +332,29 @@ impl History {
 }
 
 /// What connects a part to the others: database, outbox, relay, transport.
-#[derive(Debug)]
 pub struct Backbone {
     db: Db,
     publisher: EventPublisher,
     transport: Arc<KafkaTransport>,
     relay: RelayHandle,
-    eventkit: EventkitConfig,
-    instance: String,
-    groups: Groups,
+    kafka: KafkaConfig,
+    consumers: Consumers,
     checks: HealthChecks,
+    closing: Vec<BoxFuture<'static, ()>>,
 }
 
-/// What a part's consumer groups are called.
-#[derive(Debug)]
-struct Groups {
-    part: &'static str,
-    /// `kafka.group_id`; empty for the part's own name.
-    id: String,
+/// Makes and starts consumers of a part, also while it runs; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Consumers {
+    publisher: EventPublisher,
+    transport: Arc<KafkaTransport>,
+    eventkit: EventkitConfig,
+    instance: Arc<str>,
+    groups: Arc<Groups>,
+    started: Arc<Mutex<Vec<Stalls>>>,
 }
 
-impl Groups {
-    /// The configured id takes the place of the part's name, with which the names of its groups begin.
-    fn name(&self, group: &str) -> String {
-        match group.strip_prefix(self.part) {
-            Some(rest) if !self.id.is_empty() => format!("{}{rest}", self.id),
-            _ => group.to_owned(),
-        }
-    }
-}
-
-impl Backbone {
-    /// The part's database.
-    #[must_use]
-    pub fn db(&self) -> &Db {
-        &self.db
-    }
-
-    /// The part's outbox.
-    #[must_use]
-    pub fn publisher(&self) -> &EventPublisher {
-        &self.publisher
-    }
-
-    /// The part's health, to which more can be added.
-    #[must_use]
-    pub fn checks(&self) -> &HealthChecks {
-        &self.checks
-    }
-
+impl Consumers {
     /// A consumer with the configured limits; dead letters are on. The name of its group begins with the part's, which
     /// `kafka.group_id` replaces.
     ///
@@ -399,15 +380,111 @@ impl Backbone {
         }
     }
 
-    /// Starts a consumer on this part's transport and database.
+    /// Starts a consumer on the part's transport and database.
+    #[must_use]
+    pub fn start(&self, consumer: Consumer) -> ConsumerHandle {
+        let handle = consumer.start(self.publisher.clone(), self.transport.clone());
+        let mut started = self.started();
+        started.retain(Stalls::is_running);
+        started.push(handle.stalls());
+        handle
+    }
+
+    /// The groups of the consumers that run.
+    pub(crate) fn groups(&self) -> Vec<String> {
+        self.started().iter().filter(|stalls| stalls.is_running()).map(|stalls| stalls.group().to_owned()).collect()
+    }
+
+    fn started(&self) -> MutexGuard<'_, Vec<Stalls>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a part's consumer groups are called.
+#[derive(Debug)]
+struct Groups {
+    part: &'static str,
+    /// `kafka.group_id`; empty for the part's own name.
+    id: String,
+}
+
+impl Groups {
+    /// The configured id takes the place of the part's name, with which the names of its groups begin.
+    fn name(&self, group: &str) -> String {
+        match group.strip_prefix(self.part) {
+            Some(rest) if !self.id.is_empty() => format!("{}{rest}", self.id),
+            _ => group.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Backbone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backbone").field("consumers", &self.consumers).finish_non_exhaustive()
+    }
+}
+
+impl Backbone {
+    /// The part's database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The part's outbox.
+    #[must_use]
+    pub fn publisher(&self) -> &EventPublisher {
+        &self.publisher
+    }
+
+    /// The part's health, to which more can be added.
+    #[must_use]
+    pub fn checks(&self) -> &HealthChecks {
+        &self.checks
+    }
+
+    /// Makes and starts the part's consumers.
+    #[must_use]
+    pub fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    /// A consumer: [`Consumers::consumer`].
+    #[must_use]
+    pub fn consumer(&self, group: &str) -> Consumer {
+        self.consumers.consumer(group)
+    }
+
+    /// Starts a consumer: [`Consumers::start`].
     #[must_use]
     pub fn start_consumer(&self, consumer: Consumer) -> ConsumerHandle {
-        consumer.start(self.publisher.clone(), self.transport.clone())
+        self.consumers.start(consumer)
+    }
+
+    /// Which copy of the part this is: the same after a restart.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        &self.consumers.instance
+    }
+
+    /// A client of its own whose records wait for their acknowledgement as long as it takes, in their order: for whoever
+    /// has no store to publish from again.
+    ///
+    /// # Errors
+    /// The client refuses a setting.
+    pub fn patient_transport(&self) -> Result<Arc<dyn Transport>, StartError> {
+        let kafka = KafkaConfig { delivery_timeout_ms: 0, ..self.kafka.clone() };
+        Ok(Arc::new(KafkaTransport::new(kafka)?))
+    }
+
+    /// Has something end when the part stops: after its last request, with its consumers.
+    pub fn on_stop(&mut self, closing: impl Future<Output = ()> + Send + 'static) {
+        self.closing.push(Box::pin(closing));
     }
 
     async fn stop(self) {
         self.relay.stop(RELAY_DRAIN_MAX).await;
-        drop(self.transport);
+        drop((self.transport, self.consumers));
         self.db.close().await;
     }
 }
@@ -442,15 +519,10 @@ fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
     });
 }
 
-fn watch_consumers(checks: &HealthChecks, consumers: &Arc<Vec<ConsumerHandle>>) {
-    let consumers = Arc::downgrade(consumers);
+fn watch_consumers(checks: &HealthChecks, consumers: &Consumers) {
+    let started = Arc::downgrade(&consumers.started);
     checks.add("consumers", move || {
-        let stalled: Vec<String> = consumers
-            .upgrade()
-            .iter()
-            .flat_map(|consumers| consumers.iter())
-            .flat_map(|consumer| consumer.stalled().into_iter().map(|place| format!("{} on {place}", consumer.group())))
-            .collect();
+        let stalled = started.upgrade().map(|started| stalled(&started)).unwrap_or_default();
         async move {
             match stalled.is_empty() {
                 true => Health::Ready,
@@ -458,6 +530,13 @@ fn watch_consumers(checks: &HealthChecks, consumers: &Arc<Vec<ConsumerHandle>>) 
             }
         }
     });
+}
+
+fn stalled(started: &Mutex<Vec<Stalls>>) -> Vec<String> {
+    let started = started.lock().unwrap_or_else(PoisonError::into_inner);
+    let places =
+        |one: &Stalls| one.stalled().into_iter().map(|place| format!("{} on {place}", one.group())).collect::<Vec<_>>();
+    started.iter().flat_map(places).collect()
 }
 
 /// What eventkit's errors mean to a client.

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use utoipa_axum::routes;
 
 use crate::notify::Desk;
+use crate::routes::Routes;
 
 const READ_AUDIT: Permission = Permission::new(Resource::Audit, Action::Read);
 
@@ -21,6 +22,7 @@ const READ_AUDIT: Permission = Permission::new(Resource::Audit, Action::Read);
 pub(crate) struct Desks {
     pub(crate) db: Db,
     pub(crate) desk: Arc<Desk>,
+    pub(crate) routes: Routes,
 }
 
 /// The routes, with who may use them.

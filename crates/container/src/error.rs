@@ -18,6 +18,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The folder with routes cannot be made, read or watched.
+    #[error("folder with routes {} cannot be used", path.display())]
+    RoutesFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A value for route files is not written as it must be.
+    #[error("container.routes_properties has {pair:?}: write it as NAME=VALUE")]
+    RoutesProperty {
+        /// What is there.
+        pair: String,
+    },
     /// A template's file is larger than any text for a person.
     #[error("template {} is larger than {bytes_max} bytes", path.display())]
     TemplateTooLarge {

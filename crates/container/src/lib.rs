@@ -1,7 +1,8 @@
 //! The container: routes events, processes them, keeps the audit trail. Port 8181.
 //!
 //! # Map
-//! - `router`: who is told what, by one table of rules; `directory`: who is who.
+//! - `routes`: Camel's YAML routes, deployed while the container runs; who is told what is such files, in
+//!   `deploy/routes`. `directory`: who is who; `incidents`: when there are too many.
 //! - `notify`: telling it, by mail, text message or push; `templates`: in which words.
 //! - `audit`: the chained trail.
 //! - `api`: what can be asked over HTTP; `error`: what can fail; `metrics`: names of metrics.
@@ -16,11 +17,14 @@ mod api;
 mod audit;
 mod directory;
 mod error;
+mod http_client;
+mod incidents;
 mod metrics;
 mod notify;
-mod router;
+mod routes;
 mod templates;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,16 +34,17 @@ use chassis::Running;
 use chassis::part::{Process, StartError};
 use contracts::audit::{AuditData, AuditSecurity, AuditSystem};
 use contracts::notification::{NotificationEmail, NotificationPush, NotificationSms};
-use contracts::recruitment::{ApplicationReviewed, ApplicationSubmitted};
-use contracts::user::{UserCreated, UserLogin, UserUpdated};
 use db::{Db, Migration};
-use eventkit::{Clock, Consumer};
+use eventkit::transport::Transport;
+use eventkit::{Consumer, ConsumerHandle, EventPublisher};
 use serde::Deserialize;
 
+pub use self::routes::component_specs;
+use self::routes::{Following, Routes};
 pub use audit::{Fault, FaultKind, Record, Report};
 pub use error::Error;
+use incidents::Threshold;
 use notify::{Desk, Gateway, GatewayConfig, Log, Mailer, Preferences, Processor, SmtpConfig};
-use router::{Router, Threshold};
 
 /// The part's name in events, logs and folders.
 pub const NAME: &str = "container";
@@ -51,6 +56,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "notifications", sql: include_str!("../migrations/3_notifications.sql") },
     Migration { version: 4, name: "incidents", sql: include_str!("../migrations/4_incidents.sql") },
     Migration { version: 5, name: "audit_actors", sql: include_str!("../migrations/5_audit_actors.sql") },
+    Migration { version: 6, name: "route_revisions", sql: include_str!("../migrations/6_route_revisions.sql") },
 ];
 
 /// The section `container`.
@@ -75,6 +81,10 @@ pub struct Config {
     put_off_ms: u64,
     /// How long the notifications log goes back.
     notifications_keep_ms: i64,
+    /// The folder with route files; empty for `routes` in the part's data directory.
+    routes_dir: String,
+    /// The values of `{{placeholders}}` in route files, each `NAME=VALUE`.
+    routes_properties: Vec<String>,
     smtp: SmtpConfig,
     sms: GatewayConfig,
     push: GatewayConfig,
@@ -88,22 +98,41 @@ pub struct Container {
     mail: Arc<Processor<Mailer>>,
     sms: Arc<Processor<Gateway>>,
     push: Arc<Processor<Gateway>>,
-    told: Router,
-    looked_up: Router,
+    routes: Routes,
+}
+
+/// What connects a container to the rest.
+pub struct Links {
+    /// Its outbox.
+    pub publisher: EventPublisher,
+    /// What routes read topics with and send to them; records wait for their acknowledgement in their order.
+    pub transport: Arc<dyn Transport>,
+    /// Makes consumers by the names of their groups, and starts them.
+    pub consumers: Arc<dyn ConsumerMaker>,
+    /// Which copy of the container it is: the same after a restart; nothing where copies come and go.
+    pub instance: Option<String>,
+}
+
+impl std::fmt::Debug for Links {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Links").field("instance", &self.instance).finish_non_exhaustive()
+    }
 }
 
 impl Container {
-    /// The container over `db`, which has its tables; a mailbox that is not configured is in `data_dir`.
+    /// The container over the outbox's database, which has its tables; a mailbox and a folder of routes that are not
+    /// configured are in `data_dir`.
     ///
     /// # Errors
-    /// A key of the configuration cannot be used; the error names it.
-    pub fn new(config: &Config, data_dir: &Path, db: Db, clock: Clock) -> Result<Self, Error> {
+    /// A key of the configuration cannot be used, or the folder of routes cannot; the error names it.
+    pub fn new(config: &Config, data_dir: &Path, links: Links) -> Result<Self, Error> {
         let given = |path: &str| (!path.is_empty()).then(|| PathBuf::from(path));
         let put_off = Duration::from_millis(config.put_off_ms);
         let mailbox = given(&config.mailbox_dir).unwrap_or_else(|| data_dir.join("mailbox"));
         let mailer = Mailer::new(&config.mail_from, &config.smtp, put_off, mailbox)?;
         let sms = Gateway::new("container.sms", &config.sms, put_off)?;
         let push = Gateway::new("container.push", &config.push, put_off)?;
+        let (db, clock) = (links.publisher.db().clone(), links.publisher.clock().clone());
         let directory = directory::Directory::new(db.clone());
         let desk = Arc::new(Desk {
             directory: directory.clone(),
@@ -112,34 +141,34 @@ impl Container {
             log: Log::new(db.clone(), clock, config.notifications_keep_ms),
         });
         let threshold = Threshold { incidents_max: config.incidents_max, window_ms: config.incidents_window_ms };
-        let router = |part| Router::new(part, directory.clone(), config.administrators.clone(), threshold);
+        let routes = Routes::new(routes::Parts {
+            desk: routes::Desk {
+                publisher: links.publisher.clone(),
+                administrators: config.administrators.clone().into(),
+                threshold,
+            },
+            publisher: links.publisher,
+            transport: links.transport,
+            consumers: links.consumers,
+            directory,
+            instance: links.instance,
+            properties: properties(&config.routes_properties)?,
+            folder: given(&config.routes_dir).unwrap_or_else(|| data_dir.join("routes")),
+        })?;
         Ok(Self {
-            told: router(router::Part::Told),
-            looked_up: router(router::Part::LookedUp),
             mail: Arc::new(Processor::new(desk.clone(), mailer)),
             sms: Arc::new(Processor::new(desk.clone(), sms)),
             push: Arc::new(Processor::new(desk.clone(), push)),
             desk,
             db,
+            routes,
         })
     }
 
-    /// The container's consumers, each made from what `consumer` makes of its group's name.
+    /// The container's consumers beside its routes, each made from what `consumer` makes of its group's name.
     pub fn consumers(&self, consumer: impl Fn(&str) -> Consumer) -> Vec<Consumer> {
         vec![
             consumer("container-directory").share_units().project(&directory::projection()),
-            consumer("container-router")
-                .share_units()
-                .on::<UserCreated>(self.told.clone())
-                .on::<ApplicationSubmitted>(self.told.clone())
-                .on::<ApplicationReviewed>(self.told.clone())
-                .on::<AuditSecurity>(self.told.clone()),
-            // Looks people up while it handles: in units of its own, so that the writer waits for one event at the most.
-            consumer("container-router-directory")
-                .on::<UserCreated>(self.looked_up.clone())
-                .on::<UserUpdated>(self.looked_up.clone())
-                .on::<UserLogin>(self.looked_up.clone())
-                .on::<ApplicationSubmitted>(self.looked_up.clone()),
             consumer("container-mail").effect::<NotificationEmail>(self.mail.clone()),
             consumer("container-gateways")
                 .effect::<NotificationSms>(self.sms.clone())
@@ -152,9 +181,19 @@ impl Container {
         ]
     }
 
-    /// The container's routes.
+    /// Starts the routes, which follow their folder from then on.
+    ///
+    /// # Errors
+    /// The folder cannot be watched.
+    pub async fn follow_routes(&self) -> Result<RunningRoutes, Error> {
+        self.routes.follow().await.map(RunningRoutes)
+    }
+
+    /// What the container serves over HTTP.
     pub fn router(&self) -> axum::Router {
-        api::api().into_router(api::Desks { db: self.db.clone(), desk: self.desk.clone() })
+        let desks = api::Desks { db: self.db.clone(), desk: self.desk.clone(), routes: self.routes.clone() };
+        let operator = routes::api().into_routes(desks.clone());
+        api::api().into_router(desks).merge(operator).merge(self.routes.http())
     }
 }
 
@@ -166,10 +205,55 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
     let config: Config = process.settings().section("container")?;
     let part = process.part(NAME);
     let listener = part.bind("container.listen", &config.listen).await?;
-    let backbone = part.backbone(MIGRATIONS).await?;
-    let (db, clock) = (backbone.db().clone(), backbone.publisher().clock().clone());
-    let container = Container::new(&config, process.data_dir().path(), db, clock)?;
+    let mut backbone = part.backbone(MIGRATIONS).await?;
+    let links = Links {
+        publisher: backbone.publisher().clone(),
+        transport: backbone.patient_transport()?,
+        consumers: Arc::new(backbone.consumers().clone()),
+        instance: Some(backbone.instance().to_owned()),
+    };
+    let data_dir = process.data_dir();
+    let container = Container::new(&config, data_dir.path(), links)?;
     let consumers = container.consumers(|group| backbone.consumer(group));
     let consumers = consumers.into_iter().map(|consumer| backbone.start_consumer(consumer)).collect();
+    let routes = container.follow_routes().await?;
+    backbone.on_stop(routes.stop());
     part.serve(listener, container.router(), process.authenticator(), backbone, consumers).await
+}
+
+/// Makes consumers of the container's part, and starts them.
+pub trait ConsumerMaker: Send + Sync {
+    /// A consumer of a group, as the part is configured.
+    fn consumer(&self, group: &str) -> Consumer;
+    /// Starts it.
+    fn start(&self, consumer: Consumer) -> ConsumerHandle;
+}
+
+impl ConsumerMaker for chassis::part::Consumers {
+    fn consumer(&self, group: &str) -> Consumer {
+        self.consumer(group)
+    }
+
+    fn start(&self, consumer: Consumer) -> ConsumerHandle {
+        self.start(consumer)
+    }
+}
+
+/// Routes that run and follow their folder.
+#[derive(Debug)]
+pub struct RunningRoutes(Following);
+
+impl RunningRoutes {
+    /// Lets what is under way end, and stops.
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
+}
+
+fn properties(pairs: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((name, value)) => Ok((name.trim().to_owned(), value.to_owned())),
+        None => Err(Error::RoutesProperty { pair: pair.clone() }),
+    };
+    pairs.iter().map(pair).collect()
 }

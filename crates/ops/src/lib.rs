@@ -30,6 +30,7 @@ pub mod parts;
 pub mod produce;
 pub mod projections;
 pub mod replay;
+pub mod routes;
 mod scan;
 pub mod topics;
 pub mod trace;

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Ends with code 4 if something is wrong. The broker's clock is read through a topic that exists for that moment.
     #[command(after_help = "Example:  techleet doctor --format json")]
     Doctor(DoctorArgs),
-    /// Check and test files of routes.
+    /// Check and test files of routes; see and steer those of the container.
     #[command(subcommand, after_help = "Example:  techleet routes test deploy/routes/cases")]
     Routes(RoutesCommand),
     /// Look at the audit trail.
@@ -280,6 +280,58 @@ pub(crate) enum RoutesCommand {
         /// Cases, or folders of cases.
         #[arg(required = true, value_name = "FOLDER")]
         folders: Vec<PathBuf>,
+    },
+    /// List the files and routes of the container: which revision runs, and what is wrong with one that was refused.
+    #[command(after_help = "Example:  techleet routes list --format json")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Have a route run that was stopped.
+    #[command(after_help = "Example:  techleet routes start orders")]
+    Start {
+        /// The route's id.
+        route: String,
+    },
+    /// Stop a route: what is under way ends, and nothing new is taken until it is started, or its file changes.
+    #[command(after_help = "Example:  techleet routes stop orders")]
+    Stop {
+        /// The route's id.
+        route: String,
+    },
+    /// Have a route take nothing for a while.
+    #[command(after_help = "Example:  techleet routes suspend orders")]
+    Suspend {
+        /// The route's id.
+        route: String,
+    },
+    /// Have a suspended route go on.
+    #[command(after_help = "Example:  techleet routes resume orders")]
+    Resume {
+        /// The route's id.
+        route: String,
+    },
+    /// List what a file said, one deployment after the other.
+    #[command(after_help = "Example:  techleet routes revisions orders.yaml --text 3")]
+    Revisions {
+        /// The file's name.
+        file: String,
+        /// Print the text of this revision.
+        #[arg(long, value_name = "REVISION")]
+        text: Option<i64>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Deploy an earlier text of a file again: it is written into the folder, as a revision of its own.
+    ///
+    /// Ends with code 4 if it is not taken any more.
+    #[command(after_help = "Example:  techleet routes rollback orders.yaml --to 3")]
+    Rollback {
+        /// The file's name.
+        file: String,
+        /// The revision whose text is wanted.
+        #[arg(long, value_name = "REVISION")]
+        to: i64,
     },
 }
 

@@ -86,7 +86,7 @@ async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
         Command::KafkaConsumerGroups(args) => {
             kafka_tools::run(&load(&sources)?, Tool::ConsumerGroups, &args.rest).await
         }
-        Command::Routes(command) => route_files::run(command).await,
+        Command::Routes(command) => route_files::run(command, || load(&sources)).await,
         Command::Audit(AuditCommand::List { after, limit, format }) => {
             audit::list(&load(&sources)?, after, limit, format).await
         }

@@ -1,8 +1,13 @@
-//! `techleet routes`: files of routes are checked and tested without a running system.
+//! `techleet routes`: files of routes are checked and tested without a running system, and a running container's are
+//! listed and steered.
+
+mod operate;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chassis::Settings;
+use routes::components::{Answers, StandIn};
 use routes::{Engine, Setup, cases};
 
 use crate::cli::RoutesCommand;
@@ -13,15 +18,26 @@ use crate::output;
 ///
 /// # Errors
 /// A file is wrong, a case fails, or something cannot be read.
-pub(crate) async fn run(command: RoutesCommand) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: RoutesCommand,
+    settings: impl FnOnce() -> anyhow::Result<Settings>,
+) -> anyhow::Result<()> {
     match command {
         RoutesCommand::Check { files, property } => check(&files, &property),
         RoutesCommand::Test { folders } => test(&folders).await,
+        RoutesCommand::List { output } => operate::list(&settings()?, output).await,
+        RoutesCommand::Start { route } => operate::control(&settings()?, &route, "start").await,
+        RoutesCommand::Stop { route } => operate::control(&settings()?, &route, "stop").await,
+        RoutesCommand::Suspend { route } => operate::control(&settings()?, &route, "suspend").await,
+        RoutesCommand::Resume { route } => operate::control(&settings()?, &route, "resume").await,
+        RoutesCommand::Revisions { file, text, output } => operate::revisions(&settings()?, &file, text, output).await,
+        RoutesCommand::Rollback { file, to } => operate::roll_back(&settings()?, &file, to).await,
     }
 }
 
 fn check(paths: &[PathBuf], property: &[String]) -> anyhow::Result<()> {
-    let mut setup = Setup::default();
+    let components = StandIn::all(container::component_specs(), &Answers::default());
+    let mut setup = Setup { components, names_by_file: true, ..Setup::default() };
     for pair in property {
         let (name, value) = pair
             .split_once('=')
@@ -57,7 +73,7 @@ async fn test(given: &[PathBuf]) -> anyhow::Result<()> {
     }
     let (mut passed, mut failed) = (0, 0);
     for folder in &folders {
-        let outcome = cases::run(folder).await.map_err(exit::usage)?;
+        let outcome = cases::run_with(folder, container::component_specs()).await.map_err(exit::usage)?;
         if outcome.differences.is_empty() {
             passed += 1;
             output::line(&format!("PASS {}", outcome.name))?;

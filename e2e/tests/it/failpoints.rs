@@ -15,7 +15,7 @@ use e2e::soak;
 use e2e::system::{Layout, System, UP};
 use eventkit::failpoint;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Interest, Record, Transport};
+use eventkit::transport::{GroupStart, Interest, Record, Transport};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
@@ -163,6 +163,7 @@ impl Mortal {
             topics: vec!["audit-events".to_owned()],
             instance: None,
             drain_max: Duration::from_secs(1),
+            start: GroupStart::Earliest,
         };
         let mut member = transport(&self.system).subscribe(interest).await.unwrap();
         let taking = tokio::spawn(async move {

@@ -10,7 +10,7 @@ use e2e::load::{Answers, Load};
 use e2e::promises::{self, arrived};
 use e2e::system::{Layout, System};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Incoming, Interest, Transport};
+use eventkit::transport::{GroupStart, Incoming, Interest, Transport};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -119,6 +119,7 @@ impl Scene {
                 topics: vec!["audit-events".to_owned()],
                 instance: None,
                 drain_max: Duration::from_secs(1),
+                start: GroupStart::Earliest,
             };
             let mut member = transport.subscribe(interest).await.unwrap();
             // It takes its share and goes without having done anything.

@@ -16,6 +16,7 @@ mod packages;
 mod postgres_faults;
 mod rebuild;
 mod refused;
+mod routes;
 mod slice;
 mod start;
 mod story;

@@ -10,7 +10,7 @@ use e2e::ground::Ground;
 use eventkit::testing::{refusal_suite, transport_suite};
 use eventkit::transport::kafka::admin::{TopicSpec, ensure_topics};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Incoming, Interest, Record, Subscription, Transport};
+use eventkit::transport::{GroupStart, Incoming, Interest, Record, Subscription, Transport};
 
 use crate::background::LIBRARIES;
 
@@ -79,6 +79,7 @@ async fn a_member_that_another_has_fenced_is_told_that_its_subscription_is_over(
         topics: vec!["accounts".to_owned()],
         instance: Some("copy-1".to_owned()),
         drain_max: Duration::from_secs(1),
+        start: GroupStart::Earliest,
     };
     let mut former = transport.subscribe(interest.clone()).await.unwrap();
     assigned(&mut former).await;

@@ -11,8 +11,8 @@ mod work;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -366,6 +366,11 @@ impl ConsumerHandle {
         &self.feeder.group
     }
 
+    /// What tells of its stalled partitions, also to whoever does not hold it.
+    pub fn stalls(&self) -> Stalls {
+        Stalls { group: self.group().to_owned(), lanes: Arc::downgrade(&self.lanes) }
+    }
+
     /// The projections that it feeds.
     pub fn projections(&self) -> &[Projection] {
         &self.projections
@@ -379,6 +384,30 @@ impl ConsumerHandle {
     /// Partitions that are paused because a record in them cannot be finished, as `topic-partition`.
     pub fn stalled(&self) -> Vec<String> {
         self.lanes.stalled()
+    }
+}
+
+/// Tells of the stalled partitions of a consumer for as long as it runs.
+#[derive(Debug, Clone)]
+pub struct Stalls {
+    group: String,
+    lanes: Weak<Lanes>,
+}
+
+impl Stalls {
+    /// The consumer group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Whether the consumer runs.
+    pub fn is_running(&self) -> bool {
+        self.lanes.strong_count() > 0
+    }
+
+    /// [`ConsumerHandle::stalled`]; nothing once it has stopped.
+    pub fn stalled(&self) -> Vec<String> {
+        self.lanes.upgrade().map(|lanes| lanes.stalled()).unwrap_or_default()
     }
 }
 

@@ -81,6 +81,12 @@ pub(crate) fn identity(record: &ConsumedRecord, envelope: Option<&Envelope>) -> 
     format!("{}/{partition}/{offset}/{}", record.topic, record.timestamp_ms.unwrap_or(0))
 }
 
+/// What a record is known by to inboxes, wherever it lies.
+pub fn identity_of(record: &ConsumedRecord) -> String {
+    let envelope = record.record.value.as_deref().and_then(|value| Envelope::read(value).ok());
+    identity(record, envelope.as_ref())
+}
+
 /// Whether a record tells its event's identity wherever it lies.
 fn names_itself(record: &Record) -> bool {
     let id_in = |value: &Bytes| Envelope::read(value).is_ok_and(|envelope| envelope.event_id.is_some());

@@ -108,7 +108,7 @@ pub mod transport;
 pub use ::db;
 pub use clock::Clock;
 pub use consume::{
-    Consumer, ConsumerHandle, Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone,
+    Consumer, ConsumerHandle, Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Stalls, Tombstone,
 };
 pub use envelope::{Envelope, RecipientType};
 pub use error::{Error, HandlerError, Result, chain};

@@ -160,7 +160,10 @@ pub(crate) async fn lock_stream(tx: &mut Tx, key: &str) -> Result<i64> {
 }
 
 /// Whether an event of this identity is stored already.
-pub(crate) async fn contains(tx: &mut Tx, event_id: &str) -> Result<bool> {
+///
+/// # Errors
+/// Those of the database.
+pub async fn contains(tx: &mut Tx, event_id: &str) -> Result<bool> {
     let found = tx.query_opt("select 1 as found from event_store where event_id = $1", &params![event_id]).await?;
     Ok(found.is_some())
 }

@@ -5,6 +5,8 @@ pub mod memory;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -125,7 +127,22 @@ pub struct Interest {
     pub instance: Option<String>,
     /// How long a revocation waits for records in flight.
     pub drain_max: Duration,
+    /// Where a group begins that has no offsets yet.
+    pub start: GroupStart,
 }
+
+/// Where a group begins on a partition for which it has no offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupStart {
+    /// With the oldest record.
+    #[default]
+    Earliest,
+    /// Behind the newest: what was there before is not for it.
+    Latest,
+}
+
+/// Ends when records that were handed over are acknowledged by all replicas, or one of them was refused.
+pub type Acknowledgement = Pin<Box<dyn Future<Output = Result<()>> + Send + Sync>>;
 
 /// Publishes records and subscribes to topics.
 #[async_trait]
@@ -137,6 +154,18 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::Transport`] when at least one was not acknowledged; any of the others may have been, but none of
     /// a refused record's key that stands behind it. Not transient means refused for good: too large, say.
     async fn publish(&self, records: Vec<Record>) -> Result<()>;
+
+    /// Takes records over as [`Transport::publish`] does, and comes back as soon as they have their places; what it
+    /// gives ends when all are acknowledged. For whoever has more to do meanwhile.
+    ///
+    /// Without an implementation of its own it waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// Those of [`Transport::publish`], here or where the acknowledgement is waited for.
+    async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement> {
+        let outcome = self.publish(records).await;
+        Ok(Box::pin(std::future::ready(outcome)))
+    }
 
     /// Joins a consumer group.
     ///

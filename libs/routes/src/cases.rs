@@ -1,7 +1,7 @@
 //! Case folders: a route file, what is sent to it, and what is to come of it.
 //!
 //! A folder has `route.yaml`, `input.json` and `expected.json`, in a form that Apache Camel can answer
-//! too (`compat/camel`).
+//! too (`compat/camel`); `routes.txt` in the place of `route.yaml` names route files that stand elsewhere.
 
 mod compare;
 mod input;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 use tokio::time::{Instant, sleep};
 
+use crate::components::{ComponentSpec, StandIn};
 use crate::exchange::{Exchange, Pattern};
 use crate::run::{Engine, Limits, Setup};
 
@@ -49,6 +50,9 @@ pub enum Error {
     },
 }
 
+/// The file that names route files which stand elsewhere.
+const LIST: &str = "routes.txt";
+
 /// The longest a case may take to come to rest.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 
@@ -57,7 +61,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 /// If a folder cannot be read.
 pub fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let is_case = |path: &Path| path.join("route.yaml").is_file();
+    let is_case = |path: &Path| path.join("route.yaml").is_file() || path.join(LIST).is_file();
     let mut found = Vec::new();
     for path in given {
         if is_case(path) {
@@ -81,13 +85,32 @@ pub fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 /// # Errors
 /// If its files cannot be read; what comes of the routes is never an error.
 pub async fn run(folder: &Path) -> Result<Outcome, Error> {
-    let route = read(&folder.join("route.yaml"))?;
+    run_with(folder, &[]).await
+}
+
+/// Runs one case, with stand-ins for these components beside those that the engine knows.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_with(folder: &Path, specs: &[&'static ComponentSpec]) -> Result<Outcome, Error> {
+    let files = route_files(folder)?;
     let input = Input::new(&json(&folder.join("input.json"))?)
         .map_err(|reason| Error::Malformed { path: folder.join("input.json"), reason })?;
     let expected = json(&folder.join("expected.json"))?;
-    let actual = answer(&route, &input).await;
+    let actual = answer(&files, specs, &input).await;
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
     Ok(Outcome { name, differences: compare::differences(&expected, &actual, &input) })
+}
+
+/// The route files of a case: `route.yaml`, or those that `routes` names, each in a line and from the folder on.
+fn route_files(folder: &Path) -> Result<Vec<(String, String)>, Error> {
+    let route = folder.join("route.yaml");
+    if route.is_file() {
+        return Ok(vec![("route.yaml".to_owned(), read(&route)?)]);
+    }
+    let listed = read(&folder.join(LIST))?;
+    let names = listed.lines().map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| Ok((name.to_owned(), read(&folder.join(name))?))).collect()
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -112,14 +135,15 @@ struct Answer {
     timing: Vec<String>,
 }
 
-async fn answer(route: &str, input: &Input) -> Answer {
+async fn answer(files: &[(String, String)], specs: &[&'static ComponentSpec], input: &Input) -> Answer {
     let engine = Engine::new(Setup {
+        components: StandIn::all(specs, &input.answers),
         properties: input.properties.clone(),
         limits: Limits { stop_ms: 1_000, ..Limits::default() },
         ..Setup::default()
     });
     let refused = |reason: String| Answer { load_error: Some(reason), ..Answer::default() };
-    let compiled = match engine.load(&[("route.yaml".to_owned(), route.to_owned())]) {
+    let compiled = match engine.load(files) {
         Ok(compiled) => compiled,
         Err(problems) => {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -154,7 +178,9 @@ async fn answer(route: &str, input: &Input) -> Answer {
     engine.stop().await;
     for (name, exchanges) in received {
         let list = exchanges.iter().map(|exchange| record::received(exchange, input)).collect();
-        answer.endpoints.insert(format!("mock:{name}"), Json::Array(list));
+        // What is stood in for has its own address.
+        let address = if name.contains(':') { name } else { format!("mock:{name}") };
+        answer.endpoints.insert(address, Json::Array(list));
     }
     answer
 }

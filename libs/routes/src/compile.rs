@@ -18,6 +18,8 @@ pub use files::compile;
 pub struct Compiled {
     /// The routes in the order of their files.
     pub routes: Vec<Arc<Route>>,
+    /// The files on which routes of other files may depend.
+    pub shared: Vec<Arc<str>>,
     /// Things without effect that the files say.
     pub notes: Vec<crate::parse::Problem>,
 }

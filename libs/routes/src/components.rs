@@ -1,5 +1,6 @@
 //! Components: where exchanges come from and go to. No component knows a step, no step a component.
 
+pub mod brought;
 mod callees;
 mod cron;
 mod direct;
@@ -12,16 +13,18 @@ mod registry;
 mod scheduler;
 mod seda;
 mod spec;
+mod stand_in;
 mod timer;
 
 use std::fmt;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Text};
 use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
 
 pub use mock::Mocks;
 pub use registry::Components;
 pub use spec::{ComponentSpec, Endpoint, EndpointOption, Side};
+pub use stand_in::{Answers, StandIn};
 
 /// A component of one engine.
 pub trait Component: Send + Sync + fmt::Debug {
@@ -46,6 +49,11 @@ pub trait Component: Send + Sync + fmt::Debug {
         Err(format!("`{}:` brings no exchanges: it is only for `to`", endpoint.text.scheme))
     }
 
+    /// Whether it only stands in for a component that is not there, so that tests may send to any address of it.
+    fn is_stand_in(&self) -> bool {
+        false
+    }
+
     /// The component as the mocks that tests look at, if that is what it is.
     fn mocks(&self) -> Option<&Mocks> {
         None
@@ -60,11 +68,23 @@ pub trait Producer: Send + Sync + fmt::Debug {
 
 /// Brings exchanges from an endpoint to a route.
 pub trait Consumer: Send + Sync + fmt::Debug {
-    /// Begins; tasks are spawned on the inlet, and end when it is stopped.
+    /// Begins; tasks are spawned on the inlet, and end when it is stopped. Who has a name that only one may have
+    /// takes it over from whoever had it: [`Self::conflict`] is asked before.
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>>;
 
     /// Takes nothing new from now on.
     fn stop(&self) {}
+
+    /// A name that only one route may have at a time, for example `direct:start`.
+    fn claims(&self) -> Option<String> {
+        None
+    }
+
+    /// What keeps it from beginning as long as other routes run than those that it takes the place of.
+    fn conflict(&self, replaced: &[Text]) -> Option<String> {
+        let _ = replaced;
+        None
+    }
 
     /// Whether exchanges come only from other routes, so that they have to start later and stop earlier.
     fn is_called(&self) -> bool {
@@ -94,7 +114,7 @@ static BUILT_IN: &[(&ComponentSpec, Make)] = &[
 ];
 
 /// Components that need something from whoever runs the engine, and are known all the same.
-static BROUGHT: &[&ComponentSpec] = &[&kafka::SPEC];
+static BROUGHT: &[&ComponentSpec] = &[&kafka::SPEC, &brought::HTTP, &brought::HTTPS, &brought::PLATFORM_HTTP];
 
 /// What is known of every component.
 pub fn specs() -> impl Iterator<Item = &'static ComponentSpec> {

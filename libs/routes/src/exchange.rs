@@ -10,6 +10,7 @@ mod headers;
 mod hooks;
 mod java;
 mod json;
+mod lineage;
 mod list;
 mod map;
 mod message;
@@ -18,6 +19,8 @@ mod text;
 mod value;
 mod variables;
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,13 +32,15 @@ pub use headers::Headers;
 pub use hooks::Hooks;
 pub use java::decimal_text;
 pub use json::{parse_json, write_json, write_json_pretty};
+use lineage::Lineage;
+pub(crate) use lineage::Progressed;
 pub use list::List;
 pub use map::Map;
 pub use message::Message;
 pub use pending::Pending;
 pub use text::Text;
-pub use value::{DEPTH_MAX, Value};
-pub use variables::{SHARED_MAX, Shared, Variables};
+pub use value::{DEPTH_MAX, VALUE_BYTES_MAX, Value};
+pub use variables::{SHARED_BYTES_MAX, SHARED_MAX, Shared, Variables};
 
 /// Whether the sender waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +90,19 @@ pub struct Exchange {
     caught: Option<Exception>,
     original: Option<Arc<Message>>,
     progress: Progress,
+    lineage: Lineage,
+    companion: Option<Companion>,
     number: u64,
+}
+
+/// What goes along with an exchange and its copies, for the component that brought it and others of its kind.
+#[derive(Clone)]
+struct Companion(Arc<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Companion")
+    }
 }
 
 /// How the exchange stands with the steps that follow.
@@ -97,6 +114,8 @@ struct Progress {
     is_handled: bool,
     /// Error handling has done what it can, and the exception stays.
     is_exhausted: bool,
+    /// Whoever brought the exchange does something about its failure.
+    is_answered_for: bool,
     /// How many routes call each other above this one.
     depth: u16,
 }
@@ -111,7 +130,56 @@ impl Exchange {
 
     /// A copy with a number of its own, as a split or a wiretap makes it; nothing is to be done at its end.
     pub fn copy(&self) -> Self {
-        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), ..self.clone() }
+        let lineage = self.lineage.branch();
+        let progress = Progress { is_answered_for: false, ..self.progress };
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), lineage, progress, ..self.clone() }
+    }
+
+    /// Says what this exchange follows from: the identity of an event, which is the same when it comes again.
+    pub fn follow(&mut self, identity: impl Into<Text>) {
+        self.lineage.follow(identity.into(), self.message.body.clone());
+    }
+
+    /// The identity of what this exchange follows from, if that is known.
+    pub fn cause(&self) -> Option<&Text> {
+        self.lineage.cause()
+    }
+
+    /// Whether it is a copy that a step made, and not the one that was brought.
+    pub fn is_copy(&self) -> bool {
+        self.lineage.is_branch()
+    }
+
+    /// Whether the body is still the one that came from outside.
+    pub fn has_body_of_cause(&self) -> bool {
+        self.lineage.came_with(&self.message.body)
+    }
+
+    /// The id of what `route` sends next for this exchange: done again for the same cause, it is the same. Nothing
+    /// where no cause is known.
+    pub fn next_id(&mut self, route: &str) -> Option<uuid::Uuid> {
+        self.lineage.next_id(route)
+    }
+
+    /// How far it has come, for a step that is tried again.
+    pub(crate) fn progressed(&self) -> Progressed {
+        self.lineage.progressed()
+    }
+
+    /// Goes back to where it was before a step.
+    pub(crate) fn go_back(&mut self, progressed: Progressed) {
+        self.lineage.go_back(progressed);
+    }
+
+    /// Has something go along with this exchange and its copies.
+    pub fn accompany(&mut self, companion: Arc<dyn Any + Send + Sync>) {
+        self.companion = Some(Companion(companion));
+    }
+
+    /// What goes along, if it is of this type.
+    pub fn companion<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let companion = self.companion.as_ref()?;
+        Arc::clone(&companion.0).downcast().ok()
     }
 
     /// What names this exchange among all of the process, for example `00000000000002A7`.
@@ -188,6 +256,16 @@ impl Exchange {
         self.progress.is_handled = false;
     }
 
+    /// Says that whoever brought the exchange does something about its failure, and tells of it.
+    pub fn answer_for(&mut self) {
+        self.progress.is_answered_for = true;
+    }
+
+    /// Whether whoever brought the exchange does something about its failure.
+    pub(crate) fn is_answered_for(&self) -> bool {
+        self.progress.is_answered_for
+    }
+
     /// The message as it came into the route, if the route keeps it.
     pub fn original(&self) -> Option<&Arc<Message>> {
         self.original.as_ref()
@@ -218,6 +296,34 @@ impl Exchange {
     pub(crate) fn depth(&self) -> usize {
         let headers = self.message.headers.iter().map(|(_, value)| value.depth()).max().unwrap_or(0);
         headers.max(self.message.body.value().depth()).max(self.properties.depth()).max(self.variables.own().depth())
+    }
+
+    /// About how many bytes the values in it have as JSON.
+    pub(crate) fn weight(&self) -> usize {
+        let headers = self.message.headers.iter().map(|(name, value)| value.weight().saturating_add(name.len()));
+        let headers = headers.fold(0, usize::saturating_add);
+        let inner = [self.message.body.value().weight(), self.properties.weight(), self.variables.own().weight()];
+        inner.into_iter().fold(headers, usize::saturating_add)
+    }
+
+    /// Ends a part of `whole`: what it has begun ends with the whole, and so does what is to be done, if the
+    /// whole is to decide or something is still under way.
+    pub(crate) fn end_within(&mut self, whole: &mut Exchange, is_shared: bool) {
+        let is_under_way = !self.pending.is_empty() && !self.is_failed();
+        whole.pending.append(&mut self.pending);
+        if is_shared || is_under_way {
+            whole.hooks.append(&mut self.hooks);
+        } else {
+            let is_failed = self.is_failed();
+            self.hooks.run(is_failed);
+        }
+    }
+
+    /// Comes back from steps that were cut off: the message and the place are again those of `before`.
+    pub(crate) fn come_back(&mut self, before: Exchange) {
+        self.message = before.message;
+        self.position = before.position;
+        self.progress = before.progress;
     }
 
     /// This exchange as a value, as the strategies that group exchanges collect it.

@@ -9,6 +9,7 @@ mod redelivery;
 mod route;
 mod stats;
 mod strategy;
+mod swap;
 
 use std::fmt;
 use std::pin::Pin;
@@ -23,7 +24,7 @@ pub use limits::Limits;
 pub use parts::{Part, Parts, run_parts};
 pub use redelivery::Redelivery;
 pub(crate) use route::finish;
-pub use route::{Inlet, Plan, Route, RouteState};
+pub use route::{Inlet, Plan, Route, RouteState, Starts};
 pub use stats::{RouteStats, Snapshot};
 pub use strategy::Strategy;
 

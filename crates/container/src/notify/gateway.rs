@@ -8,16 +8,13 @@ use eventkit::RecipientType;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error as ClientError};
-use hyper_util::rt::TokioExecutor;
+use hyper::body::Bytes;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Deserialize;
 
 use super::{Carry, Message, TRACEPARENT, Undelivered};
 use crate::error::Error;
+use crate::http_client::HttpClient;
 
 /// The header by which a gateway can tell a repetition; its value is the event's id.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -63,12 +60,6 @@ struct Line {
     body: Environment<'static>,
     timeout: Duration,
     client: HttpClient,
-}
-
-/// Certificates are looked for only where a gateway's address asks for TLS.
-enum HttpClient {
-    Open(Client<HttpConnector, Full<Bytes>>),
-    Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
 impl fmt::Debug for Line {
@@ -165,28 +156,6 @@ impl Line {
             request.headers_mut().insert(TRACEPARENT, trace);
         }
         Ok(request)
-    }
-}
-
-impl HttpClient {
-    fn new(url: &Uri) -> Result<Self, String> {
-        let builder = Client::builder(TokioExecutor::new());
-        match url.scheme_str() {
-            Some("http") => Ok(Self::Open(builder.build_http())),
-            Some("https") => {
-                let connector = HttpsConnectorBuilder::new().with_native_roots();
-                let connector = connector.map_err(|error| format!("there are no certificates to trust: {error}"))?;
-                Ok(Self::Tls(builder.build(connector.https_only().enable_http1().build())))
-            }
-            _ => Err("url must begin with http:// or https://".to_owned()),
-        }
-    }
-
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<http::Response<Incoming>, ClientError> {
-        match self {
-            Self::Open(client) => client.request(request).await,
-            Self::Tls(client) => client.request(request).await,
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use contracts::audit::{Action, Actor, AuditData, Incident};
 use eventkit::RecipientType::Employee;
+use eventkit::outbox::StoredEvent;
 use serde_json::json;
 
 use crate::samples::{created, department, email, incident};
@@ -97,7 +98,9 @@ async fn a_change_of_preferences_is_checked_versioned_and_audited() {
     }
     house.call("hr", "PUT", OF_42, Some(json!({}))).await;
     let stored = eventkit::outbox::read_after(house.publisher.db(), 0, i64::MAX, 100).await.unwrap();
-    let audited: Vec<_> = stored.into_iter().filter(|event| event.event_type == "audit.data").collect();
+    // Route files that were deployed at the start are on the trail too.
+    let is_ours = |event: &StoredEvent| event.event_type == "audit.data" && !event.key.starts_with("route-file-");
+    let audited: Vec<_> = stored.into_iter().filter(is_ours).collect();
     // The second time changed nothing.
     assert_eq!(audited.len(), 2);
     assert!(audited.iter().all(|event| event.key == "preferences-employee-42"));

@@ -1,6 +1,6 @@
 //! A container to play with: its consumers on a transport in memory, its database on SQLite or PostgreSQL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::{Extension, Router};
 use chassis::auth::{Authenticator, Principal, Refusal};
 use chassis::{Problem, Settings, Sources};
-use container::{Config, Container, MIGRATIONS};
+use container::{Config, ConsumerMaker, Container, Links, MIGRATIONS, RunningRoutes};
 use contracts::access::{Access, Action, Grant, Permission, Resource, Scope};
 use contracts::notification::recipient_key;
 use contracts::{NOTIFICATION_EVENTS, TOPICS};
@@ -40,7 +40,32 @@ pub(crate) struct House {
     pub(crate) publisher: EventPublisher,
     container: Container,
     _consumers: Vec<ConsumerHandle>,
-    folder: TempDir,
+    routes: RunningRoutes,
+    path: PathBuf,
+    _folder: Option<TempDir>,
+}
+
+/// Makes consumers that try soon and not often.
+#[derive(Clone)]
+struct Maker {
+    publisher: EventPublisher,
+    transport: Arc<MemoryTransport>,
+}
+
+impl ConsumerMaker for Maker {
+    fn consumer(&self, group: &str) -> Consumer {
+        let retry = RetryPolicy {
+            attempts_max: 3,
+            initial: Duration::from_millis(1),
+            max: Duration::from_millis(5),
+            ..RetryPolicy::default()
+        };
+        Consumer::new(group).retry(retry).dead_letters()
+    }
+
+    fn start(&self, consumer: Consumer) -> ConsumerHandle {
+        consumer.start(self.publisher.clone(), self.transport.clone())
+    }
 }
 
 /// The trace of every event that is sent.
@@ -54,12 +79,23 @@ impl House {
         Self::over(&db::Config::new(url), settings, folder).await
     }
 
+    /// A container in a folder that is there before and after it.
+    pub(crate) async fn open_in(folder: &Path) -> Self {
+        let url = format!("sqlite:{}", folder.join("container.db").display());
+        Self::built(&db::Config::new(url), &[], folder, None).await
+    }
+
     /// The same over PostgreSQL, where there is one.
     pub(crate) async fn open_on_postgres(settings: &[&str]) -> Option<Self> {
         Some(Self::over(&postgres()?, settings, tempfile::tempdir().unwrap()).await)
     }
 
     async fn over(database: &db::Config, settings: &[&str], folder: TempDir) -> Self {
+        let path = folder.path().to_owned();
+        Self::built(database, settings, &path, Some(folder)).await
+    }
+
+    async fn built(database: &db::Config, settings: &[&str], path: &Path, folder: Option<TempDir>) -> Self {
         let db = Db::open(database).await.unwrap();
         outbox::migrate(&db).await.unwrap();
         db.migrate("container", MIGRATIONS).await.unwrap();
@@ -67,19 +103,30 @@ impl House {
         flags.extend(settings.iter().map(|setting| (*setting).to_owned()));
         let settings = Settings::load(&Sources { flags, ..Sources::default() }).unwrap();
         let config: Config = settings.section("container").unwrap();
-        let container = Container::new(&config, folder.path(), db.clone(), Clock::system()).unwrap();
         let publisher = EventPublisher::new(db, "container", Clock::system());
         let transport = Arc::new(MemoryTransport::new());
-        let retry = RetryPolicy {
-            attempts_max: 3,
-            initial: Duration::from_millis(1),
-            max: Duration::from_millis(5),
-            ..RetryPolicy::default()
+        let maker = Maker { publisher: publisher.clone(), transport: transport.clone() };
+        let links = Links {
+            publisher: publisher.clone(),
+            transport: transport.clone(),
+            consumers: Arc::new(maker.clone()),
+            instance: None,
         };
-        let consumers = container.consumers(|group| Consumer::new(group).retry(retry).dead_letters());
-        let start = |consumer: Consumer| consumer.start(publisher.clone(), transport.clone());
-        let consumers = consumers.into_iter().map(start).collect();
-        Self { transport, publisher, container, _consumers: consumers, folder }
+        let container = Container::new(&config, path, links).unwrap();
+        let consumers = container.consumers(|group| maker.consumer(group));
+        let consumers = consumers.into_iter().map(|consumer| maker.start(consumer)).collect();
+        let routes = container.follow_routes().await.unwrap();
+        Self { transport, publisher, container, _consumers: consumers, routes, path: path.to_owned(), _folder: folder }
+    }
+
+    /// The folder with route files.
+    pub(crate) fn routes_dir(&self) -> PathBuf {
+        self.path.join("routes")
+    }
+
+    /// Stops the routes, as a container that stops does.
+    pub(crate) async fn stop_routes(self) {
+        self.routes.stop().await;
     }
 
     /// Lets what the container itself publishes go out.
@@ -89,7 +136,7 @@ impl House {
     }
 
     pub(crate) fn mailbox(&self) -> PathBuf {
-        self.folder.path().join("mailbox")
+        self.path.join("mailbox")
     }
 
     /// Publishes an event as its service would; its id and where it went.

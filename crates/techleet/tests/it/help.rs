@@ -4,7 +4,7 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 38] = [
+    let commands: [&[&str]; 41] = [
         &[],
         &["broker"],
         &["consume"],
@@ -37,6 +37,9 @@ async fn every_command_explains_itself() {
         &["routes"],
         &["routes", "check"],
         &["routes", "test"],
+        &["routes", "list"],
+        &["routes", "revisions"],
+        &["routes", "rollback"],
         &["audit", "list"],
         &["config"],
         &["kafka-topics"],

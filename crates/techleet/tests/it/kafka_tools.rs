@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Interest, Subscription, Transport};
+use eventkit::transport::{GroupStart, Interest, Subscription, Transport};
 use ops::Kafka;
 use tokio::process::Command;
 
@@ -141,7 +141,8 @@ async fn play(tool: &dyn Fn(&str) -> Command) -> String {
 async fn join(fixture: &Fixture) -> Box<dyn Subscription> {
     let config = KafkaConfig { client_id: "reader".to_owned(), ..fixture.config.clone() };
     let (group, topics) = (LIVE.to_owned(), vec!["trials".to_owned()]);
-    let interest = Interest { group, topics, instance: None, drain_max: Duration::from_secs(1) };
+    let interest =
+        Interest { group, topics, instance: None, drain_max: Duration::from_secs(1), start: GroupStart::Earliest };
     let member = KafkaTransport::new(config).unwrap().subscribe(interest).await.unwrap();
     let kafka = Kafka::connect(fixture.config.clone()).await.unwrap();
     eventually("the member reads", async || {

@@ -18,7 +18,7 @@ use crate::error::chain;
 use crate::failpoint::failpoint;
 use crate::metrics;
 use crate::publish::EventPublisher;
-use crate::transport::{ConsumedRecord, Incoming, Interest, Subscription, TopicPartition, Transport};
+use crate::transport::{ConsumedRecord, GroupStart, Incoming, Interest, Subscription, TopicPartition, Transport};
 
 /// A subscription that held so long did not fail at once: the next one is tried soon.
 const STEADY: Duration = Duration::from_secs(60);
@@ -78,6 +78,7 @@ impl Engine {
             topics: self.topics.clone(),
             instance: self.instance.clone(),
             drain_max: self.config.drain_max,
+            start: GroupStart::Earliest,
         };
         self.transport.subscribe(interest).await
     }

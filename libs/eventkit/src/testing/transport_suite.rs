@@ -8,7 +8,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::transport::{ConsumedRecord, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
+use crate::transport::{
+    ConsumedRecord, GroupStart, Incoming, Interest, Record, Subscription, TopicPartition, Transport,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a member is watched that is to get nothing, well within the time that it may be let go of in.
@@ -227,6 +229,7 @@ impl Member {
             topics: vec![topic.to_owned()],
             instance: None,
             drain_max: Duration::from_secs(5),
+            start: GroupStart::Earliest,
         };
         let subscription = transport.subscribe(interest).await.expect("subscribe");
         Self { subscription, assigned: Vec::new(), received: Vec::new() }

@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 
 use self::contact::Contact;
 use self::producer::Producers;
-use super::{Interest, Record, Subscription, Transport};
+use super::{Acknowledgement, Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
 pub use admin::{TopicSpec, ensure_topics};
@@ -166,6 +166,17 @@ impl Transport for KafkaTransport {
             self.contact.regain();
         }
         Ok(())
+    }
+
+    async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement> {
+        let batch = self.producers.hand_over(&records).await?;
+        let contact = self.contact.clone();
+        Ok(Box::pin(async move {
+            batch.is_answered().await;
+            batch.outcome()?;
+            contact.regain();
+            Ok(())
+        }))
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {

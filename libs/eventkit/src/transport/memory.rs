@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{
-    ConsumedRecord, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport, partition_of,
+    ConsumedRecord, GroupStart, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport,
+    partition_of,
 };
 use crate::error::{Error, Result};
 
@@ -26,9 +27,12 @@ struct Shared {
     changed: Notify,
 }
 
+/// The records of every partition, by offset.
+type Logs = BTreeMap<TopicPartition, Vec<Record>>;
+
 #[derive(Debug, Default)]
 struct State {
-    logs: BTreeMap<TopicPartition, Vec<Record>>,
+    logs: Logs,
     groups: HashMap<String, Group>,
     next_member: u64,
 }
@@ -51,6 +55,7 @@ struct Held {
 #[derive(Debug, Default)]
 struct Member {
     topics: Vec<String>,
+    start: GroupStart,
     /// The next offset to hand out, for each partition that is assigned.
     positions: BTreeMap<TopicPartition, i64>,
     paused: Vec<TopicPartition>,
@@ -127,7 +132,8 @@ impl State {
 
     /// Deals a group's partitions out anew and notes for each member what it gained and lost.
     fn rebalance(&mut self, group: &str) {
-        let Some(group) = self.groups.get_mut(group) else { return };
+        let Self { logs, groups, .. } = self;
+        let Some(group) = groups.get_mut(group) else { return };
         let mut topics: Vec<String> = group.members.values().flat_map(|member| member.topics.clone()).collect();
         topics.sort();
         topics.dedup();
@@ -155,7 +161,7 @@ impl State {
                 // What is being let go of comes when it is free.
                 match group.held.get_mut(&partition) {
                     Some(held) => held.next = id,
-                    None => group.give(id, partition),
+                    None => group.give(id, partition, logs),
                 }
             }
         }
@@ -163,12 +169,13 @@ impl State {
 
     /// A member has let go of partitions: whoever is to get them does.
     fn release(&mut self, group: &str, by: u64, partitions: &[TopicPartition]) {
-        let Some(group) = self.groups.get_mut(group) else { return };
+        let Self { logs, groups, .. } = self;
+        let Some(group) = groups.get_mut(group) else { return };
         for partition in partitions {
             if group.held.get(partition).is_some_and(|held| held.by == by)
                 && let Some(Held { next, .. }) = group.held.remove(partition)
             {
-                group.give(next, partition.clone());
+                group.give(next, partition.clone(), logs);
             }
         }
     }
@@ -203,9 +210,12 @@ impl State {
 }
 
 impl Group {
-    fn give(&mut self, id: u64, partition: TopicPartition) {
-        let start = self.committed.get(&partition).copied().unwrap_or(0);
+    fn give(&mut self, id: u64, partition: TopicPartition, logs: &Logs) {
         let Some(member) = self.members.get_mut(&id) else { return };
+        let start = self.committed.get(&partition).copied().unwrap_or_else(|| match member.start {
+            GroupStart::Earliest => 0,
+            GroupStart::Latest => logs.get(&partition).map_or(0, |log| i64::try_from(log.len()).unwrap_or(0)),
+        });
         if !member.positions.contains_key(&partition) {
             member.positions.insert(partition.clone(), start);
             member.tell(Change::Gained(vec![partition]));
@@ -252,7 +262,7 @@ impl Transport for MemoryTransport {
         let mut state = self.shared.lock();
         state.next_member += 1;
         let id = state.next_member;
-        let member = Member { topics: interest.topics, ..Member::default() };
+        let member = Member { topics: interest.topics, start: interest.start, ..Member::default() };
         state.groups.entry(interest.group.clone()).or_default().members.insert(id, member);
         state.rebalance(&interest.group);
         drop(state);

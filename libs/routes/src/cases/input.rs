@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use crate::components::Answers;
 use crate::exchange::{Message, Pattern, Text, Value, parse_json};
 use crate::language::Properties;
 
@@ -12,6 +13,8 @@ use crate::language::Properties;
 pub(super) struct Input {
     pub(super) messages: Vec<Sent>,
     pub(super) properties: Properties,
+    /// What is answered for components that are stood in for.
+    pub(super) answers: Answers,
     pub(super) record_headers: Vec<String>,
     pub(super) record_properties: Vec<String>,
     pub(super) settle: Duration,
@@ -31,8 +34,9 @@ pub(super) struct Sent {
     pub(super) max: Option<Duration>,
 }
 
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "description",
+    "answers",
     "messages",
     "properties",
     "recordHeaders",
@@ -58,11 +62,30 @@ impl Input {
                 }
                 None => Properties::new(),
             },
+            answers: match fields.get("answers") {
+                Some(answers) => {
+                    let answers = object_of(answers)?.iter().map(|(address, json)| (address.clone(), tree(json)));
+                    Answers::new(answers.collect())
+                }
+                None => Answers::default(),
+            },
             record_headers: names(fields.get("recordHeaders")),
             record_properties: names(fields.get("recordProperties")),
             settle: ms(fields.get("settleMs")).unwrap_or(Duration::from_millis(150)),
             ignores_messages: fields.get("ignoreExceptionMessage").and_then(Json::as_bool).unwrap_or(false),
         })
+    }
+}
+
+fn object_of(json: &Json) -> Result<&Map<String, Json>, String> {
+    json.as_object().ok_or_else(|| "`answers` has addresses and what they answer".to_owned())
+}
+
+/// JSON as a web server or a directory answers it; null is nothing.
+fn tree(json: &Json) -> Value {
+    match parse_json(&Value::from(json.to_string())) {
+        Ok(Value::Null) | Err(_) => Value::Null,
+        Ok(tree) => Value::json(tree),
     }
 }
 

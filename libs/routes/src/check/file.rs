@@ -31,6 +31,8 @@ pub struct RouteFile {
     pub configurations: Vec<Element>,
     /// What `beans` declares.
     pub beans: HashMap<String, Bean>,
+    /// Whether routes of other files may depend on it: it has configurations or templates.
+    pub is_shared: bool,
 }
 
 /// A route of a file.
@@ -147,6 +149,13 @@ impl Parsed {
         Self { file, root }
     }
 
+    /// Whether it has something that routes of other files may use.
+    fn is_shared(&self) -> bool {
+        let is_kamelet = matches!(self.root.as_ref().map(|root| &root.kind), Some(NodeKind::Map(_)));
+        let names = ["routeConfiguration", "routeTemplate"];
+        is_kamelet || self.entries().iter().any(|entry| names.iter().any(|name| entry.get(name).is_some()))
+    }
+
     /// Its entries.
     fn entries(&self) -> &[Node] {
         match self.root.as_ref().map(|root| &root.kind) {
@@ -184,7 +193,8 @@ pub(crate) fn check_files(
     }
     let mut files = Vec::new();
     for parsed in parsed {
-        let mut found = RouteFile { file: Arc::clone(&parsed.file), ..RouteFile::default() };
+        let (file, is_shared) = (Arc::clone(&parsed.file), parsed.is_shared());
+        let mut found = RouteFile { file, is_shared, ..RouteFile::default() };
         checkers(&parsed.file, &mut |checker| {
             for node in parsed.entries() {
                 entry(checker, node, &templates, &mut found);

@@ -10,7 +10,7 @@ use crate::exchange::Text;
 use crate::parse::{Mark, Problems};
 use crate::pattern::Pattern;
 use crate::repository::Repository;
-use crate::run::{Block, Core, Entry, Strategy};
+use crate::run::{Block, Core, Entry, Route, Starts, Strategy};
 
 /// Builds the steps of one file.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Builder<'a> {
     pub(super) problems: &'a mut Problems,
     pub(super) beans: &'a HashMap<String, Bean>,
     pub(super) repositories: &'a mut HashMap<String, Arc<dyn Repository>>,
+    /// What the steps that have been built do whenever their route starts.
+    pub(super) starts: Starts,
 }
 
 impl Builder<'_> {
@@ -34,6 +36,11 @@ impl Builder<'_> {
     /// Notes something that has no effect here.
     pub fn note(&mut self, at: Mark, message: impl Into<String>) {
         self.problems.note(self.file, at, message);
+    }
+
+    /// Has something done whenever the route starts in which the step stands.
+    pub fn at_start(&mut self, work: impl Fn(Arc<Core>, Arc<Route>) + Send + Sync + 'static) {
+        self.starts.add(work);
     }
 
     /// Builds steps; those that cannot be built are left out, and the errors tell of them.

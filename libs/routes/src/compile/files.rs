@@ -1,13 +1,14 @@
 //! All files of an engine together.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::check::{Element, Parsed, RouteFile, check_files};
 use crate::exchange::Text;
 use crate::language::{self, Source};
 use crate::parse::{Mark, Problem, Problems, Severity};
-use crate::run::{Core, Route};
+use crate::run::{Core, Route, Starts};
 
 use super::Compiled;
 use super::builder::Builder;
@@ -31,6 +32,7 @@ pub fn compile(core: &Core, files: &[(String, String)]) -> Result<Compiled, Vec<
             problems: &mut problems,
             beans: &file.beans,
             repositories: &mut repositories,
+            starts: Starts::default(),
         };
         for source in &file.routes {
             routes.extend(build(&source.element, file, &checked, &mut ids, &mut builder));
@@ -40,7 +42,8 @@ pub fn compile(core: &Core, files: &[(String, String)]) -> Result<Compiled, Vec<
         return Err(problems.into_sorted());
     }
     let notes = problems.into_sorted().into_iter().filter(|problem| problem.severity == Severity::Note).collect();
-    Ok(Compiled { routes, notes })
+    let shared = checked.iter().filter(|file| file.is_shared).map(|file| Arc::clone(&file.file)).collect();
+    Ok(Compiled { routes, shared, notes })
 }
 
 fn build(
@@ -55,7 +58,7 @@ fn build(
     }
     let id = match &source.id {
         Some(id) => id.clone(),
-        None => free_id(ids),
+        None => free_id(ids, builder),
     };
     if !ids.insert(id.clone()) {
         builder.error(source.at, format!("there is a route `{id}` already: route ids are unique"));
@@ -104,13 +107,13 @@ fn is_wanted(element: &Element, builder: &mut Builder<'_>) -> bool {
     })
 }
 
-fn free_id(ids: &HashSet<String>) -> String {
-    let mut number = ids.len() + 1;
-    loop {
-        let id = format!("route{number}");
-        if !ids.contains(&id) {
-            return id;
-        }
-        number += 1;
-    }
+fn free_id(ids: &HashSet<String>, builder: &Builder<'_>) -> String {
+    let stem = Path::new(&**builder.file).file_stem().and_then(|stem| stem.to_str());
+    let prefix = match stem {
+        Some(stem) if builder.core.names_by_file => format!("{stem}-"),
+        _ => "route".to_owned(),
+    };
+    let first = if builder.core.names_by_file { 1 } else { ids.len() + 1 };
+    let mut numbers = (first..).map(|number| format!("{prefix}{number}"));
+    numbers.find(|id| !ids.contains(id)).unwrap_or(prefix)
 }

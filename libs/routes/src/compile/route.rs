@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::check::Element;
 use crate::exchange::Text;
-use crate::run::{ErrorHandling, Original, Plan, Policy, Redelivery, Route, Target};
+use crate::run::{ErrorHandling, Original, Plan, Policy, Redelivery, Route, Starts, Target};
 
 use super::builder::Builder;
 
@@ -26,11 +26,13 @@ pub(super) fn build(source: &Element, id: Text, outside: Outside<'_>, builder: &
     let consumer = match builder.core.components.consumer(uri, builder.core) {
         Ok(consumer) => consumer,
         Err(message) => {
+            builder.starts = Starts::default();
             builder.error(uri.at, message);
             return None;
         }
     };
     Some(Arc::new(Route::new(Plan {
+        starts: std::mem::take(&mut builder.starts),
         id,
         group: source.text("group").map(Text::from).unwrap_or_default(),
         file: Arc::clone(builder.file),

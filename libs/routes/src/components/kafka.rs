@@ -6,6 +6,7 @@
 //! dead letter, and until that is acknowledged its key stands still.
 
 mod consume;
+mod lanes;
 mod ledger;
 mod send;
 
@@ -68,9 +69,28 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// the record is acknowledged. Records of one key stay in the order in which they were taken over.
     fn send(&self, record: OutRecord) -> BoxFuture<'_, crate::exchange::Result<Acknowledged>>;
 
+    /// Whether a record is for this group: one that was sent back for another is passed over.
+    fn is_for(&self, record: &InRecord, group: &str) -> bool {
+        let _ = (record, group);
+        true
+    }
+
+    /// What a record is known by, wherever it lies: what follows from it gets its ids from that.
+    fn identity(&self, record: &InRecord) -> Text {
+        let InRecord { topic, partition, offset, timestamp_ms, .. } = record;
+        Text::from(format!("{topic}/{partition}/{offset}/{timestamp_ms}"))
+    }
+
+    /// Whether a header that came with a record goes along with what a route sends.
+    fn is_forwarded(&self, header: &str) -> bool {
+        let _ = header;
+        true
+    }
+
     /// What a record that could not be handled is sent as.
-    fn dead_letter(&self, record: &InRecord, failure: &Exception) -> OutRecord {
+    fn dead_letter(&self, record: &InRecord, failure: &Failure<'_>) -> OutRecord {
         let mut headers = record.headers.clone();
+        let failure = failure.exception;
         let said = failure.message().map(|said| Bytes::copy_from_slice(said.as_bytes())).unwrap_or_default();
         headers.push((Text::fixed("exceptionClass"), Bytes::from_static(failure.class().name.as_bytes())));
         headers.push((Text::fixed("exceptionMessage"), said));
@@ -83,16 +103,73 @@ pub trait Transport: Send + Sync + fmt::Debug {
     }
 }
 
+/// Why a record could not be handled.
+#[derive(Debug)]
+pub struct Failure<'f> {
+    /// What failed it.
+    pub exception: &'f Exception,
+    /// The group that gave it up.
+    pub group: &'f str,
+    /// How often its last step was tried.
+    pub attempts: u32,
+    /// When it was first taken up, in milliseconds since 1970.
+    pub first_ms: i64,
+    /// When it was given up, in milliseconds since 1970.
+    pub last_ms: i64,
+}
+
 /// Ends when a record is acknowledged.
 pub type Acknowledged = std::pin::Pin<Box<dyn Future<Output = crate::exchange::Result<()>> + Send + Sync + 'static>>;
 
+/// A topic and a partition of it.
+pub type Place = (Text, i32);
+
+/// What a reader tells.
+pub enum Incoming {
+    /// Records, in order for each partition.
+    Records(Vec<InRecord>),
+    /// These partitions are read from now on.
+    Assigned(Vec<Place>),
+    /// These partitions go to somebody else as soon as `done` is dropped: what is under way is to end before.
+    Revoked {
+        /// The partitions.
+        places: Vec<Place>,
+        /// What the others wait for.
+        done: Box<dyn Send>,
+    },
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records(records) => f.debug_tuple("Records").field(&records.len()).finish(),
+            Self::Assigned(places) => f.debug_tuple("Assigned").field(places).finish(),
+            Self::Revoked { places, .. } => f.debug_tuple("Revoked").field(places).finish(),
+        }
+    }
+}
+
 /// A membership in a group.
 pub trait Reader: Send {
-    /// The next records, at the most as many; waits until there is one.
-    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Vec<InRecord>, String>>;
+    /// What comes next, and of records at the most as many; with 0 only what concerns partitions. May be
+    /// dropped while it waits.
+    ///
+    /// # Errors
+    /// The membership is over.
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Incoming, String>>;
 
     /// Commits offsets: of each partition the next one that is to be read.
     fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), String>>;
+
+    /// Stops or goes on reading a partition.
+    fn pause(&mut self, place: &Place, is_paused: bool) {
+        let _ = (place, is_paused);
+    }
+
+    /// Leaves the group.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// What a route wants of a group.
@@ -104,6 +181,8 @@ pub struct Subscription {
     pub group: String,
     /// Whether a group without offsets begins with the oldest record.
     pub from_beginning: bool,
+    /// The route, which is the same after a restart.
+    pub route: Text,
 }
 
 /// A record that came.
@@ -167,11 +246,13 @@ impl Component for Kafka {
             topics: endpoint.text.path.split(',').map(|topic| topic.trim().to_owned()).collect(),
             group: group.ok_or("`kafka:` in `from` needs `groupId`")?,
             from_beginning: endpoint.word("autoOffsetReset").as_deref() == Some("earliest"),
+            route: Text::EMPTY,
         };
         Ok(Box::new(consume::Source {
             wanted,
             transport: Arc::clone(&self.transport),
             in_flight_max: core.limits.in_flight_max,
+            open_max: core.limits.open_records_max,
         }))
     }
 }

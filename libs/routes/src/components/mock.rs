@@ -52,6 +52,21 @@ impl Mocks {
         self.with(|kept| kept.iter().flat_map(BTreeMap::values).map(Vec::len).sum())
     }
 
+    /// Keeps an exchange that came to an endpoint which is stood in for.
+    pub(super) fn keep(&self, name: &str, exchange: &Exchange) {
+        self.put(name, exchange, KEPT_MAX);
+    }
+
+    fn put(&self, name: &str, exchange: &Exchange, kept_max: usize) {
+        self.with(|kept| {
+            let Some(kept) = kept else { return };
+            let list = kept.entry(name.to_owned()).or_default();
+            if list.len() < kept_max {
+                list.push(exchange.copy());
+            }
+        });
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Option<BTreeMap<String, Vec<Exchange>>>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -82,13 +97,7 @@ struct Mock {
 
 impl Producer for Mock {
     fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
-        self.mocks.with(|kept| {
-            let Some(kept) = kept else { return };
-            let list = kept.entry(self.name.clone()).or_default();
-            if list.len() < self.kept_max {
-                list.push(exchange.copy());
-            }
-        });
+        self.mocks.put(&self.name, exchange, self.kept_max);
         Sending::Done(Ok(()))
     }
 }

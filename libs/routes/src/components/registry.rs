@@ -36,6 +36,11 @@ impl Components {
         component.spec().check_side(side)
     }
 
+    /// Whether the component of this name only stands in for another.
+    pub fn is_stand_in(&self, scheme: &str) -> bool {
+        self.get(scheme).is_some_and(Component::is_stand_in)
+    }
+
     /// The name of the parameter that is the path of a component's addresses.
     pub fn path_name(&self, scheme: &str) -> Option<&'static str> {
         self.get(scheme).map(|component| component.spec().path)

@@ -76,12 +76,15 @@ pub(super) static SPEC: ComponentSpec = ComponentSpec {
 };
 
 pub(super) fn make(limits: &Limits) -> Arc<dyn Component> {
-    Arc::new(Seda { queue_max: limits.queue_max, queues: Arc::default() })
+    let (queue_max, queues_max) = (limits.queue_max, limits.endpoints_max * 2);
+    Arc::new(Seda { queue_max, queues_max, queues: Arc::default() })
 }
 
 #[derive(Debug)]
 struct Seda {
     queue_max: usize,
+    /// More than are kept for addresses that depend on the message, so that those can go.
+    queues_max: usize,
     queues: Queues,
 }
 
@@ -102,12 +105,26 @@ struct Queue {
     open: Arc<AtomicUsize>,
 }
 
+impl Queue {
+    /// Whether somebody sends to it or takes from it, or something waits in it.
+    fn is_of_use(&self) -> bool {
+        Arc::strong_count(&self.open) > 1 || self.open.load(Ordering::Acquire) > 0
+    }
+}
+
 impl Seda {
     /// The queue of an endpoint; who names it first says how large it is.
     fn queue(&self, endpoint: &Endpoint) -> Result<Queue, String> {
         let wanted = endpoint.count("size");
         let size = wanted.unwrap_or(self.queue_max);
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if queues.len() >= self.queues_max && !queues.contains_key(&endpoint.text.path) {
+            queues.retain(|_, queue| queue.is_of_use());
+            if queues.len() >= self.queues_max {
+                let (queues_max, name) = (self.queues_max, &endpoint.text.path);
+                return Err(format!("there are {queues_max} queues already, and `seda:{name}` would be one more"));
+            }
+        }
         let queue = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(size);
             Queue {

@@ -48,6 +48,15 @@ impl Body {
         inner.json.get_or_init(|| parse_json(&inner.value)).as_ref().map_err(Exception::clone)
     }
 
+    /// Whether both are one, not only alike.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// Whether there is no body.
     pub fn is_null(&self) -> bool {
         self.0.is_none()

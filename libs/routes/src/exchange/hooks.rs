@@ -6,6 +6,8 @@ use std::fmt;
 type Hook = Box<dyn FnOnce(bool) + Send + Sync>;
 
 /// What is to be done when an exchange ends; a copy of the exchange has nothing to do.
+///
+/// An exchange that is cut off and dropped has failed.
 #[derive(Default)]
 pub struct Hooks(Vec<Hook>);
 
@@ -22,9 +24,30 @@ impl Hooks {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes out those that were added after the first `kept`.
+    pub fn split_off(&mut self, kept: usize) -> Hooks {
+        Hooks(self.0.split_off(kept.min(self.0.len())))
+    }
+
     /// Takes over those of another exchange.
     pub fn append(&mut self, other: &mut Hooks) {
         self.0.append(&mut other.0);
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        self.run(true);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::text::Text;
-use super::value::Value;
+use super::value::{ENTRY_BYTES, Value};
 
 /// Above this many entries a name is looked up by its hash.
 const SCANNED_MAX: usize = 16;
@@ -16,12 +16,14 @@ pub struct Map {
     index: Option<HashMap<Text, usize>>,
     /// How deep the deepest value is nested.
     inner_depth: usize,
+    /// About how many bytes names and values have as JSON.
+    weight: usize,
 }
 
 impl Map {
     /// A map without entries.
     pub const fn new() -> Self {
-        Self { entries: Vec::new(), index: None, inner_depth: 0 }
+        Self { entries: Vec::new(), index: None, inner_depth: 0, weight: 0 }
     }
 
     /// How many entries there are.
@@ -42,11 +44,14 @@ impl Map {
     /// Sets `name`; a new name goes to the end, a known one keeps its place.
     pub fn insert(&mut self, name: Text, value: Value) -> Option<Value> {
         self.inner_depth = self.inner_depth.max(value.depth());
+        self.weight = self.weight.saturating_add(value.weight());
         if let Some(at) = self.place(&name) {
             let old = std::mem::replace(&mut self.entries[at].1, value);
+            self.weight = self.weight.saturating_sub(old.weight());
             self.measure_without(&old);
             return Some(old);
         }
+        self.weight = self.weight.saturating_add(name.len() + ENTRY_BYTES);
         if let Some(index) = &mut self.index {
             index.insert(name.clone(), self.entries.len());
         }
@@ -60,7 +65,8 @@ impl Map {
     /// Takes `name` out; the others keep their order.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let at = self.place(name)?;
-        let (_, value) = self.entries.remove(at);
+        let (name, value) = self.entries.remove(at);
+        self.weight = self.weight.saturating_sub(value.weight().saturating_add(name.len() + ENTRY_BYTES));
         if self.index.is_some() {
             self.index_anew();
         }
@@ -71,6 +77,8 @@ impl Map {
     /// Keeps the entries for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &Value) -> bool) {
         self.entries.retain(|(name, value)| keep(name, value));
+        let weights = self.entries.iter().map(|(name, value)| value.weight().saturating_add(name.len() + ENTRY_BYTES));
+        self.weight = weights.fold(0, usize::saturating_add);
         if self.index.is_some() {
             self.index_anew();
         }
@@ -80,6 +88,11 @@ impl Map {
     /// How deep lists and maps are nested, this one included.
     pub fn depth(&self) -> usize {
         self.inner_depth + 1
+    }
+
+    /// About how many bytes names and values have as JSON.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Names and values in order.
@@ -158,5 +171,20 @@ mod tests {
         assert_eq!(map.depth(), 2);
         map.remove("b");
         assert_eq!(map.depth(), 1);
+    }
+
+    #[test]
+    fn weight_is_that_of_what_is_there() {
+        let mut map = Map::new();
+        let text = |length: usize| Value::from("x".repeat(length));
+        map.insert(Text::from("a"), text(100));
+        map.insert(Text::from("a"), Value::list(vec![text(10), text(20)]));
+        map.insert(Text::from("b"), text(5));
+        let whole = map.weight();
+        assert_eq!(whole, (1 + 4 + 10 + 4 + 20 + 4) + (1 + 4 + 5));
+        map.remove("a");
+        assert_eq!(map.weight(), 10);
+        map.retain(|_, _| false);
+        assert_eq!(map.weight(), 0);
     }
 }

@@ -14,6 +14,12 @@ use super::text::Text;
 /// How deep a value may be nested: whoever walks through one takes a piece of the stack for each level.
 pub const DEPTH_MAX: usize = 256;
 
+/// How much a value may hold that a step makes, in bytes as JSON: several times the largest body.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What an entry of a list or a map counts beside its name and value.
+pub(super) const ENTRY_BYTES: usize = 4;
+
 /// A value; clones are cheap.
 #[derive(Debug, Clone, Default)]
 pub enum Value {
@@ -88,15 +94,32 @@ impl Value {
         }
     }
 
-    /// The value, if it is not nested too deeply to be walked through.
+    /// About how many bytes it has as JSON.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::BigInteger(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::List(values) => values.weight(),
+            Self::Map(map) => map.weight(),
+            Self::Json(tree) => tree.weight(),
+            Self::Exchange(exchange) => exchange.weight(),
+            _ => 0,
+        }
+    }
+
+    /// The value, if it is neither nested too deeply to be walked through nor too large to be kept.
     ///
     /// # Errors
-    /// If it is nested more than [`DEPTH_MAX`] deep.
+    /// If it is nested more than [`DEPTH_MAX`] deep, or holds more than [`VALUE_BYTES_MAX`].
     pub fn bounded(self) -> Result<Self> {
-        if self.depth() <= DEPTH_MAX {
+        let reason = if self.depth() > DEPTH_MAX {
+            format!("nests more than {DEPTH_MAX} deep")
+        } else if self.weight() > VALUE_BYTES_MAX {
+            format!("holds more than {VALUE_BYTES_MAX} bytes")
+        } else {
             return Ok(self);
-        }
-        let message = format!("a value that nests more than {DEPTH_MAX} deep is refused: what builds it does not end");
+        };
+        let message = format!("a value that {reason} is refused: what builds it does not end");
         Err(Exception::new(&class::EXPRESSION_EVALUATION, message))
     }
 

@@ -9,6 +9,9 @@ use super::value::Value;
 /// Most shared variables; a new one beyond is refused.
 pub const SHARED_MAX: usize = 10_000;
 
+/// How much all shared variables may hold together, in bytes as JSON; more is refused.
+pub const SHARED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Variables of an exchange. A name that starts with `global:` or `route:ROUTE:` is shared.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
@@ -34,7 +37,7 @@ impl Variables {
         }
     }
 
-    /// Sets a variable. False means that there are too many shared ones already.
+    /// Sets a variable. False means that there are too many shared ones already, or that they hold too much.
     #[must_use]
     pub fn set(&mut self, name: &str, value: Value) -> bool {
         match scope(name) {
@@ -43,7 +46,9 @@ impl Variables {
                 true
             }
             Scope::Shared(name) => self.shared.lock(|map| {
-                let fits = map.len() < SHARED_MAX || map.get(name).is_some();
+                let old = map.get(name).map(Value::weight);
+                let weight = map.weight().saturating_sub(old.unwrap_or(0)).saturating_add(value.weight());
+                let fits = (map.len() < SHARED_MAX || old.is_some()) && weight <= SHARED_BYTES_MAX;
                 if fits {
                     map.insert(Text::from(name), value);
                 }

@@ -28,6 +28,7 @@ pub fn read(file: &Arc<str>, text: &str, problems: &mut Problems) -> Option<Node
     let mut reader = Reader {
         events: Parser::new_from_str_with_options(text, options),
         text,
+        line_starts: std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect(),
         file,
         problems,
         anchors: HashMap::new(),
@@ -42,6 +43,8 @@ struct Stop;
 struct Reader<'a> {
     events: Parser<'a, granit_parser::StrInput<'a>>,
     text: &'a str,
+    /// Where each line begins.
+    line_starts: Vec<usize>,
     file: &'a Arc<str>,
     problems: &'a mut Problems,
     anchors: HashMap<usize, (Node, usize)>,
@@ -138,12 +141,18 @@ impl<'a> Reader<'a> {
                 let starts_with = span.start.byte_offset().and_then(|start| self.text.get(start..)).unwrap_or("");
                 let is_sign = starts_with.starts_with(['|', '>']) && !text.starts_with(['|', '>']);
                 let line = span.start.line() + usize::from(is_sign);
-                let mut content = self.text.lines().skip(line - 1);
+                let mut content = self.lines_from(line);
                 let first = content.find(|line| !line.trim().is_empty()).unwrap_or("");
                 Content::Block { line, indent: first.len() - first.trim_start_matches(' ').len() }
             }
         };
         Scalar { text, is_plain: style == ScalarStyle::Plain, content }
+    }
+
+    /// The lines of the text from one on, counted from 1.
+    fn lines_from(&self, line: usize) -> std::str::Lines<'a> {
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        self.text[start..].lines()
     }
 
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, Stop> {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::exchange::{Exception, Exchange, Message, Result, Text, class};
+use crate::exchange::{Exception, Exchange, Message, Progressed, Result, Text, class};
 
 use super::{BoxFuture, Cx, Running, Step};
 
@@ -34,10 +34,29 @@ impl fmt::Debug for Entry {
     }
 }
 
+/// An exchange before a step that may be tried again.
+#[derive(Debug)]
+pub(super) struct Before {
+    message: Message,
+    progressed: Progressed,
+}
+
+impl Before {
+    fn of(exchange: &Exchange) -> Self {
+        Self { message: exchange.message.clone(), progressed: exchange.progressed() }
+    }
+
+    /// Makes the exchange what it was.
+    pub(super) fn restore(&self, exchange: &mut Exchange) {
+        exchange.message = self.message.clone();
+        exchange.go_back(self.progressed);
+    }
+}
+
 /// A step whose block is being run, and what follows it.
 struct Above<'b> {
     entry: &'b Entry,
-    before: Option<Message>,
+    before: Option<Before>,
     following: &'b [Entry],
 }
 
@@ -54,7 +73,7 @@ pub async fn drive(entries: &[Entry], exchange: &mut Exchange, cx: &Cx<'_>) {
             continue;
         };
         rest = following;
-        let before = cx.errors.filter(|errors| errors.may_redeliver()).map(|_| exchange.message.clone());
+        let before = cx.errors.filter(|errors| errors.may_redeliver()).map(|_| Before::of(exchange));
         if let Some(inner) = attempt(entry, exchange, cx).await {
             above.push(Above { entry, before, following });
             rest = &inner.entries;

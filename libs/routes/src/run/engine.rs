@@ -33,6 +33,8 @@ pub struct Setup {
     pub limits: Limits,
     /// The time.
     pub clock: Clock,
+    /// Whether routes without an id are called after their file; otherwise they are numbered through all files.
+    pub names_by_file: bool,
     /// Components beside the built-in ones; one of the same name takes the place of a built-in one.
     pub components: Vec<Arc<dyn Component>>,
 }
@@ -46,8 +48,10 @@ pub struct Core {
     pub surroundings: Surroundings,
     /// The components.
     pub components: Components,
+    /// Whether routes without an id are called after their file.
+    pub names_by_file: bool,
     /// Told when an exchange has been through a route.
-    ended: Notify,
+    pub(super) ended: Notify,
     shared: Shared,
     endpoints: Mutex<HashMap<String, Arc<dyn Producer>>>,
     background: TaskTracker,
@@ -72,7 +76,8 @@ impl Core {
         }
         let refuse = |why: String| Exception::new(&class::NO_SUCH_ENDPOINT, format!("no endpoint `{uri}`: {why}"));
         let parsed = parse_uri(uri, Mark::default()).map_err(refuse)?;
-        if self.components.check_scheme(&parsed.scheme, Side::To).is_err() {
+        let is_stand_in = self.components.is_stand_in(&parsed.scheme);
+        if !is_stand_in && self.components.check_scheme(&parsed.scheme, Side::To).is_err() {
             let message = format!(
                 "No endpoint could be found for: {}://{}, please check your classpath contains the needed Camel \
                  component jar.",
@@ -80,7 +85,8 @@ impl Core {
             );
             return Err(Exception::new(&class::NO_SUCH_ENDPOINT, message));
         }
-        if let Some((_, why)) = self.components.check(&parsed, Side::To).into_iter().find(|(is_error, _)| *is_error) {
+        let mut problems = self.components.check(&parsed, Side::To).into_iter();
+        if let Some((_, why)) = problems.find(|(is_error, _)| *is_error && !is_stand_in) {
             return Err(refuse(why));
         }
         let producer = self.components.producer(&parsed, self).map_err(refuse)?;
@@ -91,6 +97,11 @@ impl Core {
         }
         endpoints.insert(uri.to_owned(), Arc::clone(&producer));
         Ok(producer)
+    }
+
+    /// Forgets what sends to addresses that were known only at run time: they may lead elsewhere now.
+    pub(super) fn forget_endpoints(&self) {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// A place for a task beside the routes; waits while too many are under way.
@@ -131,8 +142,10 @@ impl Core {
 /// Runs routes.
 #[derive(Debug)]
 pub struct Engine {
-    core: Arc<Core>,
-    routes: Mutex<Vec<Arc<Route>>>,
+    pub(super) core: Arc<Core>,
+    pub(super) routes: Mutex<Vec<Arc<Route>>>,
+    /// Whoever starts, stops or swaps routes takes turns.
+    pub(super) turn: tokio::sync::Mutex<()>,
     /// Where exchanges stand that come from outside of all routes.
     outside: Arc<Route>,
 }
@@ -145,6 +158,7 @@ impl Engine {
         let core = Core {
             surroundings,
             components: Components::new(&setup.limits, setup.components),
+            names_by_file: setup.names_by_file,
             ended: Notify::new(),
             shared: Shared::default(),
             endpoints: Mutex::default(),
@@ -152,7 +166,12 @@ impl Engine {
             background_places: Arc::new(Semaphore::new(setup.limits.background_max)),
             limits: setup.limits,
         };
-        Self { core: Arc::new(core), routes: Mutex::default(), outside: Arc::new(Route::outside()) }
+        Self {
+            core: Arc::new(core),
+            routes: Mutex::default(),
+            turn: Default::default(),
+            outside: Arc::new(Route::outside()),
+        }
     }
 
     /// What all routes share.
@@ -178,27 +197,7 @@ impl Engine {
     /// # Errors
     /// If a route of this id runs already, or a source cannot be opened; then none is started.
     pub async fn start(&self, compiled: Compiled) -> Result<(), String> {
-        let mut routes = compiled.routes;
-        // Who is called is there before who calls.
-        routes.sort_by_key(|route| (!route.plan.consumer.is_called(), route.plan.startup_order));
-        if let Some(route) = routes.iter().find(|route| self.lock().iter().any(|known| known.id() == route.id())) {
-            return Err(format!("a route `{}` runs already", route.id()));
-        }
-        let mut started: Vec<Arc<Route>> = Vec::new();
-        for route in &routes {
-            if !route.plan.auto_startup {
-                continue;
-            }
-            if let Err(reason) = route.start(&self.core).await {
-                for route in started.iter().rev() {
-                    route.stop(Duration::from_millis(self.core.limits.stop_ms)).await;
-                }
-                return Err(format!("route `{}` cannot start: {reason}", route.id()));
-            }
-            started.push(Arc::clone(route));
-        }
-        self.lock().extend(routes);
-        Ok(())
+        self.swap(compiled.routes, &[]).await.map(drop)
     }
 
     /// Sends an exchange to an address, as a route would, and waits until it comes back.
@@ -220,12 +219,16 @@ impl Engine {
     /// Starts a route that does not run.
     ///
     /// # Errors
-    /// If there is no such route, or its source cannot be opened.
+    /// If there is no such route, another has its name for others by now, or its source cannot be opened.
     pub async fn start_route(&self, id: &str) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
         let route = self.route(id)?;
-        match route.state() {
-            RouteState::Started => Ok(()),
-            RouteState::Stopped => route.start(&self.core).await,
+        if route.state() == RouteState::Started {
+            return Ok(());
+        }
+        match route.plan.consumer.conflict(&[]) {
+            Some(conflict) => Err(conflict),
+            None => route.start(&self.core).await,
         }
     }
 
@@ -234,10 +237,37 @@ impl Engine {
     /// # Errors
     /// If there is no such route, or something did not end in time.
     pub async fn stop_route(&self, id: &str) -> Result<(), String> {
+        let _turn = self.turn.lock().await;
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         match self.route(id)?.stop(limit).await {
             true => Ok(()),
             false => Err(format!("what is under way in route `{id}` did not end in {} ms", limit.as_millis())),
+        }
+    }
+
+    /// Has a route take nothing until it is resumed.
+    ///
+    /// # Errors
+    /// If there is no such route, it does not run, or something did not end in time.
+    pub async fn suspend_route(&self, id: &str) -> Result<(), String> {
+        let route = self.route(id)?;
+        if route.state() != RouteState::Started {
+            return Err(format!("route `{id}` is {}: only one that runs can be suspended", route.state().as_str()));
+        }
+        let stopped = self.stop_route(id).await;
+        route.mark_suspended();
+        stopped
+    }
+
+    /// Has a suspended route go on.
+    ///
+    /// # Errors
+    /// If there is no such route, it is not suspended, or its source cannot be opened.
+    pub async fn resume_route(&self, id: &str) -> Result<(), String> {
+        let route = self.route(id)?;
+        match route.state() {
+            RouteState::Suspended => self.start_route(id).await,
+            state => Err(format!("route `{id}` is {}: start it instead", state.as_str())),
         }
     }
 
@@ -246,6 +276,7 @@ impl Engine {
     /// What brings exchanges from outside stops first; when nothing is under way or waits any more, the
     /// routes that others call stop as well.
     pub async fn stop(&self) -> Vec<Text> {
+        let _turn = self.turn.lock().await;
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         let routes = std::mem::take(&mut *self.lock());
         let started = || routes.iter().rev().filter(|route| route.state() == RouteState::Started);
@@ -290,7 +321,7 @@ impl Engine {
         })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Route>>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Route>>> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

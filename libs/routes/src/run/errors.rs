@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::components::Producer;
-use crate::exchange::{Class, Exception, Exchange, Message, Text, Value};
+use crate::exchange::{Class, Exception, Exchange, Text, Value};
 use crate::language::Predicate;
 
 use super::Cx;
-use super::block::{Block, Entry, attempt, drive};
+use super::block::{Before, Block, Entry, attempt, drive};
 use super::redelivery::Redelivery;
 
 /// How a route handles errors.
@@ -80,7 +80,7 @@ impl ErrorHandling {
     }
 
     /// Tries a failed step again, and hands the exchange on if that does not help.
-    pub(super) async fn recover(&self, entry: &Entry, exchange: &mut Exchange, cx: &Cx<'_>, before: Option<Message>) {
+    pub(super) async fn recover(&self, entry: &Entry, exchange: &mut Exchange, cx: &Cx<'_>, before: Option<Before>) {
         let mut attempts = 0_u32;
         let mut delay_ms = 0;
         loop {
@@ -101,7 +101,7 @@ impl ErrorHandling {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             cx.route.stats.redeliver();
             if let Some(before) = &before {
-                exchange.message = before.clone();
+                before.restore(exchange);
                 set_counter(exchange, attempts, redelivery);
             }
             exchange.catch();

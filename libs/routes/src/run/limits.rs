@@ -5,6 +5,8 @@
 pub struct Limits {
     /// Exchanges of one route that are under way at a time; the source waits beyond.
     pub in_flight_max: usize,
+    /// Records of one partition that are unfinished; the partition is not read for a while beyond.
+    pub open_records_max: usize,
     /// Messages that wait in a `seda:` queue that says nothing else.
     pub queue_max: usize,
     /// Bytes of a body that a source lets in.
@@ -33,6 +35,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             in_flight_max: 1_000,
+            open_records_max: 4_096,
             queue_max: 1_000,
             body_bytes_max: 16 * 1024 * 1024,
             parts_max: 1_000_000,

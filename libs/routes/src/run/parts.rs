@@ -57,12 +57,7 @@ pub async fn run_parts<'a>(
             None => results.next().await,
         };
         let Some((number, mut part)) = next else { break };
-        exchange.pending.append(&mut part.pending);
-        if how.shares_unit {
-            exchange.hooks.append(&mut part.hooks);
-        } else {
-            part.hooks.run(part.is_failed());
-        }
+        part.end_within(exchange, how.shares_unit);
         if let Some(exception) = part.exception() {
             if how.stops_on_exception {
                 let message = format!(

@@ -1,5 +1,6 @@
 //! A route: where exchanges come in, and what they go through.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +42,27 @@ pub struct Plan {
     pub consumer: Box<dyn Consumer>,
     /// Exchanges that are under way at a time.
     pub in_flight_max: usize,
+    /// What its steps do whenever it starts.
+    pub starts: Starts,
+}
+
+/// What steps do whenever their route starts.
+#[derive(Default)]
+pub struct Starts(Vec<Box<Start>>);
+
+type Start = dyn Fn(Arc<Core>, Arc<Route>) + Send + Sync;
+
+impl Starts {
+    /// Adds something to be done.
+    pub fn add(&mut self, work: impl Fn(Arc<Core>, Arc<Route>) + Send + Sync + 'static) {
+        self.0.push(Box::new(work));
+    }
+}
+
+impl fmt::Debug for Starts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Starts").field(&self.0.len()).finish()
+    }
 }
 
 /// A compiled route.
@@ -62,13 +84,30 @@ pub enum RouteState {
     Stopped,
     /// It takes exchanges.
     Started,
+    /// It takes no exchanges until it is resumed.
+    Suspended,
 }
+
+impl RouteState {
+    /// The state in one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Started => "started",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+const STOPPED: u8 = 0;
+const STARTED: u8 = 1;
+const SUSPENDED: u8 = 2;
 
 impl Route {
     /// A route that has not been started.
     pub fn new(plan: Plan) -> Self {
         let in_flight = Semaphore::new(plan.in_flight_max);
-        Self { plan, stats: RouteStats::default(), in_flight, running: Mutex::new(None), state: AtomicU8::new(0) }
+        Self { plan, stats: RouteStats::default(), in_flight, running: Mutex::new(None), state: AtomicU8::new(STOPPED) }
     }
 
     /// What stands for a route where exchanges come from outside of all routes.
@@ -84,6 +123,7 @@ impl Route {
             errors: None,
             consumer: Box::new(Nobody),
             in_flight_max: 1,
+            starts: Starts::default(),
         })
     }
 
@@ -95,8 +135,9 @@ impl Route {
     /// Whether it takes exchanges now.
     pub fn state(&self) -> RouteState {
         match self.state.load(Ordering::Acquire) {
-            0 => RouteState::Stopped,
-            _ => RouteState::Started,
+            STARTED => RouteState::Started,
+            SUSPENDED => RouteState::Suspended,
+            _ => RouteState::Stopped,
         }
     }
 
@@ -146,11 +187,16 @@ impl Route {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let inlet = Inlet { core: Arc::clone(core), route: Arc::clone(self), stop: stop.clone(), tasks: tasks.clone() };
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, tasks));
-        self.state.store(1, Ordering::Release);
+        self.state.store(STARTED, Ordering::Release);
+        for work in &self.plan.starts.0 {
+            work(Arc::clone(core), Arc::clone(self));
+        }
         let started = self.plan.consumer.start(inlet).await;
         if started.is_err() {
-            self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-            self.state.store(0, Ordering::Release);
+            if let Some((stop, _)) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                stop.cancel();
+            }
+            self.state.store(STOPPED, Ordering::Release);
         }
         started
     }
@@ -162,8 +208,13 @@ impl Route {
         self.plan.consumer.stop();
         stop.cancel();
         tasks.close();
-        self.state.store(0, Ordering::Release);
+        self.state.store(STOPPED, Ordering::Release);
         tokio::time::timeout(limit, tasks.wait()).await.is_ok()
+    }
+
+    /// Notes that it was stopped for a while only.
+    pub(super) fn mark_suspended(&self) {
+        self.state.store(SUSPENDED, Ordering::Release);
     }
 }
 
@@ -276,7 +327,7 @@ pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
     }
     let failure = exchange.exception().cloned();
     exchange.hooks.run(failure.is_some());
-    if let Some(failure) = failure {
+    if let Some(failure) = failure.filter(|_| !exchange.is_answered_for()) {
         tracing::error!(
             route = %cx.route.id(),
             exchange = %exchange.id(),

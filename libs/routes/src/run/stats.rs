@@ -9,6 +9,7 @@ pub struct RouteStats {
     failed: AtomicU64,
     handled: AtomicU64,
     redelivered: AtomicU64,
+    dead_lettered: AtomicU64,
     in_flight: AtomicI64,
 }
 
@@ -23,6 +24,8 @@ pub struct Snapshot {
     pub handled: u64,
     /// Steps that were tried again.
     pub redelivered: u64,
+    /// Exchanges whose cause became a dead letter of its source.
+    pub dead_lettered: u64,
     /// Exchanges that are under way.
     pub in_flight: i64,
 }
@@ -35,6 +38,7 @@ impl RouteStats {
             failed: self.failed.load(Relaxed),
             handled: self.handled.load(Relaxed),
             redelivered: self.redelivered.load(Relaxed),
+            dead_lettered: self.dead_lettered.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
         }
     }
@@ -53,6 +57,11 @@ impl RouteStats {
 
     pub(super) fn handle(&self) {
         self.handled.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a dead letter.
+    pub(crate) fn bury(&self) {
+        self.dead_lettered.fetch_add(1, Relaxed);
     }
 
     pub(super) fn redeliver(&self) {

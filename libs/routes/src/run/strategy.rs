@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Text, Value};
+use crate::exchange::{Exchange, List, Text, Value};
 
 /// An aggregation strategy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,19 +61,41 @@ impl Strategy {
                 let item = Value::Exchange(Arc::new(part));
                 collected(old, new, item)
             }
-            Self::Joined(delimiter) => joined(old, new, delimiter),
+            Self::Joined(_) => {
+                let item = new.message.body.value().clone();
+                let old = old.map(|old| match old.properties.get(&GROUPED) {
+                    Some(_) => old,
+                    // What is there is the first of the texts.
+                    None => {
+                        let first = old.message.body.value().clone();
+                        collected(None, old, first)
+                    }
+                });
+                collected(old, new, item)
+            }
         }
     }
 
     /// Makes the collected result the body.
     pub fn complete(&self, exchange: &mut Exchange) {
-        let is_list = matches!(self, Self::GroupedBody | Self::GroupedExchange | Self::GroupedMessage);
-        if let (true, Some(list)) = (is_list, exchange.properties.remove(&GROUPED)) {
-            match list.bounded() {
-                Ok(list) => exchange.message.body = list.into(),
-                Err(exception) => exchange.fail(exception),
-            }
+        if matches!(self, Self::UseLatest | Self::UseOriginal) {
+            return;
         }
+        let Some(list) = exchange.properties.remove(&GROUPED) else { return };
+        match list.bounded().map(|list| self.whole(list)) {
+            Ok(whole) => exchange.message.body = whole.into(),
+            Err(exception) => exchange.fail(exception),
+        }
+    }
+
+    /// What the collected items are together.
+    fn whole(&self, items: Value) -> Value {
+        let (Self::Joined(delimiter), Value::List(list)) = (self, &items) else { return items };
+        if let [single] = &list[..] {
+            return single.clone();
+        }
+        let texts: Vec<_> = list.iter().map(|item| item.to_text().unwrap_or_default()).collect();
+        Value::from(texts.iter().map(Text::as_str).collect::<Vec<_>>().join(delimiter))
     }
 }
 
@@ -92,19 +114,10 @@ fn collected(old: Option<Exchange>, new: Exchange, item: Value) -> Exchange {
     let mut exchange = old.unwrap_or(new);
     let list = exchange.properties.remove(&GROUPED);
     let mut items = match list {
-        Some(Value::List(items)) => Arc::unwrap_or_clone(items).into_values(),
-        _ => Vec::new(),
+        Some(Value::List(items)) => Arc::unwrap_or_clone(items),
+        _ => List::new(Vec::new()),
     };
     items.push(item);
-    exchange.properties.insert(GROUPED, Value::list(items));
+    exchange.properties.insert(GROUPED, Value::List(Arc::new(items)));
     exchange
-}
-
-fn joined(old: Option<Exchange>, new: Exchange, delimiter: &str) -> Exchange {
-    let Some(mut old) = old else { return new };
-    let mut text = old.message.body.value().to_text().unwrap_or_default().to_string();
-    text.push_str(delimiter);
-    text.push_str(&new.message.body.value().to_text().unwrap_or_default());
-    old.message.body = Value::from(text).into();
-    old
 }

@@ -76,9 +76,12 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
         return None;
     }
     let completes_on_stop = element.is_on("forceCompletionOnStop") || element.is_on("completeAllOnStop");
-    let limits = &builder.core.limits;
-    let groups = Groups::new(rules, limits.groups_max, limits.group_max, completes_on_stop);
-    Some(Box::new(Aggregate { shared: Arc::new(Shared { groups, block }) }))
+    let shared = Arc::new(Shared { groups: Groups::new(rules, &builder.core.limits, completes_on_stop), block });
+    if shared.groups.needs_watch() {
+        let watched = Arc::clone(&shared);
+        builder.at_start(move |core, route| groups::watch(Arc::clone(&watched), core, route));
+    }
+    Some(Box::new(Aggregate { shared }))
 }
 
 #[derive(Debug)]
@@ -98,9 +101,6 @@ impl Step for Aggregate {
             Ok(added) => added,
             Err(exception) => return Running::Done(Err(exception)),
         };
-        if self.shared.groups.needs_watch() {
-            groups::watch(&self.shared, cx);
-        }
         let Some(complete) = added else { return Running::Done(Ok(())) };
         Running::Later(Box::pin(async move {
             self.shared.complete(complete, cx).await;

@@ -125,6 +125,27 @@ enum Circuit {
     HalfOpen(usize, VecDeque<bool>),
 }
 
+/// The place of a call that has been let through; a call that is cut off gives it back.
+struct Place<'c>(Option<&'c CircuitBreaker>);
+
+impl Place<'_> {
+    fn record(mut self, is_failed: bool) {
+        if let Some(breaker) = self.0.take() {
+            breaker.record(is_failed);
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let Some(breaker) = self.0 else { return };
+        let mut circuit = breaker.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Circuit::HalfOpen(begun, _) = &mut *circuit {
+            *begun = begun.saturating_sub(1);
+        }
+    }
+}
+
 impl CircuitBreaker {
     /// Whether a call may go through now.
     fn admits(&self) -> bool {
@@ -174,9 +195,10 @@ impl CircuitBreaker {
         let Some(timeout) = self.timeout else {
             return drive(&self.block.entries, exchange, &inner).await;
         };
-        let before = exchange.copy();
+        let (before, hooks) = (exchange.copy(), exchange.hooks.len());
         if tokio::time::timeout(timeout, drive(&self.block.entries, exchange, &inner)).await.is_err() {
-            exchange.message = before.message;
+            exchange.come_back(before);
+            exchange.hooks.split_off(hooks).run(true);
             let message = format!("steps took longer than {} ms", timeout.as_millis());
             exchange.fail(Exception::new(&class::TIMEOUT, message));
         }
@@ -194,8 +216,9 @@ impl Step for CircuitBreaker {
             let is_admitted = self.admits();
             let before = exchange.message.clone();
             if is_admitted {
+                let place = Place(Some(self));
                 self.call(exchange, cx).await;
-                self.record(exchange.is_failed());
+                place.record(exchange.is_failed());
             } else {
                 exchange.properties.insert(REJECTED, Value::Bool(true));
                 exchange.fail(Exception::new(&class::CALL_NOT_PERMITTED, "CircuitBreaker is OPEN and does not permit further calls"));

@@ -67,12 +67,7 @@ impl Step for Enrich {
             let mut asked = exchange.copy();
             asked.pattern = Pattern::InOut;
             drive(std::slice::from_ref(&entry), &mut asked, &Cx { errors: None, ..*cx }).await;
-            exchange.pending.append(&mut asked.pending);
-            if self.shares_unit {
-                exchange.hooks.append(&mut asked.hooks);
-            } else {
-                asked.hooks.run(asked.is_failed());
-            }
+            asked.end_within(exchange, self.shares_unit);
             if let (Some(exception), false) = (asked.exception(), self.on_exception) {
                 return Err(exception.clone());
             }
@@ -81,7 +76,13 @@ impl Step for Enrich {
             match &self.strategy {
                 None => exchange.message = asked.message,
                 // As in Camel, what a strategy collects is not made the body at the end.
-                Some(strategy) => exchange.message = strategy.add(Some(exchange.copy()), asked).message,
+                Some(strategy) => {
+                    let mut joined = strategy.add(Some(exchange.copy()), asked);
+                    if matches!(strategy, Strategy::Joined(_)) {
+                        strategy.complete(&mut joined);
+                    }
+                    exchange.message = joined.message;
+                }
             }
             Ok(())
         }))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::check::{Element, Inline, OptionSpec, Spec, Takes};
 use crate::compile::Builder;
-use crate::exchange::{Exception, Exchange, Kind, Text, Value, class};
+use crate::exchange::{Exception, Exchange, Hooks, Kind, Text, Value, class};
 use crate::language::Expression;
 use crate::repository::Repository;
 use crate::run::{Block, Cx, Running, Step, drive};
@@ -86,8 +86,11 @@ impl Step for IdempotentConsumer {
             return Running::Enter(&self.block);
         }
         Running::Later(Box::pin(async move {
+            // Cut off in the steps, it has failed.
+            let mut hooks = Hooks::default();
+            hooks.add(settle);
             drive(&self.block.entries, exchange, cx).await;
-            settle(exchange.is_failed());
+            hooks.run(exchange.is_failed());
             Ok(())
         }))
     }

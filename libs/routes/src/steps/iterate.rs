@@ -34,23 +34,23 @@ pub(super) fn iterate(value: Value, delimiter: &str) -> Vec<Value> {
 
 /// Cuts at the delimiter, but not inside of parentheses.
 fn cut<'t>(text: &'t str, delimiter: &'t str) -> impl Iterator<Item = &'t str> {
-    let mut rest = Some(text);
+    let last_closing = text.rfind(')').filter(|_| delimiter == ",");
+    // Where the part begins, up to where the delimiter was looked for, parentheses that are open there.
+    let (mut from, mut seen, mut open) = (Some(0), 0, 0_i64);
     std::iter::from_fn(move || {
-        let whole = rest?;
-        let mut from = 0;
-        while let Some(at) = whole[from..].find(delimiter).map(|at| at + from) {
-            let before = &whole[..at];
-            let is_inside = delimiter == ","
-                && before.matches('(').count() > before.matches(')').count()
-                && whole[at..].contains(')');
+        let start = from?;
+        while let Some(at) = text[seen..].find(delimiter).map(|at| at + seen) {
+            let parentheses = text[seen..at].bytes().map(|byte| i64::from(byte == b'(') - i64::from(byte == b')'));
+            open += parentheses.sum::<i64>();
+            let is_inside = open > 0 && last_closing.is_some_and(|last| last > at);
+            seen = at + delimiter.len();
             if !is_inside {
-                rest = Some(&whole[at + delimiter.len()..]);
-                return Some(before);
+                (from, open) = (Some(seen), 0);
+                return Some(&text[start..at]);
             }
-            from = at + delimiter.len();
         }
-        rest = None;
-        Some(whole)
+        from = None;
+        Some(&text[start..])
     })
 }
 
@@ -69,6 +69,14 @@ mod tests {
         assert_eq!(texts("", ","), [""; 0]);
         assert_eq!(texts("f(a,b),c", ","), ["f(a,b)", "c"]);
         assert_eq!(texts("a;b", ";"), ["a", "b"]);
+        assert_eq!(texts("(a,b", ","), ["(a", "b"]);
+        assert_eq!(texts("f(a,g(b,c),d),e)", ","), ["f(a,g(b,c),d)", "e)"]);
+    }
+
+    #[test]
+    fn a_long_text_in_parentheses_is_cut_in_one_go() {
+        let text = format!("({})", "a,".repeat(400_000));
+        assert_eq!(texts(&text, ",").len(), 1);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Step for SetVariable {
             Err(exception) => return Running::Done(Err(exception)),
         };
         if !exchange.variables.set(&self.name, value) {
-            let message = format!("there are too many shared variables for `{}`", self.name);
+            let message = format!("there are too many shared variables for `{}`, or they hold too much", self.name);
             return Running::Done(Err(Exception::new(&class::ILLEGAL_STATE, message)));
         }
         Running::Done(Ok(()))

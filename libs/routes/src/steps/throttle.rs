@@ -37,14 +37,47 @@ pub(super) static STEP: StepKind = StepKind {
             rejects: element.is_on("rejectExecution"),
             counts_concurrent: element.text("mode") == Some("ConcurrentRequests"),
             correlation: element.value("correlationExpression"),
-            passed: Mutex::default(),
-            places: Mutex::default(),
+            passed: Mutex::new(Keys::new()),
+            places: Mutex::new(Keys::new()),
         }))
     },
 };
 
 /// When exchanges of one key passed, oldest first.
-type Passed = HashMap<Text, VecDeque<Instant>>;
+type Passed = VecDeque<Instant>;
+
+/// How many exchanges of one key may be there at a time, and their places.
+type Places = (usize, Arc<Semaphore>);
+
+/// How long it takes at least until keys are looked through again for those that are of no use any more.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// What is known of each key, for no more keys than are allowed.
+#[derive(Debug)]
+struct Keys<T> {
+    known: HashMap<Text, T>,
+    swept_at: Option<Instant>,
+}
+
+impl<T> Keys<T> {
+    fn new() -> Self {
+        Self { known: HashMap::new(), swept_at: None }
+    }
+
+    /// What is known of a key; nothing if it is new and there is no room for it.
+    fn entry(&mut self, key: &Text, keys_max: usize, new: impl FnOnce() -> T, is_of_use: impl Fn(&T) -> bool) -> Result<&mut T> {
+        let is_full = self.known.len() >= keys_max && !self.known.contains_key(key);
+        if is_full && self.swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+            self.swept_at = Some(Instant::now());
+            self.known.retain(|_, about| is_of_use(about));
+        }
+        if is_full && self.known.len() >= keys_max {
+            let message = format!("throttle counts {keys_max} keys already, and no more are allowed");
+            return Err(Exception::new(&class::ILLEGAL_STATE, message));
+        }
+        Ok(self.known.entry(key.clone()).or_insert_with(new))
+    }
+}
 
 #[derive(Debug)]
 struct Throttle {
@@ -53,8 +86,8 @@ struct Throttle {
     rejects: bool,
     counts_concurrent: bool,
     correlation: Option<Arc<dyn Expression>>,
-    passed: Mutex<Passed>,
-    places: Mutex<HashMap<Text, (usize, Arc<Semaphore>)>>,
+    passed: Mutex<Keys<Passed>>,
+    places: Mutex<Keys<Places>>,
 }
 
 impl Step for Throttle {
@@ -81,10 +114,8 @@ impl Throttle {
             let wait = {
                 let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = Instant::now();
-                if passed.len() > cx.core.limits.keys_max {
-                    passed.retain(|_, times| times.back().is_some_and(|last| now - *last < self.period));
-                }
-                let times = passed.entry(key.clone()).or_default();
+                let is_of_use = |times: &Passed| times.back().is_some_and(|last| now - *last < self.period);
+                let times = passed.entry(key, cx.core.limits.keys_max, Passed::new, is_of_use)?;
                 while times.front().is_some_and(|first| now - *first >= self.period) {
                     times.pop_front();
                 }
@@ -107,10 +138,10 @@ impl Throttle {
     async fn take_place(&self, key: Text, most: usize, exchange: &mut Exchange, cx: &Cx<'_>) -> Result<()> {
         let places = {
             let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-            if places.len() > cx.core.limits.keys_max {
-                places.retain(|_, (most, places)| places.available_permits() < *most);
-            }
-            let (known, places) = places.entry(key).or_insert_with(|| (most, Arc::new(Semaphore::new(most))));
+            let new = || (most, Arc::new(Semaphore::new(most)));
+            // Whoever holds a place or waits for one holds the semaphore.
+            let is_of_use = |(_, places): &Places| Arc::strong_count(places) > 1;
+            let (known, places) = places.entry(&key, cx.core.limits.keys_max, new, is_of_use)?;
             if *known < most {
                 places.add_permits(most - *known);
                 *known = most;

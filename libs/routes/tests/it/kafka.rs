@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use routes::components::kafka::{Acknowledged, InRecord, Kafka, OutRecord, Reader, Subscription, Transport};
+use routes::components::kafka::{Acknowledged, InRecord, Incoming, Kafka, OutRecord, Reader, Subscription, Transport};
 use routes::exchange::{Exception, Result, Text, class};
 use routes::run::BoxFuture;
 use routes::{Engine, Limits, Setup};
@@ -28,6 +28,18 @@ struct State {
     refusals: Mutex<HashMap<String, usize>>,
     /// How many records the route has been given.
     read: Mutex<usize>,
+    /// A topic that is to be taken away.
+    revoked: Mutex<Option<(String, LetGo)>>,
+}
+
+/// Tells by its drop that a partition was let go.
+#[derive(Debug)]
+struct LetGo(watch::Sender<bool>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
 }
 
 impl Memory {
@@ -39,6 +51,7 @@ impl Memory {
             acknowledges: watch::Sender::new(true),
             refusals: Mutex::default(),
             read: Mutex::default(),
+            revoked: Mutex::default(),
         }))
     }
 
@@ -49,6 +62,28 @@ impl Memory {
             value: Some(Bytes::from(value.to_owned())),
             headers: Vec::new(),
         });
+    }
+
+    fn put_with(&self, topic: &str, key: &str, value: &str, headers: &[(&'static str, &'static str)]) {
+        self.append(OutRecord {
+            topic: topic.to_owned(),
+            key: Some(Bytes::from(key.to_owned())),
+            value: Some(Bytes::from(value.to_owned())),
+            headers: headers.iter().map(|(name, value)| (Text::fixed(name), Bytes::from(*value))).collect(),
+        });
+    }
+
+    fn headers(&self, topic: &str) -> Vec<Vec<(Text, Bytes)>> {
+        let topics = self.0.topics.lock().unwrap();
+        topics.get(topic).into_iter().flatten().map(|record| record.headers.clone()).collect()
+    }
+
+    /// Takes the topic's partition away from whoever reads it; tells when it has let go.
+    fn revoke(&self, topic: &str) -> watch::Receiver<bool> {
+        let (told, is_let_go) = watch::channel(false);
+        *self.0.revoked.lock().unwrap() = Some((topic.to_owned(), LetGo(told)));
+        self.0.changed.notify_waiters();
+        is_let_go
     }
 
     fn append(&self, record: OutRecord) {
@@ -119,11 +154,14 @@ struct MemoryReader {
 }
 
 impl Reader for MemoryReader {
-    fn next(&mut self, most: usize) -> BoxFuture<'_, std::result::Result<Vec<InRecord>, String>> {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, std::result::Result<Incoming, String>> {
         Box::pin(async move {
             loop {
                 let state = Arc::clone(&self.memory.0);
                 let changed = state.changed.notified();
+                if let Some((topic, done)) = state.revoked.lock().unwrap().take() {
+                    return Ok(Incoming::Revoked { places: vec![(Text::from(topic), 0)], done: Box::new(done) });
+                }
                 let mut records: Vec<_> = {
                     let topics = state.topics.lock().unwrap();
                     topics.get(&self.topic).map(|records| records[self.position..].to_vec()).unwrap_or_default()
@@ -132,7 +170,7 @@ impl Reader for MemoryReader {
                 if !records.is_empty() {
                     self.position += records.len();
                     *state.read.lock().unwrap() += records.len();
-                    return Ok(records);
+                    return Ok(Incoming::Records(records));
                 }
                 changed.await;
             }
@@ -257,5 +295,67 @@ async fn a_route_that_starts_again_goes_on_where_it_was() {
     memory.put("in", "a", "2");
     let engine = started(&memory, ROUTE, Limits::default()).await;
     eventually("the second is through", || memory.values("out") == ["1", "2"]).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_follows_from_a_record_has_the_same_id_when_it_comes_again() {
+    let route = r#"
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest"
+    steps:
+      - split:
+          simple: "${body}"
+          steps: [ { setBody: { simple: "part ${body}" } }, { to: "kafka:parts" } ]
+      - to: kafka:copy
+      - setBody: { simple: "new ${body}" }
+      - to: kafka:out
+      - to: kafka:out
+"#;
+    let memory = Memory::new();
+    memory.put_with("in", "k", "a,b", &[("ce_id", "event-1"), ("ce_type", "thing.happened"), ("x", "kept")]);
+    let mut seen = Vec::new();
+    for turn in 1..=2 {
+        let engine = started(&memory, route, Limits::default()).await;
+        eventually("all is sent", || memory.values("out").len() == 2 * turn).await;
+        eventually("it is committed", || memory.committed("in") == 1).await;
+        engine.stop().await;
+        seen.push([memory.headers("parts"), memory.headers("out"), memory.headers("copy")]);
+        // As after a death between the sends and the commit.
+        memory.0.committed.lock().unwrap().clear();
+    }
+    let id = |headers: &[(Text, Bytes)]| {
+        headers.iter().find(|(name, _)| name.as_str() == "ce_id").map(|(_, id)| String::from_utf8(id.to_vec()).unwrap())
+    };
+    let [first, second] = seen.try_into().unwrap();
+    let ids = |records: &[Vec<(Text, Bytes)>]| records.iter().map(|headers| id(headers).unwrap()).collect::<Vec<_>>();
+    // The second turn has put the same behind the first.
+    for topic in 0..2 {
+        let (before, both) = (ids(&first[topic]), ids(&second[topic]));
+        assert_eq!(both, [before.clone(), before.clone()].concat());
+        assert_ne!(before[0], before[1]);
+        assert!(before.iter().all(|id| id != "event-1"));
+    }
+    // What goes on as it came is the same event; another one is not described as the first was.
+    assert_eq!(ids(&first[2]), ["event-1"]);
+    let names = |headers: &[(Text, Bytes)]| headers.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&first[2][0]), ["ce_id", "ce_type", "x"]);
+    assert_eq!(names(&first[1][0]), ["x", "ce_id"]);
+}
+
+#[tokio::test]
+async fn partitions_that_go_away_are_committed_first() {
+    let memory = Memory::new();
+    memory.0.acknowledges.send_replace(false);
+    memory.put("in", "a", "1");
+    memory.put("in", "a", "slow 2");
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("the first is sent", || memory.values("out") == ["1"]).await;
+    let mut is_let_go = memory.revoke("in");
+    assert!(!*is_let_go.borrow());
+    memory.0.acknowledges.send_replace(true);
+    is_let_go.wait_for(|is_let_go| *is_let_go).await.unwrap();
+    // What had begun is finished, and committed before anybody else reads on.
+    assert_eq!((memory.committed("in"), memory.values("out")), (2, vec!["1".to_owned(), "slow 2".to_owned()]));
     engine.stop().await;
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod bounds;
 mod cases;
 mod depth;
 mod faults;
@@ -10,3 +11,4 @@ mod matrix;
 mod problems;
 mod sources;
 mod support;
+mod swap;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventkit::testing::eventually;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{Interest, TopicPartition, Transport};
+use eventkit::transport::{GroupStart, Interest, TopicPartition, Transport};
 use ops::Error;
 use ops::groups::{Move, Scope, Target};
 
@@ -75,6 +75,7 @@ async fn a_group_with_members_is_shown_with_them_and_neither_moved_nor_deleted()
         topics: vec!["trials".to_owned()],
         instance: None,
         drain_max: Duration::from_secs(1),
+        start: GroupStart::Earliest,
     };
     let member = KafkaTransport::new(config).unwrap().subscribe(interest).await.unwrap();
     let group = eventually("the member reads", async || {

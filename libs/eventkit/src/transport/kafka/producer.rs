@@ -80,6 +80,15 @@ impl Producers {
         Ok(())
     }
 
+    /// Hands records over; done when all have their place in librdkafka's queue. What goes this way is not held up by a
+    /// record before it that is refused.
+    pub(super) async fn hand_over(&self, records: &[Record]) -> Result<Arc<Batch>> {
+        let producer = self.alone()?;
+        let batch = Arc::new(Batch::new(records.len()));
+        send_all(&producer, records, &batch).await?;
+        Ok(batch)
+    }
+
     async fn publish_alone(&self, record: &Record) -> Result<()> {
         let producer = self.alone()?;
         let batch = Arc::new(Batch::new(1));
@@ -227,7 +236,7 @@ impl Batch {
     }
 
     /// Waits until the last record is answered.
-    async fn is_answered(&self) {
+    pub(super) async fn is_answered(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
         }
@@ -241,7 +250,7 @@ impl Batch {
     }
 
     /// The failure, if there was one.
-    fn outcome(&self) -> Result<()> {
+    pub(super) fn outcome(&self) -> Result<()> {
         lock(&self.failure).take().map_or(Ok(()), Err)
     }
 }

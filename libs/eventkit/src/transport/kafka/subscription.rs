@@ -23,7 +23,7 @@ use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
 use crate::trace::TRACEPARENT;
 use crate::transport::{
-    ConsumedRecord, HeaderName, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
+    ConsumedRecord, GroupStart, HeaderName, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
 };
 
 const BATCH_RECORDS_MAX: usize = 512;
@@ -64,11 +64,15 @@ impl KafkaSubscription {
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
         }
+        let reset = match interest.start {
+            GroupStart::Earliest => "earliest",
+            GroupStart::Latest => "latest",
+        };
         let consumer: GroupConsumer = settings
             .set("group.id", &interest.group)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
+            .set("auto.offset.reset", reset)
             .set("isolation.level", "read_committed")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", config.session_timeout_ms.to_string())

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use regex::Regex;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::sleep;
 
 use crate::components::{Consumer, Endpoint};
@@ -152,7 +153,8 @@ impl Reader {
                     if self.recursive {
                         folders.push(entry.path());
                     }
-                } else if self.wants(&name) {
+                } else if facts.is_file() && self.wants(&name) {
+                    // Links lead out of the folder, and other things have no end.
                     found.push(Found { path: entry.path(), length: facts.len(), changed: facts.modified().ok() });
                 }
             }
@@ -169,12 +171,12 @@ impl Reader {
     }
 
     async fn bring(&self, file: &Found, inlet: &Inlet) {
-        if file.length > self.bytes_max as u64 {
+        let Ok(bytes) = self.content(&file.path).await else { return };
+        if bytes.len() > self.bytes_max {
             tracing::error!(route = %inlet.route().id(), bytes = file.length, "file is larger than a body may be");
             self.put_away(&file.path, self.failed.as_deref()).await;
             return;
         }
-        let Ok(bytes) = tokio::fs::read(&file.path).await else { return };
         let back = inlet.deliver(self.exchange(file, bytes, inlet)).await;
         if back.is_failed() {
             self.put_away(&file.path, self.failed.as_deref()).await;
@@ -189,6 +191,14 @@ impl Reader {
             }
             Done::Moves(folder) => self.put_away(&file.path, Some(folder)).await,
         }
+    }
+
+    /// What is in a file; of one that is too large, a byte more than may be.
+    async fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(self.bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        tokio::fs::File::open(path).await?.take(most).read_to_end(&mut bytes).await?;
+        Ok(bytes)
     }
 
     fn exchange(&self, file: &Found, bytes: Vec<u8>, inlet: &Inlet) -> Exchange {

@@ -1,186 +1,198 @@
-//! Records go through the route: in order for each key, and otherwise at the same time.
+//! A route reads topics: joins its group, hands records to their lanes, commits what is finished.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use crate::components::Consumer;
-use crate::exchange::{Body, Exception, Exchange, Message, Text, Value, class};
 use crate::run::{BoxFuture, Inlet};
 
-use super::ledger::Ledger;
-use super::send::KEY;
-use super::{InRecord, Reader, Subscription, Transport};
+use super::lanes::Lanes;
+use super::{Incoming, Place, Reader, Subscription, Transport};
 
 /// How long offsets that may be committed wait for others.
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
+/// How long partitions that go to somebody else are held back for what is under way in them.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
+
 /// The first wait after the client could not do something, and the longest.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) wanted: Subscription,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) in_flight_max: usize,
+    pub(super) open_max: usize,
 }
 
 impl Consumer for Source {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async move {
-            let reader = self.transport.subscribe(self.wanted.clone()).await?;
-            let lanes = Lanes {
+            let wanted = Subscription { route: inlet.route().id().clone(), ..self.wanted.clone() };
+            let reader = self.transport.subscribe(wanted.clone()).await?;
+            let lanes = Lanes::new(inlet.clone(), Arc::clone(&self.transport), wanted.group.clone());
+            let reading = Reading {
+                wanted,
                 inlet: inlet.clone(),
                 transport: Arc::clone(&self.transport),
                 in_flight_max: self.in_flight_max,
-                waiting: HashMap::new(),
-                steps: FuturesUnordered::new(),
-                ends: FuturesUnordered::new(),
-                ledger: Ledger::default(),
-                in_flight: 0,
+                open_max: self.open_max,
+                lanes,
+                leaving: Vec::new(),
+                commit_at: None,
+                is_commit_failing: false,
             };
-            inlet.spawn(lanes.run(reader));
+            inlet.spawn(reading.run(reader));
             Ok(())
         })
     }
 }
 
-/// What has to be in order: records of one key, or of one partition if they have none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Lane(Text, i32, Option<Bytes>);
+/// Partitions that go to somebody else.
+struct Leaving {
+    places: Vec<Place>,
+    until: Instant,
+    _done: Box<dyn Send>,
+}
 
-type Passed = (Lane, Arc<InRecord>, Exchange);
-
-struct Lanes {
+struct Reading {
+    wanted: Subscription,
     inlet: Inlet,
     transport: Arc<dyn Transport>,
     in_flight_max: usize,
-    /// Records whose lane is busy; a lane stands here as long as one of its records is in the steps.
-    waiting: HashMap<Lane, VecDeque<Arc<InRecord>>>,
-    /// Records in the steps.
-    steps: FuturesUnordered<BoxFuture<'static, Passed>>,
-    /// Records that have been through the steps, and wait for acknowledgements.
-    ends: FuturesUnordered<BoxFuture<'static, (Option<Lane>, Arc<InRecord>)>>,
-    ledger: Ledger,
-    in_flight: usize,
+    /// How many records of a partition may be unfinished before it is not read for a while.
+    open_max: usize,
+    lanes: Lanes,
+    leaving: Vec<Leaving>,
+    commit_at: Option<Instant>,
+    is_commit_failing: bool,
 }
 
-impl Lanes {
+impl Reading {
+    /// Reads until the route stops; a membership that ends is followed by another.
     async fn run(mut self, mut reader: Box<dyn Reader>) {
-        let mut commit_at: Option<Instant> = None;
         let mut retry = RETRY_FIRST;
-        let mut read_at = Instant::now();
-        let mut is_stopping = false;
-        while !(is_stopping && self.in_flight == 0) {
-            let room = self.in_flight_max.saturating_sub(self.in_flight);
+        loop {
+            let began = Instant::now();
+            let outcome = self.read(&mut *reader).await;
+            // Whoever reads the partitions next begins where this one ended.
+            self.drain(&mut *reader).await;
+            reader.close().await;
+            let Err(reason) = outcome else { return };
+            tracing::warn!(route = %self.inlet.route().id(), reason, "membership in the group ended, and is begun anew");
+            if began.elapsed() > RETRY_MAX {
+                retry = RETRY_FIRST;
+            }
+            loop {
+                tokio::select! {
+                    () = self.inlet.stopped() => return,
+                    () = tokio::time::sleep(retry) => {}
+                }
+                retry = (retry * 2).min(RETRY_MAX);
+                match self.transport.subscribe(self.wanted.clone()).await {
+                    Ok(next) => {
+                        reader = next;
+                        break;
+                    }
+                    Err(reason) => tracing::warn!(route = %self.inlet.route().id(), reason, "group cannot be joined"),
+                }
+            }
+        }
+    }
+
+    /// Takes records and lets them end. Comes back when the route is to stop, or when the membership is over.
+    async fn read(&mut self, reader: &mut dyn Reader) -> Result<(), String> {
+        loop {
+            self.let_go(reader).await;
+            for (place, is_paused) in self.lanes.ledger.pauses(self.open_max) {
+                reader.pause(&place, is_paused);
+            }
+            let room = self.in_flight_max.saturating_sub(self.lanes.under_way());
+            let let_go_at = self.leaving.iter().map(|leaving| leaving.until).min();
             let inlet = self.inlet.clone();
             tokio::select! {
                 biased;
-                Some(passed) = self.steps.next() => self.passed(passed),
-                Some((lane, record)) = self.ends.next() => {
-                    self.ended(lane, &record);
-                    commit_at.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
-                }
-                () = until(commit_at) => {
-                    commit_at = None;
-                    self.commit(&mut *reader).await;
-                }
-                () = inlet.stopped(), if !is_stopping => is_stopping = true,
-                records = read(&mut *reader, read_at, room), if room > 0 && !is_stopping => match records {
-                    Ok(records) => {
-                        retry = RETRY_FIRST;
-                        for record in records {
-                            self.begin(record);
-                        }
+                is_finished = self.lanes.step(), if self.lanes.under_way() > 0 => {
+                    if is_finished {
+                        self.commit_at.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
                     }
-                    Err(reason) => {
-                        tracing::warn!(route = %self.inlet.route().id(), reason, "records cannot be read yet");
-                        read_at = Instant::now() + retry;
-                        retry = (retry * 2).min(RETRY_MAX);
-                    }
-                },
+                }
+                () = until(self.commit_at) => self.commit(reader).await,
+                () = until(let_go_at) => {}
+                () = inlet.stopped() => return Ok(()),
+                incoming = reader.next(room) => self.take(incoming?),
             }
         }
-        self.commit(&mut *reader).await;
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Records(records) => {
+                for record in records {
+                    if self.lanes.begin(record) {
+                        self.commit_at.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
+                    }
+                }
+            }
+            Incoming::Assigned(places) => places.iter().for_each(|place| self.lanes.ledger.forget(place)),
+            Incoming::Revoked { places, done } => {
+                self.lanes.drop_waiting(&places);
+                self.leaving.push(Leaving { places, until: Instant::now() + LET_GO_MAX, _done: done });
+            }
+        }
+    }
+
+    /// Lets go of partitions in which nothing is under way any more, or whose time is over.
+    async fn let_go(&mut self, reader: &mut dyn Reader) {
+        let now = Instant::now();
+        let (gone, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(|leaving| leaving.until <= now || self.lanes.is_idle(&leaving.places));
+        self.leaving = still;
+        if gone.is_empty() {
+            return;
+        }
+        self.commit(reader).await;
+        for place in gone.iter().flat_map(|leaving| &leaving.places) {
+            self.lanes.ledger.forget(place);
+        }
+    }
+
+    /// Lets everything end that has begun, and commits it.
+    async fn drain(&mut self, reader: &mut dyn Reader) {
+        while self.lanes.under_way() > 0 {
+            self.lanes.step().await;
+            self.let_go(reader).await;
+        }
+        self.commit(reader).await;
+        self.leaving.clear();
+        self.lanes.ledger = Default::default();
     }
 
     async fn commit(&mut self, reader: &mut dyn Reader) {
-        let due = self.ledger.due();
+        self.commit_at = None;
+        let due = self.lanes.ledger.due();
         if due.is_empty() {
             return;
         }
-        if let Err(reason) = reader.commit(due).await {
-            // The records come again, or the next commit has them too.
-            tracing::warn!(route = %self.inlet.route().id(), reason, "offsets were not committed");
-        }
-    }
-
-    fn begin(&mut self, record: InRecord) {
-        self.ledger.begin(&record.topic, record.partition, record.offset);
-        self.in_flight += 1;
-        let lane = Lane(record.topic.clone(), record.partition, record.key.clone());
-        let record = Arc::new(record);
-        match self.waiting.get_mut(&lane) {
-            Some(waiting) => waiting.push_back(record),
-            None => {
-                self.waiting.insert(lane.clone(), VecDeque::new());
-                self.step(lane, record);
+        match reader.commit(due.clone()).await {
+            Ok(()) => {
+                self.is_commit_failing = false;
+                self.lanes.ledger.committed(&due);
+            }
+            // The next commit has them too; if there is none, the records come again.
+            Err(reason) => {
+                if !std::mem::replace(&mut self.is_commit_failing, true) {
+                    tracing::warn!(route = %self.inlet.route().id(), reason, "offsets are not committed yet");
+                }
+                self.commit_at = Some(Instant::now() + RETRY_FIRST * 10);
             }
         }
     }
-
-    fn step(&mut self, lane: Lane, record: Arc<InRecord>) {
-        let inlet = self.inlet.clone();
-        self.steps.push(Box::pin(async move {
-            let mut exchange = exchange(&inlet, &record);
-            inlet.call(&mut exchange).await;
-            (lane, record, exchange)
-        }));
-    }
-
-    /// A record has been through the steps: the next of its key may go, unless this one failed.
-    fn passed(&mut self, (lane, record, mut exchange): Passed) {
-        let (inlet, transport) = (self.inlet.clone(), Arc::clone(&self.transport));
-        let holds = exchange.is_failed();
-        let held = holds.then(|| lane.clone());
-        self.ends.push(Box::pin(async move {
-            inlet.end(&mut exchange).await;
-            if let Some(failure) = exchange.exception().cloned() {
-                bury(&inlet, &*transport, &record, &failure).await;
-            }
-            (held, record)
-        }));
-        if !holds {
-            self.free(lane);
-        }
-    }
-
-    fn ended(&mut self, held: Option<Lane>, record: &InRecord) {
-        self.ledger.end(&record.topic, record.partition, record.offset);
-        self.in_flight -= 1;
-        if let Some(lane) = held {
-            self.free(lane);
-        }
-    }
-
-    fn free(&mut self, lane: Lane) {
-        match self.waiting.get_mut(&lane).and_then(VecDeque::pop_front) {
-            Some(next) => self.step(lane, next),
-            None => {
-                self.waiting.remove(&lane);
-            }
-        }
-    }
-}
-
-async fn read(reader: &mut dyn Reader, not_before: Instant, room: usize) -> Result<Vec<InRecord>, String> {
-    sleep_until(not_before).await;
-    reader.next(room).await
 }
 
 async fn until(time: Option<Instant>) {
@@ -188,38 +200,4 @@ async fn until(time: Option<Instant>) {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// Sends a record to the dead letters, again and again until it is there.
-async fn bury(inlet: &Inlet, transport: &dyn Transport, record: &InRecord, failure: &Exception) {
-    let mut wait = RETRY_FIRST;
-    loop {
-        let sent = match transport.send(transport.dead_letter(record, failure)).await {
-            Ok(acknowledged) => acknowledged.await,
-            Err(exception) => Err(exception),
-        };
-        let Err(exception) = sent else { return };
-        debug_assert!(exception.class().is_a(&class::THROWABLE), "the table says so");
-        tracing::error!(
-            route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
-            class = exception.class().name, "dead letter was not acknowledged, its key stands still"
-        );
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_MAX);
-    }
-}
-
-fn exchange(inlet: &Inlet, record: &InRecord) -> Exchange {
-    let text = |bytes: &Bytes| Value::Text(Text::from(&*String::from_utf8_lossy(bytes)));
-    let mut message = Message::new(Body::new(record.value.as_ref().map_or(Value::Null, text)));
-    let headers = &mut message.headers;
-    headers.extend(record.headers.iter().map(|(name, value)| (name.clone(), Value::Bytes(value.clone()))));
-    if let Some(key) = &record.key {
-        headers.set(Text::fixed(KEY), text(key));
-    }
-    headers.set(Text::fixed("kafka.TOPIC"), Value::Text(record.topic.clone()));
-    headers.set(Text::fixed("kafka.PARTITION"), Value::Integer(i64::from(record.partition)));
-    headers.set(Text::fixed("kafka.OFFSET"), Value::Integer(record.offset));
-    headers.set(Text::fixed("kafka.TIMESTAMP"), Value::Integer(record.timestamp_ms));
-    inlet.exchange(message)
 }

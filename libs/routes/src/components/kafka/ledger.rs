@@ -2,52 +2,83 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Place;
 use crate::exchange::Text;
 
 /// The records under way of each partition.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(HashMap<(Text, i32), Partition>);
+pub(super) struct Ledger(HashMap<Place, Partition>);
 
 #[derive(Debug, Default)]
 struct Partition {
     /// Records that have come and are not finished.
     open: BTreeSet<i64>,
-    /// The highest record that has come.
-    highest: i64,
+    /// The next record after the highest that has come.
+    next: i64,
     /// What was committed last.
     committed: i64,
+    /// Whether it is not read for a while, since too many records wait.
+    is_paused: bool,
 }
 
 impl Ledger {
     /// A record has come.
-    pub(super) fn begin(&mut self, topic: &Text, partition: i32, offset: i64) {
-        let partition = self.0.entry((topic.clone(), partition)).or_default();
-        if partition.open.is_empty() && offset < partition.highest {
+    pub(super) fn begin(&mut self, place: &Place, offset: i64) {
+        let partition = self.0.entry(place.clone()).or_default();
+        if partition.open.is_empty() && offset < partition.committed {
             // The partition has been away and is read again from an older record.
-            partition.committed = partition.committed.min(offset);
+            partition.committed = offset;
+            partition.next = offset;
         }
         partition.open.insert(offset);
-        partition.highest = partition.highest.max(offset);
+        partition.next = partition.next.max(offset + 1);
     }
 
     /// A record is finished.
-    pub(super) fn end(&mut self, topic: &Text, partition: i32, offset: i64) {
-        if let Some(partition) = self.0.get_mut(&(topic.clone(), partition)) {
+    pub(super) fn end(&mut self, place: &Place, offset: i64) {
+        if let Some(partition) = self.0.get_mut(place) {
             partition.open.remove(&offset);
         }
     }
 
+    /// A partition is somebody else's, or begins anew.
+    pub(super) fn forget(&mut self, place: &Place) {
+        self.0.remove(place);
+    }
+
+    /// Partitions of which more records are open than may be, and paused ones that have room again; each once.
+    pub(super) fn pauses(&mut self, open_max: usize) -> Vec<(Place, bool)> {
+        let mut changed = Vec::new();
+        for (place, partition) in &mut self.0 {
+            let is_full = partition.open.len() >= open_max;
+            let has_room = partition.open.len() <= open_max / 2;
+            if partition.is_paused && has_room || !partition.is_paused && is_full {
+                partition.is_paused = is_full;
+                changed.push((place.clone(), is_full));
+            }
+        }
+        changed
+    }
+
     /// What may be committed now and was not yet: of each partition the next record to read.
-    pub(super) fn due(&mut self) -> Vec<(Text, i32, i64)> {
+    pub(super) fn due(&self) -> Vec<(Text, i32, i64)> {
         let mut due = BTreeMap::new();
-        for ((topic, number), partition) in &mut self.0 {
-            let next = partition.open.first().copied().unwrap_or(partition.highest + 1);
+        for ((topic, number), partition) in &self.0 {
+            let next = partition.open.first().copied().unwrap_or(partition.next);
             if next > partition.committed {
-                partition.committed = next;
                 due.insert((topic.clone(), *number), next);
             }
         }
         due.into_iter().map(|((topic, partition), next)| (topic, partition, next)).collect()
+    }
+
+    /// This has been committed.
+    pub(super) fn committed(&mut self, offsets: &[(Text, i32, i64)]) {
+        for (topic, number, next) in offsets {
+            if let Some(partition) = self.0.get_mut(&(topic.clone(), *number)) {
+                partition.committed = *next;
+            }
+        }
     }
 }
 
@@ -57,18 +88,42 @@ mod tests {
 
     #[test]
     fn an_offset_waits_for_everything_before_it() {
-        let topic = Text::fixed("t");
+        let place = (Text::fixed("t"), 0);
+        let due = |offset| [(Text::fixed("t"), 0, offset)];
         let mut ledger = Ledger::default();
         for offset in 5..9 {
-            ledger.begin(&topic, 0, offset);
+            ledger.begin(&place, offset);
         }
-        ledger.end(&topic, 0, 6);
-        ledger.end(&topic, 0, 7);
-        assert_eq!(ledger.due(), [(topic.clone(), 0, 5)]);
+        ledger.end(&place, 6);
+        ledger.end(&place, 7);
+        assert_eq!(ledger.due(), due(5));
+        ledger.committed(&due(5));
         assert_eq!(ledger.due(), []);
-        ledger.end(&topic, 0, 5);
-        assert_eq!(ledger.due(), [(topic.clone(), 0, 8)]);
-        ledger.end(&topic, 0, 8);
-        assert_eq!(ledger.due(), [(topic, 0, 9)]);
+        ledger.end(&place, 5);
+        // What could not be committed is due again.
+        assert_eq!(ledger.due(), due(8));
+        assert_eq!(ledger.due(), due(8));
+        ledger.end(&place, 8);
+        assert_eq!(ledger.due(), due(9));
+        ledger.committed(&due(9));
+        ledger.begin(&place, 3);
+        ledger.end(&place, 3);
+        assert_eq!(ledger.due(), due(4));
+    }
+
+    #[test]
+    fn a_partition_with_too_many_open_records_pauses_alone() {
+        let (full, free) = ((Text::fixed("t"), 0), (Text::fixed("t"), 1));
+        let mut ledger = Ledger::default();
+        for offset in 0..4 {
+            ledger.begin(&full, offset);
+        }
+        ledger.begin(&free, 0);
+        assert_eq!(ledger.pauses(4), [(full.clone(), true)]);
+        assert_eq!(ledger.pauses(4), []);
+        ledger.end(&full, 3);
+        assert_eq!(ledger.pauses(4), []);
+        ledger.end(&full, 2);
+        assert_eq!(ledger.pauses(4), [(full, false)]);
     }
 }

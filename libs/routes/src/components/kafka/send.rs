@@ -12,6 +12,10 @@ use super::{OutRecord, Transport};
 
 pub(super) const KEY: &str = "kafka.KEY";
 const OVERRIDE_TOPIC: &str = "kafka.OVERRIDE_TOPIC";
+/// The header of CloudEvents that names an event.
+const EVENT_ID: &str = "ce_id";
+/// How the headers begin that describe an event.
+const DESCRIBING: &str = "ce_";
 
 #[derive(Debug)]
 pub(super) struct Sender {
@@ -21,8 +25,8 @@ pub(super) struct Sender {
 }
 
 impl Producer for Sender {
-    fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
-        let record = self.record(exchange);
+    fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Sending<'e> {
+        let record = self.record(exchange, cx.route.id());
         Sending::Later(Box::pin(async move {
             let acknowledged = self.transport.send(record).await?;
             exchange.pending.add(acknowledged);
@@ -32,28 +36,42 @@ impl Producer for Sender {
 }
 
 impl Sender {
-    fn record(&self, exchange: &mut Exchange) -> OutRecord {
+    fn record(&self, exchange: &mut Exchange, route: &str) -> OutRecord {
         // As in Camel, the header counts for one record only.
         let topic = exchange.message.headers.remove(OVERRIDE_TOPIC).and_then(|topic| topic.to_text());
+        // Counted in any case, so that it does not depend on what the message looks like.
+        let id = exchange.next_id(route);
+        let is_another = exchange.cause().is_some() && !exchange.has_body_of_cause();
         let message = &exchange.message;
         let key = message.header(KEY).cloned().or_else(|| self.key.clone().map(Value::Text));
         let value = message.body.value();
-        let headers = message.headers.iter().filter(|(name, value)| is_sent(name) && !value.is_null());
+        let headers = message.headers.iter().filter(|(name, value)| self.is_sent(name, value, is_another));
+        let mut headers: Vec<_> = headers.map(|(name, value)| (name.clone(), value.to_bytes())).collect();
+        if let Some(id) = id.filter(|_| is_another && !headers.iter().any(|(name, _)| is(name, EVENT_ID))) {
+            headers.push((Text::fixed(EVENT_ID), Bytes::from(id.to_string())));
+        }
         OutRecord {
             topic: topic.map_or_else(|| self.topic.clone(), |topic| topic.to_string()),
             key: key.map(|key| key.to_bytes()),
             value: (!value.is_null()).then(|| value.to_bytes()),
-            headers: headers.map(|(name, value)| (name.clone(), bytes_of(value))).collect(),
+            headers,
         }
+    }
+
+    /// Headers of the engine and of the client itself stay here, and so do those that describe the event that
+    /// came, where another one is sent.
+    fn is_sent(&self, name: &str, value: &Value, is_another: bool) -> bool {
+        let stays = value.is_null() || starts_with(name, "Camel") || starts_with(name, "kafka.");
+        let came_along = matches!(value, Value::Bytes(_));
+        let is_anothers = is_another && starts_with(name, DESCRIBING);
+        !(stays || came_along && (is_anothers || !self.transport.is_forwarded(name)))
     }
 }
 
-/// Headers of the engine and of the client itself stay here.
-fn is_sent(name: &str) -> bool {
-    let starts_with = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    !starts_with("Camel") && !starts_with("kafka.")
+fn starts_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| is(start, prefix))
 }
 
-fn bytes_of(value: &Value) -> Bytes {
-    value.to_bytes()
+fn is(name: &str, other: &str) -> bool {
+    name.eq_ignore_ascii_case(other)
 }

@@ -10,6 +10,10 @@ use super::syntax::Operator;
 
 /// What an operator makes of two values.
 pub(super) fn arithmetic(machine: &mut Machine<'_>, operator: Operator, left: &Value, right: &Value) -> Flow<Value> {
+    if operator.compares() {
+        let smaller = if left.weight() < right.weight() { left } else { right };
+        machine.spend_on(smaller)?;
+    }
     let ordered = |wanted: fn(Ordering) -> bool| Ok(Value::Bool(wanted(order::compare(left, right))));
     match operator {
         Operator::Equal => ordered(Ordering::is_eq),

@@ -14,6 +14,9 @@ use super::syntax::{Assign, Fold, Node, Operator, Part, Pattern};
 /// How deep an evaluation may nest: a few frames of the stack each.
 const DEPTH_MAX: usize = 256;
 
+/// How many bytes of a value are walked through in about the time of a step.
+const BYTES_A_STEP: usize = 64;
+
 /// Why an evaluation ends early.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -72,6 +75,11 @@ impl<'a> Machine<'a> {
             }
             None => Err(Box::new(Stop::Limit("a program that takes too many steps was stopped".to_owned()))),
         }
+    }
+
+    /// Pays for work that takes the longer the more a value holds.
+    pub(super) fn spend_on(&mut self, value: &Value) -> Flow {
+        self.spend(value.weight() / BYTES_A_STEP)
     }
 
     pub(super) fn grow(&mut self, bytes: usize) -> Flow {

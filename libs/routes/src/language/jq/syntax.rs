@@ -113,6 +113,14 @@ pub(super) enum Operator {
     GreaterOrEqual,
 }
 
+impl Operator {
+    /// Whether it compares whole values.
+    pub(super) fn compares(self) -> bool {
+        use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        matches!(self, Equal | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Assign {
     Set,

@@ -1,16 +1,15 @@
 //! The groups of an aggregation, and when they are complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::exchange::{Exception, Exchange, Kind, Result, Text, Value, class};
+use crate::exchange::{Exception, Exchange, Kind, Result, Text, VALUE_BYTES_MAX, Value, class};
 use crate::language::{Expression, Predicate};
-use crate::run::{Cx, Strategy};
+use crate::run::{Core, Cx, Limits, Route, Strategy};
 
 use super::Shared;
 use crate::steps::split::number;
@@ -56,9 +55,9 @@ pub(super) struct Groups {
     rules: Rules,
     groups_max: usize,
     group_max: usize,
+    keys_max: usize,
     completes_on_stop: bool,
     state: Mutex<State>,
-    is_watched: AtomicBool,
     changed: Notify,
 }
 
@@ -83,14 +82,14 @@ const SIZE: Text = Text::fixed("CamelAggregatedSize");
 const KEY: Text = Text::fixed("CamelAggregatedCorrelationKey");
 
 impl Groups {
-    pub(super) fn new(rules: Rules, groups_max: usize, group_max: usize, completes_on_stop: bool) -> Self {
+    pub(super) fn new(rules: Rules, limits: &Limits, completes_on_stop: bool) -> Self {
         Self {
             rules,
-            groups_max,
-            group_max,
+            groups_max: limits.groups_max,
+            group_max: limits.group_max,
+            keys_max: limits.keys_max,
             completes_on_stop,
             state: Mutex::default(),
-            is_watched: AtomicBool::new(false),
             changed: Notify::new(),
         }
     }
@@ -113,6 +112,11 @@ impl Groups {
             return Err(Exception::new(&class::CAMEL_EXCHANGE, "Invalid correlation key"));
         };
         let mut state = self.lock();
+        let weight = state.groups.get(&key).map_or(0, |group| group.exchange.weight());
+        if weight > 0 && weight.saturating_add(exchange.weight()) > VALUE_BYTES_MAX {
+            let message = format!("a group holds {weight} bytes, and more than {VALUE_BYTES_MAX} are not allowed");
+            return Err(Exception::new(&class::ILLEGAL_STATE, message));
+        }
         if state.closed.contains(&key) {
             let message = format!("The correlation key [{key}] has been closed");
             return Err(Exception::new(&class::CLOSED_CORRELATION_KEY, message));
@@ -207,7 +211,9 @@ impl Groups {
         if let Some(closed_max) = self.rules.closed_max {
             state.closed.insert(key.clone());
             state.closed_order.push_back(key);
-            while closed_max > 0 && state.closed_order.len() > closed_max {
+            // Without a number of its own it is as many as any repository remembers.
+            let closed_max = if closed_max == 0 { self.keys_max } else { closed_max.min(self.keys_max) };
+            while state.closed_order.len() > closed_max {
                 if let Some(oldest) = state.closed_order.pop_front() {
                     state.closed.remove(&oldest);
                 }
@@ -252,12 +258,8 @@ impl Groups {
     }
 }
 
-/// Watches the times of groups, from the first exchange on until the route stops.
-pub(super) fn watch(shared: &Arc<Shared>, cx: &Cx<'_>) {
-    if shared.groups.is_watched.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let (shared, core, route) = (Arc::clone(shared), Arc::clone(cx.core), Arc::clone(cx.route));
+/// Watches the times of groups while the route runs.
+pub(super) fn watch(shared: Arc<Shared>, core: Arc<Core>, route: Arc<Route>) {
     let target = Arc::clone(&route);
     target.spawn(|stop| async move {
         let cx = Cx { core: &core, route: &route, errors: None };
@@ -285,7 +287,6 @@ pub(super) fn watch(shared: &Arc<Shared>, cx: &Cx<'_>) {
                 shared.complete(exchange, &cx).await;
             }
         }
-        groups.is_watched.store(false, Ordering::Release);
     });
 }
 

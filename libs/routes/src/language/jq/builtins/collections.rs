@@ -16,7 +16,10 @@ pub(super) static BUILTINS: &[Builtin] = &[
         Value::Text(text) => Ok(count(text.len())),
         other => fail(format!("{} only strings have UTF-8 byte length", described(other))),
     }),
-    values("keys", 0, |_, input, _| keys(input, true)),
+    values("keys", 0, |machine, input, _| {
+        machine.spend_on(input)?;
+        keys(input, true)
+    }),
     values("keys_unsorted", 0, |_, input, _| keys(input, false)),
     values("has", 1, |_, input, arguments| has(input, &arguments[0])),
     values("in", 1, |_, input, arguments| has(&arguments[0], input)),
@@ -30,8 +33,14 @@ pub(super) static BUILTINS: &[Builtin] = &[
         }
         Ok(sum)
     }),
-    values("any", 0, |_, input, _| Ok(Value::Bool(elements(input)?.iter().any(is_true)))),
-    values("all", 0, |_, input, _| Ok(Value::Bool(elements(input)?.iter().all(is_true)))),
+    values("any", 0, |machine, input, _| {
+        machine.spend_on(input)?;
+        Ok(Value::Bool(elements(input)?.iter().any(is_true)))
+    }),
+    values("all", 0, |machine, input, _| {
+        machine.spend_on(input)?;
+        Ok(Value::Bool(elements(input)?.iter().all(is_true)))
+    }),
     values("sort", 0, |machine, input, _| Ok(Value::list(sorted(machine, list(input)?)?))),
     values("unique", 0, |machine, input, _| {
         let mut values = sorted(machine, list(input)?)?;
@@ -44,7 +53,10 @@ pub(super) static BUILTINS: &[Builtin] = &[
     }),
     values("reverse", 0, |machine, input, _| match input {
         Value::Null => Ok(Value::list(Vec::new())),
-        Value::Text(text) => Ok(Value::from(text.chars().rev().collect::<String>())),
+        Value::Text(text) => {
+            machine.grow(text.len())?;
+            Ok(Value::from(text.chars().rev().collect::<String>()))
+        }
         other => {
             let values = list(other)?;
             machine.spend(values.len())?;
@@ -59,8 +71,15 @@ pub(super) static BUILTINS: &[Builtin] = &[
         Some(depth) if depth >= 0 => flatten(machine, input, depth),
         _ => fail("flatten depth must not be negative"),
     }),
-    values("to_entries", 0, |_, input, _| to_entries(input)),
-    values("from_entries", 0, |_, input, _| from_entries(&elements(input)?)),
+    values("to_entries", 0, |machine, input, _| {
+        machine.spend_on(input)?;
+        to_entries(input)
+    }),
+    values("from_entries", 0, |machine, input, _| {
+        let entries = elements(input)?;
+        machine.spend(entries.len())?;
+        from_entries(&entries)
+    }),
     values("transpose", 0, |machine, input, _| transpose(machine, list(input)?)),
     values("getpath", 1, |_, input, arguments| paths::at(input, list(&arguments[0])?)),
     values("setpath", 2, |machine, input, arguments| {
@@ -70,12 +89,20 @@ pub(super) static BUILTINS: &[Builtin] = &[
         let wanted: Flow<Vec<_>> = list(&arguments[0])?.iter().map(|path| list(path).map(<[Value]>::to_vec)).collect();
         paths::delete(machine, input, wanted?)
     }),
-    values("indices", 1, |_, input, arguments| indices(input, &arguments[0])),
-    values("index", 1, |_, input, arguments| {
-        Ok(list(&indices(input, &arguments[0])?).ok().and_then(|found| found.first()).cloned().unwrap_or_default())
+    values("indices", 1, |machine, input, arguments| indices(machine, input, &arguments[0])),
+    values("index", 1, |machine, input, arguments| {
+        Ok(list(&indices(machine, input, &arguments[0])?)
+            .ok()
+            .and_then(|found| found.first())
+            .cloned()
+            .unwrap_or_default())
     }),
-    values("rindex", 1, |_, input, arguments| {
-        Ok(list(&indices(input, &arguments[0])?).ok().and_then(|found| found.last()).cloned().unwrap_or_default())
+    values("rindex", 1, |machine, input, arguments| {
+        Ok(list(&indices(machine, input, &arguments[0])?)
+            .ok()
+            .and_then(|found| found.last())
+            .cloned()
+            .unwrap_or_default())
     }),
     values("toarray", 0, |_, input, _| {
         Ok(if matches!(input, Value::List(_)) { input.clone() } else { Value::list(vec![input.clone()]) })
@@ -120,16 +147,20 @@ pub(super) fn elements(value: &Value) -> Flow<Vec<Value>> {
 
 /// The values in order; sorting costs more steps the more there are.
 pub(super) fn sorted(machine: &mut Machine<'_>, values: &[Value]) -> Flow<Vec<Value>> {
-    machine.spend(values.len().saturating_mul(8))?;
+    let weight = values.iter().map(Value::weight).fold(0, usize::saturating_add);
+    machine.spend(values.len().saturating_mul(8).saturating_add(weight / 8))?;
     let mut values = values.to_vec();
     values.sort_by(compare);
     Ok(values)
 }
 
-fn length(_: &mut Machine<'_>, input: &Value, _: &[Value]) -> Flow<Value> {
+fn length(machine: &mut Machine<'_>, input: &Value, _: &[Value]) -> Flow<Value> {
     match input {
         Value::Null => Ok(Value::Integer(0)),
-        Value::Text(text) => Ok(count(text.chars().count())),
+        Value::Text(text) => {
+            machine.spend_on(input)?;
+            Ok(count(text.chars().count()))
+        }
         Value::List(values) => Ok(count(values.len())),
         Value::Map(map) => Ok(count(map.len())),
         Value::Integer(number) => Ok(Value::Integer(number.saturating_abs())),
@@ -191,7 +222,10 @@ fn contains(machine: &mut Machine<'_>, whole: &Value, part: &Value) -> Flow<bool
             }
             Ok(true)
         }
-        (Value::Text(whole), Value::Text(part)) => Ok(whole.contains(part.as_str())),
+        (Value::Text(text), Value::Text(part)) => {
+            machine.spend_on(whole)?;
+            Ok(text.contains(part.as_str()))
+        }
         (whole, part) if order::type_name(whole) == order::type_name(part) => Ok(compare(whole, part).is_eq()),
         (whole, part) => {
             fail(format!("{} and {} cannot have their containment checked", described(whole), described(part)))
@@ -261,7 +295,10 @@ fn transpose(machine: &mut Machine<'_>, rows: &[Value]) -> Flow<Value> {
 }
 
 /// Where a value stands in a list, or a text in a text (in characters).
-fn indices(input: &Value, wanted: &Value) -> Flow<Value> {
+fn indices(machine: &mut Machine<'_>, input: &Value, wanted: &Value) -> Flow<Value> {
+    // Each place is compared with what is looked for.
+    let places = input.weight().saturating_mul(1 + wanted.weight().min(input.weight()) / 64);
+    machine.spend(places / 64)?;
     match (input, wanted) {
         (Value::Null, _) => Ok(Value::Null),
         (Value::Text(text), Value::Text(part)) if !part.is_empty() => {

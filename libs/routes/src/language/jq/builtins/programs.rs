@@ -20,6 +20,7 @@ pub(super) static BUILTINS: &[Builtin] = &[
     }),
     programs("map", 1, |machine, arguments, input, out| {
         let mut mapped = Vec::new();
+        machine.spend_on(input)?;
         for value in elements(input)? {
             mapped.extend(machine.all(&arguments[0], &value)?);
         }
@@ -112,10 +113,12 @@ pub(super) static BUILTINS: &[Builtin] = &[
         out(machine, Value::Bool(is_empty))
     }),
     programs("any", 1, |machine, arguments, input, out| {
+        machine.spend_on(input)?;
         let values = elements(input)?;
         quantified(machine, &values, &arguments[0], true, out)
     }),
     programs("all", 1, |machine, arguments, input, out| {
+        machine.spend_on(input)?;
         let values = elements(input)?;
         quantified(machine, &values, &arguments[0], false, out)
     }),
@@ -312,7 +315,8 @@ fn keyed(machine: &mut Machine<'_>, key: &Node, input: &Value) -> Flow<Vec<(Valu
     for value in values {
         keyed.push((Value::list(machine.all(key, value)?), value.clone()));
     }
-    machine.spend(keyed.len().saturating_mul(8))?;
+    let weight = keyed.iter().map(|(key, _)| key.weight()).fold(0, usize::saturating_add);
+    machine.spend(keyed.len().saturating_mul(8).saturating_add(weight / 8))?;
     keyed.sort_by(|(left, _), (right, _)| compare(left, right));
     Ok(keyed)
 }

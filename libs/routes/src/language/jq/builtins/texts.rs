@@ -12,14 +12,26 @@ use super::collections::{count, list};
 use super::{Builtin, programs, values};
 
 pub(super) static BUILTINS: &[Builtin] = &[
-    values("tostring", 0, |machine, input, _| grown(machine, format::text(input))),
-    values("tojson", 0, |machine, input, _| grown(machine, write_json(input))),
+    values("tostring", 0, |machine, input, _| {
+        machine.grow(input.weight())?;
+        Ok(Value::from(format::text(input)))
+    }),
+    values("tojson", 0, |machine, input, _| {
+        machine.grow(input.weight())?;
+        Ok(Value::from(write_json(input)))
+    }),
     values("fromjson", 0, |machine, input, _| {
         machine.grow(text(input)?.len())?;
         parse_json(input).or_else(|exception| fail(exception.to_string()))
     }),
-    values("ascii_downcase", 0, |_, input, _| Ok(Value::from(text(input)?.to_ascii_lowercase()))),
-    values("ascii_upcase", 0, |_, input, _| Ok(Value::from(text(input)?.to_ascii_uppercase()))),
+    values("ascii_downcase", 0, |machine, input, _| {
+        machine.grow(text(input)?.len())?;
+        Ok(Value::from(text(input)?.to_ascii_lowercase()))
+    }),
+    values("ascii_upcase", 0, |machine, input, _| {
+        machine.grow(text(input)?.len())?;
+        Ok(Value::from(text(input)?.to_ascii_uppercase()))
+    }),
     values("startswith", 1, |_, input, arguments| match (input, &arguments[0]) {
         (Value::Text(text), Value::Text(part)) => Ok(Value::Bool(text.starts_with(part.as_str()))),
         _ => fail("startswith() requires string inputs"),
@@ -52,7 +64,8 @@ pub(super) static BUILTINS: &[Builtin] = &[
         machine.grow(text.len() * std::mem::size_of::<Value>())?;
         Ok(Value::list(text.chars().map(|char| Value::Integer(i64::from(u32::from(char)))).collect()))
     }),
-    values("implode", 0, |_, input, _| {
+    values("implode", 0, |machine, input, _| {
+        machine.grow(list(input)?.len())?;
         let char = |value: &Value| value.to_integer().and_then(|code| char::from_u32(u32::try_from(code).ok()?));
         let chars: Option<String> = list(input)?.iter().map(char).collect();
         chars.map_or_else(|| fail("implode input must be an array of codepoints"), |text| Ok(Value::from(text)))
@@ -103,11 +116,6 @@ pub(super) static BUILTINS: &[Builtin] = &[
     programs("gsub", 2, |machine, arguments, input, out| replaced(machine, arguments, "g", input, out)),
     programs("gsub", 3, |machine, arguments, input, out| replaced(machine, arguments, "g", input, out)),
 ];
-
-fn grown(machine: &mut Machine<'_>, text: String) -> Flow<Value> {
-    machine.grow(text.len())?;
-    Ok(Value::from(text))
-}
 
 fn text(value: &Value) -> Flow<&Text> {
     match value {
@@ -169,6 +177,7 @@ fn matches(
 ) -> Flow {
     let text = text(input)?.clone();
     for wanted in machine.all(wanted, input)? {
+        machine.spend_on(input)?;
         let flags = match flags {
             Some(flags) => machine.first(flags, input)?.unwrap_or_default(),
             None => Value::Null,
@@ -182,9 +191,12 @@ fn matches(
             _ => wanted,
         };
         let (pattern, is_global) = pattern(machine, &wanted, &flags)?;
+        let mut place = Place::default();
         for captures in pattern.captures_iter(&text) {
-            machine.spend(1)?;
-            out(machine, found(&pattern, &text, &captures))?;
+            let whole = captures.get(0).map_or(0..0, |whole| whole.range());
+            machine.spend(1 + whole.len() / 64 * captures.len())?;
+            place.advance(&text, whole.start);
+            out(machine, found(&pattern, &text, &captures, place))?;
             if !is_global {
                 break;
             }
@@ -193,8 +205,23 @@ fn matches(
     Ok(())
 }
 
-fn found(pattern: &Regex, text: &Text, captures: &Captures<'_>) -> Found {
-    let offset = |at: usize| count(text[..at].chars().count());
+/// A place in a text, in bytes and in characters.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    bytes: usize,
+    chars: usize,
+}
+
+impl Place {
+    fn advance(&mut self, text: &str, to: usize) {
+        self.chars += text[self.bytes..to].chars().count();
+        self.bytes = to;
+    }
+}
+
+/// What a match is that begins at a place.
+fn found(pattern: &Regex, text: &Text, captures: &Captures<'_>, place: Place) -> Found {
+    let offset = |at: usize| count(place.chars + text[place.bytes..at].chars().count());
     let part = |part: &str| Value::Text(text.part(part));
     let mut groups = Vec::new();
     let mut named = Map::new();

@@ -2,10 +2,13 @@
 
 use db::params;
 use eventkit::UnitOfWork;
-use serde_json::Value;
+
+use crate::routes::Counted;
 
 /// Into how many slices a window is cut: it slides by one at a time.
 const SLICES: i64 = 60;
+
+const MINUTE_MS: i64 = 60_000;
 
 /// From when on administrators are told.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +23,11 @@ impl Threshold {
     /// Counts one event; tells how many there were in the window when that is too many and nobody was told within it.
     pub(crate) async fn crossed(
         &self,
-        event: &Value,
-        at_ms: i64,
+        counted: &Counted,
         work: &mut UnitOfWork,
     ) -> Result<Option<i64>, eventkit::Error> {
-        let incident = event["incident"].as_str().unwrap_or_default();
-        let suppressed = event["suppressed"].as_i64().unwrap_or(0);
+        let Counted { incident, suppressed, at_ms, .. } = counted;
+        let (suppressed, at_ms) = (*suppressed, *at_ms);
         let told_at = lock(work, incident).await?;
         self.count(work, incident, at_ms, suppressed.saturating_add(1)).await?;
         if told_at.is_some_and(|told_at| at_ms.saturating_sub(told_at) < self.window_ms) {
@@ -35,8 +37,14 @@ impl Threshold {
         if incidents <= self.incidents_max {
             return Ok(None);
         }
-        work.execute("update incident_alerts set told_at = $1 where incident = $2", &params![at_ms, incident]).await?;
+        work.execute("update incident_alerts set told_at = $1 where incident = $2", &params![at_ms, incident.as_str()])
+            .await?;
         Ok(Some(incidents))
+    }
+
+    /// The window in minutes, as people are told it.
+    pub(crate) fn window_minutes(&self) -> i64 {
+        self.window_ms.div_euclid(MINUTE_MS).max(1)
     }
 
     async fn count(

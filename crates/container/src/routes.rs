@@ -1,0 +1,211 @@
+//! Routes in the container: Camel's YAML files, deployed while it runs.
+//!
+//! - `kafka`, `events`, `http`, `platform_http`, `notify` (and `audit:`), `directory`: what routes reach.
+//! - `work`: what is stored together with the event that it follows from.
+//! - `folder`, `deploy`, `revisions`: files become routes, and each text that ran keeps its number.
+
+mod api;
+mod deploy;
+mod directory;
+mod events;
+mod folder;
+mod http;
+mod kafka;
+mod notify;
+mod platform_http;
+mod revisions;
+mod work;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eventkit::EventPublisher;
+use eventkit::transport::Transport;
+use routes::components::{Component, ComponentSpec, kafka::Kafka};
+use routes::language::Properties;
+use routes::{Engine, Setup};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::ConsumerMaker;
+use crate::error::Error;
+pub(crate) use api::api;
+use deploy::Deployment;
+use folder::{Folder, Watch};
+pub(crate) use notify::Desk;
+use platform_http::PlatformHttp;
+use revisions::Revisions;
+pub(crate) use work::Counted;
+
+/// The routes that TechLeet itself brings: a file of the same name in the folder takes the place of one.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("told.yaml", include_str!("../../../deploy/routes/told.yaml")),
+    ("looked-up.yaml", include_str!("../../../deploy/routes/looked-up.yaml")),
+];
+
+/// What the addresses of the container's own components may say; for who checks and tests files without it.
+pub fn component_specs() -> &'static [&'static ComponentSpec] {
+    static SPECS: &[&ComponentSpec] = &[&events::EVENTS, &notify::NOTIFY, &notify::AUDIT, &directory::DIRECTORY];
+    SPECS
+}
+
+/// What routes are made of and reach.
+pub(crate) struct Parts {
+    pub(crate) publisher: EventPublisher,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) consumers: Arc<dyn ConsumerMaker>,
+    pub(crate) directory: crate::directory::Directory,
+    pub(crate) desk: Desk,
+    pub(crate) instance: Option<String>,
+    pub(crate) properties: Properties,
+    pub(crate) folder: PathBuf,
+}
+
+/// The routes of a container; clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Routes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    deployment: Deployment,
+    folder: Folder,
+    platform_http: PlatformHttp,
+    /// Whoever looks at the folder takes turns.
+    look: tokio::sync::Mutex<()>,
+}
+
+/// Routes that follow their folder.
+#[derive(Debug)]
+pub(crate) struct Following {
+    routes: Routes,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Routes {
+    /// Routes that do not run yet.
+    pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
+        let unusable = |source| Error::RoutesFolder { path: parts.folder.clone(), source };
+        let folder = Folder::open(parts.folder.clone()).map_err(unusable)?;
+        let platform_http = PlatformHttp::default();
+        let transport = kafka::EventkitTransport::new(parts.transport, parts.instance);
+        let mut components: Vec<Arc<dyn Component>> = vec![
+            Arc::new(Kafka::new(Arc::new(transport))),
+            Arc::new(platform_http.clone()),
+            events::component(parts.consumers),
+            directory::component(&parts.directory),
+        ];
+        components.extend(http::components());
+        components.extend(notify::components(&parts.desk));
+        let setup = Setup { properties: parts.properties, names_by_file: true, components, ..Setup::default() };
+        let deployment = Deployment::new(Engine::new(setup), Revisions::new(parts.publisher));
+        Ok(Self(Arc::new(Inner { deployment, folder, platform_http, look: tokio::sync::Mutex::default() })))
+    }
+
+    /// Deploys what is there, and follows the folder from then on.
+    pub(crate) async fn follow(&self) -> Result<Following, Error> {
+        let unusable = |source| Error::RoutesFolder { path: self.0.folder.path().to_owned(), source };
+        let mut watch = Watch::new(&self.0.folder).map_err(unusable)?;
+        let is_fresh = self.0.folder.is_fresh();
+        if is_fresh {
+            // Somebody may have been writing before we watched.
+            tokio::time::sleep(folder::SETTLED).await;
+        }
+        self.look(|name| watch.is_open(name)).await;
+        if self.restore().await {
+            // Once more, so that it is known why the newest texts are not taken.
+            self.look(|name| watch.is_open(name)).await;
+        }
+        let (routes, stop) = (self.clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let changed = tokio::select! {
+                    () = stopped.cancelled() => return,
+                    changed = watch.changed() => changed,
+                };
+                if let Err(error) = changed {
+                    tracing::error!(%error, "folder with routes can no longer be watched: restart the container");
+                    return;
+                }
+                routes.look(|name| watch.is_open(name)).await;
+            }
+        });
+        Ok(Following { routes: self.clone(), stop, task })
+    }
+
+    /// Has what ran last go on for files that are refused at the start: spoiled while nobody watched, they do not take
+    /// their routes away.
+    async fn restore(&self) -> bool {
+        let files = self.0.deployment.files();
+        let mut wanted: BTreeMap<_, _> =
+            files.iter().filter_map(|(name, file)| Some((name.clone(), file.running.as_ref()?.text.clone()))).collect();
+        let mut is_restored = false;
+        for name in files.iter().filter(|(_, file)| file.running.is_none()).map(|(name, _)| name) {
+            match self.0.deployment.revisions().latest(name).await {
+                Ok(revision) => {
+                    let Some(text) = revision.and_then(|revision| revision.text) else { continue };
+                    wanted.insert(name.clone(), text);
+                    is_restored = true;
+                }
+                Err(error) => {
+                    tracing::error!(file = name, error = eventkit::chain(&error), "revisions cannot be read");
+                }
+            }
+        }
+        if is_restored {
+            self.0.deployment.apply(wanted).await;
+        }
+        is_restored
+    }
+
+    /// Looks at the folder and deploys what has changed.
+    async fn look(&self, is_open: impl Fn(&str) -> bool) {
+        let _turn = self.0.look.lock().await;
+        let found = match self.0.folder.look(is_open) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "folder with routes cannot be read, what runs goes on");
+                return;
+            }
+        };
+        let mut files = found.files;
+        for name in found.unfinished.iter().chain(found.unreadable.keys()) {
+            if let Some(text) = self.0.deployment.running(name) {
+                files.insert(name.clone(), text);
+            }
+        }
+        self.0.deployment.apply(self.wanted(files)).await;
+        for (name, reason) in found.unreadable {
+            self.0.deployment.refuse(&name, reason);
+        }
+    }
+
+    /// The files of the folder over those that TechLeet brings.
+    fn wanted(&self, files: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut wanted: BTreeMap<_, _> =
+            BUILT_IN.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        wanted.extend(files);
+        wanted
+    }
+
+    /// What serves the paths of routes.
+    pub(crate) fn http(&self) -> axum::Router {
+        self.0.platform_http.router()
+    }
+}
+
+impl Following {
+    /// Stops following, lets what is under way end, and stops all routes.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        if self.task.await.is_err() {
+            tracing::error!("following the folder with routes panicked");
+        }
+        let late = self.routes.0.deployment.engine().stop().await;
+        if !late.is_empty() {
+            tracing::warn!(routes = ?late, "exchanges of routes did not end in time; their causes come again");
+        }
+    }
+}

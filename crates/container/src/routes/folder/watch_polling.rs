@@ -1,0 +1,59 @@
+//! Where nobody tells who writes: a file that has not changed from one look to the next is complete.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use super::Folder;
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+type Facts = HashMap<String, (u64, Option<SystemTime>)>;
+
+/// Tells when to look.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    folder: Folder,
+    before: Facts,
+    changing: Facts,
+}
+
+impl Watch {
+    pub(crate) fn new(folder: &Folder) -> io::Result<Self> {
+        Ok(Self { before: facts(folder), folder: folder.clone(), changing: Facts::new() })
+    }
+
+    /// Whether this file was another a moment ago.
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        self.changing.contains_key(name)
+    }
+
+    /// Waits until there may be something new. May be dropped while it waits.
+    pub(crate) async fn changed(&mut self) -> io::Result<()> {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = facts(&self.folder);
+            let was_changing = std::mem::take(&mut self.changing);
+            self.changing = now
+                .iter()
+                .filter(|(name, facts)| self.before.get(*name) != Some(*facts))
+                .map(|(name, facts)| (name.clone(), *facts))
+                .collect();
+            let is_settled = was_changing.keys().any(|name| !self.changing.contains_key(name));
+            let is_gone = self.before.keys().any(|name| !now.contains_key(name));
+            self.before = now;
+            if is_settled || is_gone {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn facts(folder: &Folder) -> Facts {
+    let Ok(entries) = std::fs::read_dir(folder.path()) else { return Facts::new() };
+    let facts = entries.flatten().filter_map(|entry| {
+        let facts = entry.metadata().ok()?;
+        Some((entry.file_name().into_string().ok()?, (facts.len(), facts.modified().ok())))
+    });
+    facts.collect()
+}

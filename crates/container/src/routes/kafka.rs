@@ -1,0 +1,276 @@
+//! `kafka:` over eventkit's transport: groups with a name that stays, sends that are not waited for one by one, dead
+//! letters that can be redriven like any other.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use eventkit::dead_letter::{self, Cause};
+use eventkit::transport::{self, ConsumedRecord, GroupStart, HeaderName, Interest, Record, TopicPartition};
+use routes::components::kafka::{
+    Acknowledged, Failure, InRecord, Incoming, OutRecord, Place, Reader, Subscription, Transport,
+};
+use routes::exchange::{Exception, Text, class};
+use routes::run::BoxFuture;
+use uuid::Uuid;
+
+/// How long a rebalance waits for records in flight; a little longer than the route itself holds them.
+const DRAIN_MAX: Duration = Duration::from_secs(6);
+/// How many records are kept for a route that is busy before its partitions pause.
+const KEPT_MAX: usize = 2_048;
+/// The longest name of a member.
+const NAME_MAX: usize = 200;
+
+/// The clients of all routes of a process.
+#[derive(Debug)]
+pub(crate) struct EventkitTransport {
+    inner: Arc<dyn transport::Transport>,
+    /// Who this copy of the container is: the same after a restart. Nothing where members come and go.
+    instance: Option<String>,
+}
+
+impl EventkitTransport {
+    pub(crate) fn new(inner: Arc<dyn transport::Transport>, instance: Option<String>) -> Self {
+        Self { inner, instance }
+    }
+}
+
+impl Transport for EventkitTransport {
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, Result<Box<dyn Reader>, String>> {
+        let interest = Interest {
+            group: wanted.group,
+            topics: wanted.topics,
+            instance: self.instance.as_ref().map(|instance| member_name(instance, &wanted.route)),
+            drain_max: DRAIN_MAX,
+            start: if wanted.from_beginning { GroupStart::Earliest } else { GroupStart::Latest },
+        };
+        Box::pin(async move {
+            let subscription = self.inner.subscribe(interest).await.map_err(|error| eventkit::chain(&error))?;
+            let reader: Box<dyn Reader> = Box::new(GroupReader {
+                subscription,
+                kept: VecDeque::new(),
+                assigned: HashSet::new(),
+                paused: HashSet::new(),
+                is_full: false,
+            });
+            Ok(reader)
+        })
+    }
+
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, routes::exchange::Result<Acknowledged>> {
+        let record = Record {
+            topic: record.topic,
+            key: record.key,
+            value: record.value,
+            headers: record.headers.into_iter().map(|(name, value)| (header_name(&name), value)).collect(),
+            timestamp_ms: None,
+        };
+        Box::pin(async move {
+            let acknowledged = self.inner.hand_over(vec![record]).await.map_err(exception)?;
+            let acknowledged: Acknowledged = Box::pin(async move { acknowledged.await.map_err(exception) });
+            Ok(acknowledged)
+        })
+    }
+
+    fn is_for(&self, record: &InRecord, group: &str) -> bool {
+        header(record, dead_letter::REDRIVE_GROUP).is_none_or(|wanted| wanted == group.as_bytes())
+    }
+
+    fn identity(&self, record: &InRecord) -> Text {
+        match header(record, "ce_id").and_then(|id| std::str::from_utf8(id).ok()) {
+            Some(id) => Text::from(id),
+            None => Text::from(dead_letter::identity_of(&consumed(record))),
+        }
+    }
+
+    fn is_forwarded(&self, header: &str) -> bool {
+        !header.starts_with("dlq-") && header != dead_letter::IDENTITY
+    }
+
+    fn dead_letter(&self, record: &InRecord, failure: &Failure<'_>) -> OutRecord {
+        let cause = Cause {
+            group: failure.group,
+            error: &failure.exception.to_string(),
+            kind: kind(failure.exception),
+            attempts: failure.attempts,
+            first_failed_at_ms: failure.first_ms,
+            failed_at_ms: failure.last_ms,
+        };
+        let letter = dead_letter::letter(&consumed(record), &cause);
+        let headers = letter.headers.into_iter().map(|(name, value)| (Text::from(&*name), value));
+        OutRecord { topic: letter.topic, key: letter.key, value: letter.value, headers: headers.collect() }
+    }
+}
+
+/// The name of a route's membership, of the characters that Kafka takes.
+fn member_name(instance: &str, route: &str) -> String {
+    let name = format!("{instance}-{route}");
+    let is_legal = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    match name.len() <= NAME_MAX && name.chars().all(is_legal) {
+        true => name,
+        false => format!("{instance}-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, route.as_bytes())),
+    }
+}
+
+/// The word for a failure in a dead letter.
+fn kind(exception: &Exception) -> &'static str {
+    let is_a = |class| exception.chain().any(|thrown| thrown.class().is_a(class));
+    if is_a(&class::JACKSON) {
+        "undecodable"
+    } else if is_a(&class::TIMEOUT) || is_a(&class::EXCHANGE_TIMED_OUT) || is_a(&class::SOCKET_TIMEOUT) {
+        "timeout"
+    } else if is_transient(exception) {
+        "transient"
+    } else {
+        "permanent"
+    }
+}
+
+/// Whether trying again may help.
+pub(crate) fn is_transient(exception: &Exception) -> bool {
+    let is_a = |class| exception.chain().any(|thrown| thrown.class().is_a(class));
+    let busy =
+        [&class::IO, &class::TIMEOUT, &class::EXCHANGE_TIMED_OUT, &class::KAFKA_RETRIABLE, &class::THROTTLER_REJECTED];
+    busy.into_iter().any(is_a) && !is_a(&class::JACKSON)
+}
+
+/// What eventkit could not do, as routes know it.
+pub(crate) fn exception(error: eventkit::Error) -> Exception {
+    let class = if error.is_transient() { &class::KAFKA_TIMEOUT } else { &class::KAFKA };
+    Exception::new(class, eventkit::chain(&error))
+}
+
+fn header<'r>(record: &'r InRecord, name: &str) -> Option<&'r Bytes> {
+    record.headers.iter().find_map(|(known, value)| (known.as_str() == name).then_some(value))
+}
+
+fn header_name(name: &Text) -> HeaderName {
+    HeaderName::Owned(name.to_string())
+}
+
+fn consumed(record: &InRecord) -> ConsumedRecord {
+    ConsumedRecord {
+        record: Record {
+            topic: record.topic.to_string(),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: record.headers.iter().map(|(name, value)| (header_name(name), value.clone())).collect(),
+            timestamp_ms: Some(record.timestamp_ms),
+        },
+        partition: record.partition,
+        offset: record.offset,
+    }
+}
+
+fn came(record: ConsumedRecord) -> InRecord {
+    let ConsumedRecord { record, partition, offset } = record;
+    InRecord {
+        topic: Text::from(record.topic),
+        partition,
+        offset,
+        timestamp_ms: record.timestamp_ms.unwrap_or(0),
+        key: record.key,
+        value: record.value,
+        headers: record.headers.into_iter().map(|(name, value)| (text(name), value)).collect(),
+    }
+}
+
+fn text(name: HeaderName) -> Text {
+    match name {
+        HeaderName::Borrowed(name) => Text::fixed(name),
+        HeaderName::Owned(name) => Text::from(name),
+    }
+}
+
+/// A membership in a group. Records that the route has no room for yet are kept, and when they are many the partitions
+/// pause: what concerns partitions is always listened to.
+struct GroupReader {
+    subscription: Box<dyn transport::Subscription>,
+    kept: VecDeque<ConsumedRecord>,
+    assigned: HashSet<TopicPartition>,
+    /// Partitions that the route does not want to be read for a while.
+    paused: HashSet<TopicPartition>,
+    /// Whether all partitions are paused because enough is kept.
+    is_full: bool,
+}
+
+impl GroupReader {
+    fn take(&mut self, most: usize) -> Incoming {
+        let records = self.kept.drain(..most.min(self.kept.len())).map(came).collect();
+        self.set_full(self.kept.len() > KEPT_MAX / 4 && self.is_full);
+        Incoming::Records(records)
+    }
+
+    fn keep(&mut self, records: Vec<ConsumedRecord>) {
+        self.kept.extend(records);
+        self.set_full(self.is_full || self.kept.len() >= KEPT_MAX);
+    }
+
+    fn set_full(&mut self, is_full: bool) {
+        if std::mem::replace(&mut self.is_full, is_full) != is_full {
+            for place in self.assigned.iter().filter(|place| !self.paused.contains(place)) {
+                self.subscription.set_paused(place, is_full);
+            }
+        }
+    }
+}
+
+fn places(partitions: &[TopicPartition]) -> Vec<Place> {
+    partitions.iter().map(|place| (Text::from(place.topic.as_str()), place.partition)).collect()
+}
+
+impl Reader for GroupReader {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, Result<Incoming, String>> {
+        Box::pin(async move {
+            loop {
+                if most > 0 && !self.kept.is_empty() {
+                    return Ok(self.take(most));
+                }
+                match self.subscription.next().await.map_err(|error| eventkit::chain(&error))? {
+                    transport::Incoming::Records(records) => self.keep(records),
+                    transport::Incoming::Assigned(partitions) => {
+                        let places = places(&partitions);
+                        if self.is_full {
+                            partitions.iter().for_each(|place| self.subscription.set_paused(place, true));
+                        }
+                        self.assigned.extend(partitions);
+                        return Ok(Incoming::Assigned(places));
+                    }
+                    transport::Incoming::Revoked { partitions, done } => {
+                        self.kept.retain(|record| !partitions.contains(&record.topic_partition()));
+                        for place in &partitions {
+                            self.assigned.remove(place);
+                            self.paused.remove(place);
+                        }
+                        return Ok(Incoming::Revoked { places: places(&partitions), done: Box::new(done) });
+                    }
+                }
+            }
+        })
+    }
+
+    fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), String>> {
+        let place = |topic: &Text, partition| TopicPartition { topic: topic.to_string(), partition };
+        let offsets: Vec<_> =
+            offsets.iter().map(|(topic, partition, next)| (place(topic, *partition), *next)).collect();
+        Box::pin(async move { self.subscription.commit(&offsets).await.map_err(|error| eventkit::chain(&error)) })
+    }
+
+    fn pause(&mut self, (topic, partition): &Place, is_paused: bool) {
+        let place = TopicPartition { topic: topic.to_string(), partition: *partition };
+        if !self.is_full {
+            self.subscription.set_paused(&place, is_paused);
+        }
+        if is_paused {
+            self.paused.insert(place);
+        } else {
+            // What is full pauses it all the same.
+            self.paused.remove(&place);
+        }
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.subscription.close().await })
+    }
+}

@@ -1,0 +1,231 @@
+//! `platform-http:`: requests under `/routes` on the container's own port go through a route, whose message is the
+//! answer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Body as HttpBody;
+use axum::extract::{FromRequestParts as _, Request};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use chassis::auth::Principal;
+use chassis::{ErrorCode, Problem};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use routes::components::{Component, ComponentSpec, Consumer, Endpoint, brought};
+use routes::exchange::{Body, Exchange, Message, Pattern, Text, Value};
+use routes::run::{BoxFuture, Core, Inlet};
+
+use super::http::{body_of, fill};
+
+/// Where the paths of routes begin.
+const PREFIX: &str = "/routes";
+const RESPONSE_CODE: &str = "CamelHttpResponseCode";
+
+/// The paths that routes have at the moment; clones are the same table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PlatformHttp(Arc<Mutex<HashMap<String, Taken>>>);
+
+#[derive(Debug, Clone)]
+struct Taken {
+    start: u64,
+    inlet: Inlet,
+    methods: Vec<Method>,
+    access: Access,
+    takes_below: bool,
+    body_bytes_max: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Operator,
+    Employee,
+    Anybody,
+}
+
+/// Tells the starts of routes apart.
+static STARTS: AtomicU64 = AtomicU64::new(1);
+
+impl PlatformHttp {
+    /// What serves the paths.
+    pub(crate) fn router(&self) -> axum::Router {
+        let table = self.clone();
+        axum::Router::new().route(
+            "/routes/{*path}",
+            any(move |request: Request| {
+                let table = table.clone();
+                async move { table.serve(request).await.unwrap_or_else(|problem| problem.into_response()) }
+            }),
+        )
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Taken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The route for a path: that of the path itself, else the longest one above it that takes what is below.
+    fn find(&self, path: &str) -> Option<Taken> {
+        let table = self.table();
+        let mut at = path.trim_end_matches('/');
+        if let Some(taken) = table.get(at) {
+            return Some(taken.clone());
+        }
+        while let Some((above, _)) = at.rsplit_once('/') {
+            if let Some(taken) = table.get(above).filter(|taken| taken.takes_below) {
+                return Some(taken.clone());
+            }
+            at = above;
+        }
+        None
+    }
+
+    async fn serve(&self, request: Request) -> Result<Response, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
+        let taken = self.find(&path).ok_or_else(|| Problem::new(ErrorCode::NotFound))?;
+        match (taken.access, Principal::from_request_parts(&mut parts, &()).await) {
+            (Access::Anybody, _) | (_, Ok(Principal::Operator)) | (Access::Employee, Ok(_)) => {}
+            (Access::Operator, Ok(_)) => return Err(Problem::new(ErrorCode::Forbidden)),
+            (_, Err(problem)) => return Err(problem),
+        }
+        if !taken.methods.is_empty() && !taken.methods.contains(&parts.method) {
+            let allowed = taken.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            let allowed = HeaderValue::try_from(allowed).unwrap_or_else(|_| HeaderValue::from_static("GET"));
+            return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, allowed)]).into_response());
+        }
+        let read = axum::body::to_bytes(body, taken.body_bytes_max).await;
+        let bytes = read.map_err(|_| Problem::new(ErrorCode::PayloadTooLarge))?;
+        let body = if bytes.is_empty() { Body::NULL } else { Body::new(body_of(bytes)) };
+        let mut exchange = taken.inlet.exchange(message(&parts, &path, body));
+        exchange.pattern = Pattern::InOut;
+        if let Some(key) = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
+            // Whoever sends the same request again means the same.
+            exchange.follow(format!("{}/{path}/{key}", parts.method));
+        }
+        Ok(response(taken.inlet.deliver(exchange).await, &parts.headers))
+    }
+}
+
+fn message(parts: &http::request::Parts, path: &str, body: Body) -> Message {
+    let mut message = Message::new(body);
+    for (name, value) in &parts.headers {
+        // Who is asking was looked at, and is nobody else's business.
+        let is_secret = *name == http::header::AUTHORIZATION || *name == http::header::COOKIE;
+        if let (false, Ok(value)) = (is_secret, value.to_str()) {
+            message.headers.set(Text::from(name.as_str()), Value::from(value));
+        }
+    }
+    let headers = &mut message.headers;
+    headers.retain(|name, _| !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("camel")));
+    headers.set(Text::fixed("CamelHttpMethod"), Value::from(parts.method.as_str()));
+    headers.set(Text::fixed("CamelHttpPath"), Value::from(path));
+    headers.set(Text::fixed("CamelHttpUri"), Value::from(parts.uri.path()));
+    if let Some(query) = parts.uri.query() {
+        headers.set(Text::fixed("CamelHttpQuery"), Value::from(query));
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let is_reserved = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("camel"));
+            if !is_reserved && headers.get(&name).is_none() {
+                headers.set(Text::from(&*name), Value::from(&*value));
+            }
+        }
+    }
+    message
+}
+
+/// The answer: what a route failed with stays inside.
+fn response(exchange: Exchange, asked: &HeaderMap) -> Response {
+    if exchange.is_failed() {
+        return Problem::new(ErrorCode::Internal).into_response();
+    }
+    let message = &exchange.message;
+    let code = message.header(RESPONSE_CODE).and_then(Value::to_integer);
+    let code = code.and_then(|code| u16::try_from(code).ok()).and_then(|code| StatusCode::from_u16(code).ok());
+    let body = message.body.value();
+    let status = code.unwrap_or(if body.is_null() { StatusCode::NO_CONTENT } else { StatusCode::OK });
+    let mut response = Response::new(HttpBody::from(body.to_bytes()));
+    *response.status_mut() = status;
+    fill(response.headers_mut(), message);
+    // What the request said is no answer, unless the route said it anew.
+    for (name, value) in asked {
+        if response.headers().get(name) == Some(value) {
+            response.headers_mut().remove(name);
+        }
+    }
+    let kind =
+        if matches!(body, Value::Text(_) | Value::Bytes(_)) { "text/plain; charset=utf-8" } else { "application/json" };
+    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
+    response
+}
+
+impl Component for PlatformHttp {
+    fn spec(&self) -> &'static ComponentSpec {
+        &brought::PLATFORM_HTTP
+    }
+
+    fn consumer(&self, endpoint: Endpoint, core: &Core) -> Result<Box<dyn Consumer>, String> {
+        let methods = endpoint.word("httpMethodRestrict").unwrap_or_default();
+        let methods = methods.split(',').map(str::trim).filter(|method| !method.is_empty());
+        let methods: Result<Vec<_>, _> = methods.map(|method| method.to_ascii_uppercase().parse()).collect();
+        let access = match endpoint.word("access").as_deref() {
+            Some("anybody") => Access::Anybody,
+            Some("employee") => Access::Employee,
+            _ => Access::Operator,
+        };
+        Ok(Box::new(Source {
+            table: self.clone(),
+            path: format!("/{}", endpoint.text.path.trim_matches('/')),
+            methods: methods.map_err(|_| "`httpMethodRestrict` has methods with commas, such as `GET,POST`")?,
+            access,
+            takes_below: endpoint.flag("matchOnUriPrefix").unwrap_or(false),
+            body_bytes_max: core.limits.body_bytes_max,
+            start: AtomicU64::new(0),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Source {
+    table: PlatformHttp,
+    path: String,
+    methods: Vec<Method>,
+    access: Access,
+    takes_below: bool,
+    body_bytes_max: usize,
+    start: AtomicU64,
+}
+
+impl Consumer for Source {
+    fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
+        let start = STARTS.fetch_add(1, Ordering::Relaxed);
+        self.start.store(start, Ordering::Relaxed);
+        let Self { methods, access, takes_below, body_bytes_max, .. } = self;
+        let (access, takes_below, body_bytes_max) = (*access, *takes_below, *body_bytes_max);
+        let taken = Taken { start, inlet, methods: methods.clone(), access, takes_below, body_bytes_max };
+        self.table.table().insert(self.path.clone(), taken);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn claims(&self) -> Option<String> {
+        Some(format!("platform-http:{}", self.path))
+    }
+
+    fn conflict(&self, replaced: &[Text]) -> Option<String> {
+        let table = self.table.table();
+        let route = table.get(&self.path)?.inlet.route().id();
+        let path = &self.path;
+        (!replaced.contains(route)).then(|| format!("`platform-http:{path}` belongs to route `{route}` already"))
+    }
+
+    // Another revision takes the path over without a gap.
+    fn is_called(&self) -> bool {
+        true
+    }
+
+    fn stop(&self) {
+        let mut table = self.table.table();
+        if table.get(&self.path).is_some_and(|taken| taken.start == self.start.load(Ordering::Relaxed)) {
+            table.remove(&self.path);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Records go through the route: in order for each key, and otherwise at the same time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::exchange::{Body, Exchange, Message, Text, Value};
+use crate::run::{BoxFuture, Inlet};
+
+use super::consume::{RETRY_FIRST, RETRY_MAX};
+use super::ledger::Ledger;
+use super::send::KEY;
+use super::{Failure, InRecord, Place, Transport};
+
+/// What has to be in order: records of one key, or of one partition if they have none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Lane(Place, Option<Bytes>);
+
+type Passed = (Lane, Arc<InRecord>, Exchange);
+
+/// What became of a record, and the lane that waited for it.
+type Ended = (Place, i64, Option<Lane>);
+
+pub(super) struct Lanes {
+    inlet: Inlet,
+    transport: Arc<dyn Transport>,
+    group: Arc<str>,
+    /// Records whose lane is busy; a lane stands here as long as one of its records is in the steps.
+    waiting: HashMap<Lane, VecDeque<Arc<InRecord>>>,
+    /// Records in the steps.
+    steps: FuturesUnordered<BoxFuture<'static, Passed>>,
+    /// Records that have been through the steps, and wait for acknowledgements.
+    ends: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// How many records of each partition are in the steps or wait for acknowledgements.
+    busy: HashMap<Place, usize>,
+    pub(super) ledger: Ledger,
+}
+
+impl Lanes {
+    pub(super) fn new(inlet: Inlet, transport: Arc<dyn Transport>, group: String) -> Self {
+        Self {
+            inlet,
+            transport,
+            group: Arc::from(group),
+            waiting: HashMap::new(),
+            steps: FuturesUnordered::new(),
+            ends: FuturesUnordered::new(),
+            busy: HashMap::new(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// How many records are in the steps or wait for acknowledgements; those that wait for their key are not.
+    pub(super) fn under_way(&self) -> usize {
+        self.steps.len() + self.ends.len()
+    }
+
+    /// Whether nothing of these partitions is under way.
+    pub(super) fn is_idle(&self, places: &[Place]) -> bool {
+        places.iter().all(|place| !self.busy.contains_key(place))
+    }
+
+    /// Takes a record; true if it is finished at once.
+    pub(super) fn begin(&mut self, record: InRecord) -> bool {
+        let place = (record.topic.clone(), record.partition);
+        self.ledger.begin(&place, record.offset);
+        if !self.transport.is_for(&record, &self.group) {
+            self.ledger.end(&place, record.offset);
+            return true;
+        }
+        let lane = Lane(place, record.key.clone());
+        let record = Arc::new(record);
+        match self.waiting.get_mut(&lane) {
+            Some(waiting) => waiting.push_back(record),
+            None => {
+                self.waiting.insert(lane.clone(), VecDeque::new());
+                self.enter(lane, record);
+            }
+        }
+        false
+    }
+
+    /// Forgets the records of partitions that have not entered the steps: somebody else reads them.
+    pub(super) fn drop_waiting(&mut self, places: &[Place]) {
+        for (Lane(place, _), waiting) in &mut self.waiting {
+            if places.contains(place) {
+                waiting.clear();
+            }
+        }
+    }
+
+    /// Waits until something that is under way comes further; true if a record is finished.
+    pub(super) async fn step(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            Some(passed) = self.steps.next() => {
+                self.passed(passed);
+                false
+            }
+            Some((place, offset, lane)) = self.ends.next() => {
+                self.ended(&place, offset, lane);
+                true
+            }
+            else => false,
+        }
+    }
+
+    fn enter(&mut self, lane: Lane, record: Arc<InRecord>) {
+        *self.busy.entry(lane.0.clone()).or_default() += 1;
+        let (inlet, identity) = (self.inlet.clone(), self.transport.identity(&record));
+        self.steps.push(Box::pin(async move {
+            let mut exchange = exchange(&inlet, &record);
+            exchange.follow(identity);
+            exchange.answer_for();
+            inlet.call(&mut exchange).await;
+            (lane, record, exchange)
+        }));
+    }
+
+    /// A record has been through the steps: the next of its key may go, unless this one failed.
+    fn passed(&mut self, (lane, record, mut exchange): Passed) {
+        let (inlet, transport, group) = (self.inlet.clone(), Arc::clone(&self.transport), Arc::clone(&self.group));
+        let holds = exchange.is_failed();
+        let held = holds.then(|| lane.clone());
+        self.ends.push(Box::pin(async move {
+            inlet.end(&mut exchange).await;
+            if exchange.is_failed() {
+                bury(&inlet, &*transport, &group, &record, &exchange).await;
+            }
+            ((record.topic.clone(), record.partition), record.offset, held)
+        }));
+        if !holds {
+            self.free(lane);
+        }
+    }
+
+    fn ended(&mut self, place: &Place, offset: i64, held: Option<Lane>) {
+        self.ledger.end(place, offset);
+        if let Some(busy) = self.busy.get_mut(place) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(place);
+            }
+        }
+        if let Some(lane) = held {
+            self.free(lane);
+        }
+    }
+
+    fn free(&mut self, lane: Lane) {
+        match self.waiting.get_mut(&lane).and_then(VecDeque::pop_front) {
+            Some(next) => self.enter(lane, next),
+            None => {
+                self.waiting.remove(&lane);
+            }
+        }
+    }
+}
+
+const COUNTER: &str = "CamelRedeliveryCounter";
+
+/// Sends a record to the dead letters, again and again until it is there.
+async fn bury(inlet: &Inlet, transport: &dyn Transport, group: &str, record: &InRecord, exchange: &Exchange) {
+    let Some(exception) = exchange.exception() else { return };
+    let tried = exchange.message.header(COUNTER).and_then(Value::to_integer).and_then(|n| u32::try_from(n).ok());
+    let failure = Failure {
+        exception,
+        group,
+        attempts: tried.unwrap_or(0).saturating_add(1),
+        first_ms: exchange.created_ms,
+        last_ms: inlet.core().surroundings.clock.now_ms(),
+    };
+    let mut wait = RETRY_FIRST;
+    loop {
+        let sent = match transport.send(transport.dead_letter(record, &failure)).await {
+            Ok(acknowledged) => acknowledged.await,
+            Err(exception) => Err(exception),
+        };
+        let Err(refused) = sent else { break };
+        tracing::error!(
+            route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
+            class = refused.class().name, "dead letter was not acknowledged, its key stands still"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_MAX);
+    }
+    inlet.route().stats.bury();
+    tracing::error!(
+        route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
+        class = exception.class().name, "record became a dead letter"
+    );
+}
+
+fn exchange(inlet: &Inlet, record: &InRecord) -> Exchange {
+    // What is no text goes through as it is.
+    let text = |bytes: &Bytes| match std::str::from_utf8(bytes) {
+        Ok(text) => Value::Text(Text::from(text)),
+        Err(_) => Value::Bytes(bytes.clone()),
+    };
+    let mut message = Message::new(Body::new(record.value.as_ref().map_or(Value::Null, text)));
+    let headers = &mut message.headers;
+    headers.extend(record.headers.iter().map(|(name, value)| (name.clone(), Value::Bytes(value.clone()))));
+    if let Some(key) = &record.key {
+        headers.set(Text::fixed(KEY), text(key));
+    }
+    headers.set(Text::fixed("kafka.TOPIC"), Value::Text(record.topic.clone()));
+    headers.set(Text::fixed("kafka.PARTITION"), Value::Integer(i64::from(record.partition)));
+    headers.set(Text::fixed("kafka.OFFSET"), Value::Integer(record.offset));
+    headers.set(Text::fixed("kafka.TIMESTAMP"), Value::Integer(record.timestamp_ms));
+    inlet.exchange(message)
+}

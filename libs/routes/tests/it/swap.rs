@@ -1,0 +1,108 @@
+//! Routes take the place of others while exchanges are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use routes::exchange::{Message, Text, Value};
+use routes::run::Route;
+use routes::{Engine, Limits};
+
+use crate::support::{bodies, eventually, send, started};
+
+fn compiled(engine: &Engine, route: &str) -> Vec<Arc<Route>> {
+    engine.load(&[("test.yaml".to_owned(), route.to_owned())]).unwrap().routes
+}
+
+fn route(id: &str, from: &str, steps: &str) -> String {
+    format!("- route: {{ id: {id}, from: {{ uri: \"{from}\", steps: [ {steps} ] }} }}\n")
+}
+
+#[tokio::test]
+async fn calls_never_find_nobody_while_a_route_is_replaced() {
+    let version = |n: usize| route("called", "direct:called", &format!("{{ setBody: {{ constant: \"{n}\" }} }}"));
+    let engine = Arc::new(started(&version(0), Limits::default()).await);
+    let (is_over, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (engine, is_over, calls) = (Arc::clone(&engine), Arc::clone(&is_over), Arc::clone(&calls));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    let back = send(&engine, "direct:called", "m").await;
+                    assert!(!back.is_failed(), "{:?}", back.exception());
+                    calls.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for n in 1..=100 {
+        let before = calls.load(Ordering::Relaxed);
+        assert!(engine.swap(compiled(&engine, &version(n)), &[Text::fixed("called")]).await.unwrap().is_empty());
+        eventually("somebody calls the new one", || calls.load(Ordering::Relaxed) > before).await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let back = send(&engine, "direct:called", "m").await;
+    assert_eq!(back.message.body.value().to_text().unwrap(), "100");
+    assert_eq!(engine.routes().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_under_way_ends_on_the_old_route() {
+    let old = route("r", "direct:r", "{ to: \"mock:begun\" }, { delay: { constant: \"100\" } }, { to: \"mock:old\" }");
+    let engine = Arc::new(started(&old, Limits::default()).await);
+    let under_way = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.send("direct:r", engine.core().exchange(Message::new(Value::from("m")))).await }
+    });
+    eventually("it is under way", || bodies(&engine, "begun").len() == 1).await;
+    let new = route("r", "direct:r", "{ to: \"mock:new\" }");
+    assert!(engine.swap(compiled(&engine, &new), &[Text::fixed("r")]).await.unwrap().is_empty());
+    // The swap has waited for it.
+    assert_eq!(bodies(&engine, "old").len(), 1);
+    assert!(!under_way.await.unwrap().is_failed());
+    send(&engine, "direct:r", "n").await;
+    assert_eq!(bodies(&engine, "new"), ["n"]);
+}
+
+#[tokio::test]
+async fn a_route_that_cannot_start_leaves_the_old_ones_running() {
+    let engine = started(
+        &[route("a", "direct:a", "{ to: \"mock:a\" }"), route("b", "direct:b", "{ to: \"mock:b\" }")].concat(),
+        Limits::default(),
+    )
+    .await;
+    // `direct:b` belongs to a route that stays.
+    let new = route("a", "direct:b", "{ to: \"mock:new\" }");
+    let refused = engine.swap(compiled(&engine, &new), &[Text::fixed("a")]).await.unwrap_err();
+    assert!(refused.contains("belongs to route `b`"), "{refused}");
+    send(&engine, "direct:a", "1").await;
+    send(&engine, "direct:b", "2").await;
+    assert_eq!((bodies(&engine, "a"), bodies(&engine, "b")), (vec!["1".to_owned()], vec!["2".to_owned()]));
+    // A source that cannot be opened takes nothing away either.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let new = [
+        route("a", "direct:a", "{ to: \"mock:new\" }"),
+        route("c", &format!("file:{}/x?autoCreate=true", file.path().display()), "{ to: \"mock:c\" }"),
+    ]
+    .concat();
+    if engine.swap(compiled(&engine, &new), &[Text::fixed("a")]).await.is_err() {
+        send(&engine, "direct:a", "3").await;
+        assert_eq!(bodies(&engine, "a"), ["1", "3"]);
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_route_goes_on_when_it_is_resumed() {
+    let engine = started(&route("r", "seda:r", "{ to: \"mock:r\" }"), Limits::default()).await;
+    engine.suspend_route("r").await.unwrap();
+    assert_eq!(engine.routes()[0].state().as_str(), "suspended");
+    send(&engine, "seda:r", "waits").await;
+    assert!(bodies(&engine, "r").is_empty());
+    assert!(engine.suspend_route("r").await.is_err());
+    engine.resume_route("r").await.unwrap();
+    eventually("what waited is taken", || bodies(&engine, "r") == ["waits"]).await;
+    assert!(engine.resume_route("r").await.is_err());
+}
