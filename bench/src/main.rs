@@ -1,6 +1,7 @@
 //! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
 
 mod backlog;
+mod broker;
 mod create_users;
 mod events;
 mod load;
@@ -118,6 +119,8 @@ enum Measurement {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
         workers: u16,
     },
+    /// What the broker does and costs, in turn with Apache Kafka 4: as it comes, and with a sync per batch
+    Broker(broker::Options),
 }
 
 impl Measurement {
@@ -155,6 +158,7 @@ async fn main() -> anyhow::Result<()> {
             report::print(cli.format, &compare::measure(events, rounds).await?)
         }
         Measurement::Latency { rate, seconds } => report::print(cli.format, &latency::measure(rate, seconds).await?),
+        Measurement::Broker(options) => broker::run(options, cli.format).await,
         Measurement::Workers { messages, keys, workers } => {
             report::print(cli.format, &workers::measure(messages, keys.into(), workers.into()).await?)
         }

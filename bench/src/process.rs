@@ -8,7 +8,12 @@ const KIB_PER_MIB: f64 = 1024.0;
 
 /// The memory of the process that is in RAM, in MiB.
 pub(crate) fn rss_mib(process_id: u32) -> anyhow::Result<f64> {
-    rss_of(&read(process_id, "status")?).context("no VmRSS in /proc")
+    memory_of(&read(process_id, "status")?, "VmRSS:").context("no VmRSS in /proc")
+}
+
+/// The most that it ever had in RAM, in MiB.
+pub(crate) fn rss_peak_mib(process_id: u32) -> anyhow::Result<f64> {
+    memory_of(&read(process_id, "status")?, "VmHWM:").context("no VmHWM in /proc")
 }
 
 /// The processor time of all its threads so far, in its own code and in the kernel, in seconds.
@@ -22,8 +27,8 @@ fn read(process_id: u32, file: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(&path).with_context(|| format!("{} (numbers of a process need Linux)", path.display()))
 }
 
-fn rss_of(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn memory_of(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(f64::from(kib) / KIB_PER_MIB)
 }
@@ -42,8 +47,10 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_mebibytes() {
-        assert_eq!(rss_of("Name:\ttechleet\nVmRSS:\t   51200 kB\nThreads:\t9\n"), Some(50.0));
-        assert_eq!(rss_of("Name:\ttechleet\n"), None);
+        let status = "Name:\ttechleet\nVmHWM:\t   61440 kB\nVmRSS:\t   51200 kB\nThreads:\t9\n";
+        assert_eq!(memory_of(status, "VmRSS:"), Some(50.0));
+        assert_eq!(memory_of(status, "VmHWM:"), Some(60.0));
+        assert_eq!(memory_of("Name:\ttechleet\n", "VmRSS:"), None);
     }
 
     #[test]

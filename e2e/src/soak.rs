@@ -1,6 +1,7 @@
 //! How long the tests that kill go on: shortly in CI, long under `cargo xtask soak`, which asks by the environment.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use crate::program::variable;
 
@@ -13,6 +14,10 @@ pub const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
 pub const LOAD_KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_LOAD_KILLS";
 /// How often a test is to go through every failpoint.
 pub const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
+/// How many seconds the broker is away at a time.
+pub const AWAY_VARIABLE: &str = "TECHLEET_TEST_SOAK_AWAY_SECONDS";
+/// As long in an ordinary test run: records are given up on some times in it.
+const AWAY_SECONDS: usize = 5;
 /// The file to which results are added.
 pub const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
@@ -29,6 +34,11 @@ pub fn load_kills() -> usize {
 /// How often a test goes through every failpoint.
 pub fn rounds() -> usize {
     number(ROUNDS_VARIABLE).unwrap_or(1)
+}
+
+/// How long a test takes the broker away.
+pub fn away() -> Duration {
+    Duration::from_secs(number(AWAY_VARIABLE).unwrap_or(AWAY_SECONDS) as u64)
 }
 
 fn number(name: &str) -> Option<usize> {

@@ -214,7 +214,7 @@ impl System {
         Ok(())
     }
 
-    /// Has the process that starts next die at a failpoint, `NAME[@SCOPE][:NTH]`.
+    /// Has the process that starts next die at a failpoint, `NAME[@SCOPE][:NTH]`, or do what else is said of it.
     pub fn arm(&mut self, spec: &str) {
         self.armed = Some(spec.to_owned());
     }
@@ -283,6 +283,18 @@ impl System {
     /// It does not run.
     pub fn process_id(&self, process: &str) -> anyhow::Result<u32> {
         self.children.get(process).and_then(Child::id).with_context(|| format!("{process} does not run"))
+    }
+
+    /// How much memory a process has in use, in bytes.
+    ///
+    /// # Errors
+    /// It does not run, or this system does not tell.
+    pub fn memory_bytes(&self, process: &str) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/status", self.process_id(process)?);
+        let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")).context("VmRSS")?.trim().parse()?;
+        Ok(kib * 1024)
     }
 
     /// Ctrl-C for every process that runs, the last one started first; all must end well.
@@ -441,7 +453,11 @@ fn free_ports() -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
     names.map(|name| Ok((name, free_port()?))).collect()
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
+/// One such port, for a process that is none of the system's.
+///
+/// # Errors
+/// None is free.
+pub fn free_port() -> anyhow::Result<SocketAddr> {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     // Test runs of several processes begin in different places.
     let first = u16::try_from(std::process::id() % u32::from(PORTS_COUNT))?;

@@ -201,7 +201,7 @@ pub(crate) fn expire(publisher: eventkit::EventPublisher, keep_for: Duration) ->
     let keep_ms = i64::try_from(keep_for.as_millis()).unwrap_or(i64::MAX);
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(EXPIRY_INTERVAL).await;
+            publisher.clock().sleep(EXPIRY_INTERVAL).await;
             let before = publisher.clock().now_ms().saturating_sub(keep_ms);
             while matches!(remove_before(publisher.db(), before).await, Ok(removed) if removed == EXPIRY_STEP.cast_unsigned())
             {
@@ -220,4 +220,52 @@ async fn remove_before(db: &Db, before_ms: i64) -> db::Result<u64> {
         .await
     })
     .await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use eventkit::testing::{Harness, eventually};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_are_forgotten_when_they_are_old_and_no_sooner() {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        const OLD: i64 = EXPIRY_STEP * 2 + 10;
+        let harness = Harness::new(MIGRATIONS).await;
+        let keep = async |name: &str, keys: i64| {
+            let created_at = harness.publisher().clock().now_ms();
+            let sql = "insert into idempotency_keys (owner, key, fingerprint, status, body, created_at)
+                       values ('operator', $1, '', 201, '{}', $2)";
+            let written: db::Result<()> = harness
+                .db()
+                .unit(async |tx| {
+                    for number in 0..keys {
+                        tx.execute(sql, &params![format!("{name}-{number}"), created_at]).await?;
+                    }
+                    Ok(())
+                })
+                .await;
+            written.unwrap();
+        };
+        let kept = async || {
+            let row = harness.db().query_one("select count(*) as n from idempotency_keys", &[]).await.unwrap();
+            row.get::<i64>("n").unwrap()
+        };
+        keep("old", OLD).await;
+        let expiry = expire(harness.publisher().clone(), DAY);
+        harness.advance(DAY);
+        keep("new", 3).await;
+        assert_eq!(kept().await, OLD + 3, "a day is not over");
+        // A look is a second: its own pause has to pass as well, and more than one step removes.
+        let gone = async |left: i64, look: Duration| {
+            harness.advance(look);
+            (kept().await == left).then_some(())
+        };
+        eventually("the old ones are gone", async || gone(3, Duration::from_secs(1)).await).await;
+        eventually("the others too", async || gone(0, EXPIRY_INTERVAL * 60).await).await;
+        expiry.abort();
+        harness.stop().await;
+    }
 }

@@ -11,7 +11,7 @@ use axum::{Extension, Router};
 use contracts::audit::{AuditSystem, Occurrence, digest};
 use db::{Db, Migration};
 use eventkit::projection::Projection;
-use eventkit::relay::{self, RelayConfig, RelayHandle};
+use eventkit::relay::{self, RelayConfig, RelayHandle, RelayStatus};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
 use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy};
 use serde::Deserialize;
@@ -167,6 +167,7 @@ impl Part<'_> {
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(db.clone()));
         watch_kafka(&checks, &transport);
+        watch_relay(&checks, relay.status());
         Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups, checks })
     }
 
@@ -388,6 +389,7 @@ impl Backbone {
             .retry(config.retry())
             .handler_timeout(Duration::from_millis(config.handler_timeout_ms))
             .uncommitted_window_max(config.uncommitted_window_max)
+            .uncommitted_bytes_max(config.uncommitted_window_kib * 1024)
             .inbox_retention(Duration::from_millis(config.inbox_retention_ms))
             .parked_max(config.parked_max)
             .dead_letters();
@@ -408,6 +410,22 @@ impl Backbone {
         drop(self.transport);
         self.db.close().await;
     }
+}
+
+/// Requests go on while a transaction that does not end holds events back.
+fn watch_relay(checks: &HealthChecks, status: RelayStatus) {
+    checks.add("outbox", move || {
+        let held_back = status.held_back();
+        async move {
+            match held_back {
+                Some(wait) => Health::degraded(format!(
+                    "events have waited {} s behind a transaction that does not end; the log names its session",
+                    wait.as_secs()
+                )),
+                None => Health::Ready,
+            }
+        }
+    });
 }
 
 /// Requests need no Kafka: while it is away their events wait in the outbox.
@@ -470,6 +488,7 @@ struct EventkitConfig {
     retry_initial_ms: u64,
     retry_max_ms: u64,
     uncommitted_window_max: usize,
+    uncommitted_window_kib: usize,
     handler_timeout_ms: u64,
     held_retry_interval_ms: u64,
     inbox_retention_ms: u64,

@@ -151,7 +151,12 @@ pub(crate) struct Message {
     pub(crate) text: String,
     /// When the event happened, so that a repeated message is the same to the byte.
     pub(crate) time: Timestamp,
+    /// The trace that the event belongs to.
+    pub(crate) traceparent: Option<String>,
 }
+
+/// The header of requests and mails that carries the trace of their event.
+const TRACEPARENT: &str = "traceparent";
 
 /// Why a message was not handed over. No variant holds an address.
 #[derive(Debug)]
@@ -216,6 +221,7 @@ impl<C: Carry> Processor<C> {
             subject: one_line(subject),
             text: rendered.text,
             time: received.envelope.timestamp.unwrap_or_default(),
+            traceparent: received.traceparent().map(str::to_owned),
         };
         self.carrier.carry(&message).await
     }

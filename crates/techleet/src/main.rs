@@ -59,7 +59,7 @@ const FAILPOINT_VARIABLE: &str = "TECHLEET_TEST_FAILPOINT";
 async fn dispatch(cli: cli::Cli) -> anyhow::Result<()> {
     let (sources, broker_keys) = sources(&cli.common)?;
     if let Some(spec) = sources.environment.get(FAILPOINT_VARIABLE) {
-        eventkit::failpoint::arm_to_abort(spec).context(FAILPOINT_VARIABLE).map_err(exit::usage)?;
+        eventkit::failpoint::arm_as_told(spec).context(FAILPOINT_VARIABLE).map_err(exit::usage)?;
     }
     if let Some(setting) = broker_keys.first() {
         refuse_setting(&cli.command, setting)?;

@@ -58,6 +58,7 @@ fn way_to(point: &str) -> Vec<Way> {
     match point {
         failpoint::AFTER_STATE_WRITE | failpoint::BEFORE_COMMIT | failpoint::AFTER_COMMIT => of_requests(),
         failpoint::AFTER_PUBLISH => vec![Way::Load { scope: "user-service", passes: 4..12 }],
+        failpoint::IN_HANDLER => vec![Way::Load { scope: "container-mail", passes: 1..6 }],
         failpoint::AFTER_EFFECT => GROUPS.map(|scope| Way::Load { scope, passes: 1..6 }).into(),
         failpoint::DURING_REBALANCE => vec![Way::Rebalance],
         failpoint::AFTER_BLOCK => vec![Way::Parking],

@@ -15,6 +15,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::background::LIBRARIES;
 
+/// One for all parts, so that each can be asked.
+const TOKEN: &str = "auth.operator_token=an operator token for all that is killed";
 const SEED: u64 = 7;
 /// A process lives this long under load before it is killed: somewhere between these, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 1..400;
@@ -57,7 +59,7 @@ async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut
     stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
-    let mut system = System::start_on(&ground, layout, folder.path(), &[]).await.unwrap();
+    let mut system = System::start_on(&ground, layout, folder.path(), &[TOKEN.to_owned()]).await.unwrap();
     let mut answers = Answers::default();
     let mut load = Load::begin(&system, "k").unwrap();
     for kill in 0..kills {
@@ -78,6 +80,7 @@ async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut
     answers.extend(load.end().await);
     stage.enter("the look at every answer");
     promises::check_all(&system, &answers.acknowledged).await.unwrap();
+    promises::check_projections(&system).await.unwrap();
     stage.enter("the stop");
     system.stop().await.unwrap();
     answers.acknowledged.len()

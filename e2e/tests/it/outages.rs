@@ -1,14 +1,17 @@
 //! What is taken away from running processes for a while: the broker, the database, the disk, their own time. Requests
 //! go on or are refused with a clear answer, no event is lost, no effect is had twice, and poison harms nobody else.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use e2e::load::{Answers, Load};
 use e2e::promises::{self, arrived};
+use e2e::soak;
 use e2e::system::{BROKER, CONTAINER_COPY, Layout, System};
 use eventkit::dead_letter::REDRIVE_GROUP;
+use eventkit::transport::kafka::admin::KafkaAdmin;
 use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
 use eventkit::transport::{ConsumedRecord, Record};
 use rusqlite::Connection;
@@ -25,6 +28,9 @@ const REFUSALS: usize = 5;
 const PAGES_LEFT: i64 = 8;
 /// How often the container is frozen until that was outside of a unit.
 const FREEZES_MAX: usize = 20;
+/// How much more memory the user-service and the container may use while the broker is away: some queues, and pages of
+/// their files.
+const GROWTH_MAX: u64 = 64 * 1024 * 1024;
 const HUGE_BYTES: usize = 10 * 1024 * 1024;
 
 /// The system and what it answered so far.
@@ -39,11 +45,15 @@ async fn outages_lose_no_event_and_repeat_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::begin(folder.path()).await;
     scene.broker_stands_still().await;
+    scene.broker_answers_with_errors().await;
     scene.database_is_locked().await;
     scene.disk_is_full().await;
+    scene.database_of_a_consumer_is_locked_and_full().await;
     scene.zombie_comes_back().await;
     promises::check_all(&scene.system, &scene.answers.acknowledged).await.unwrap();
+    promises::check_projections(&scene.system).await.unwrap();
     poison_becomes_letters(&scene.system).await;
+    scene.mail_to_a_full_disk_becomes_a_letter_and_is_redriven().await;
     let load = scene.load("last");
     load.more_acknowledged(REQUESTS).await.unwrap();
     scene.answers.extend(load.end().await);
@@ -63,6 +73,9 @@ impl Scene {
             "database.busy_timeout_ms=200".to_owned(),
             "kafka.session_timeout_ms=6000".to_owned(),
             "kafka.delivery_timeout_ms=2000".to_owned(),
+            "eventkit.held_retry_interval_ms=500".to_owned(),
+            "eventkit.retry_attempts_max=3".to_owned(),
+            "auth.operator_token=an operator token for all the parts".to_owned(),
             format!("broker.message_bytes_max={}", 2 * HUGE_BYTES),
         ];
         let system = System::start_with(Layout::Apart, &folder, &settings).await.unwrap();
@@ -83,14 +96,52 @@ impl Scene {
         self.system.freeze(BROKER).await.unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
         self.system.thaw(BROKER).unwrap();
-        // And gone altogether.
+        // And gone altogether, for so long that records are given up on again and again.
+        let before = self.memory_bytes();
         self.system.kill(BROKER).await.unwrap();
-        load.more_acknowledged(REQUESTS).await.unwrap();
+        let away = Instant::now();
+        while away.elapsed() < soak::away() {
+            load.more_acknowledged(REQUESTS).await.unwrap();
+        }
+        let grown = self.memory_bytes().saturating_sub(before);
+        assert!(grown < GROWTH_MAX, "{grown} bytes more are in use while the broker is away");
         self.system.start_process(BROKER).await.unwrap();
         load.more_acknowledged(1).await.unwrap();
         let answers = load.end().await;
         assert_eq!(answers.refused, 0, "requests do not need the broker");
         self.answers.extend(answers);
+    }
+
+    /// What the user-service and the container have in use together.
+    fn memory_bytes(&self) -> u64 {
+        [USERS, CONTAINER].iter().map(|process| self.system.memory_bytes(process).unwrap()).sum()
+    }
+
+    /// The broker refuses every event of the users; they are held, and follow in order when it takes them again.
+    async fn broker_answers_with_errors(&mut self) {
+        let load = self.load("errors");
+        load.more_acknowledged(1).await.unwrap();
+        self.limit_user_events(1).await;
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        let metrics = format!("{}/metrics", self.system.url(USERS));
+        arrived("events are held", async || {
+            let text = reqwest::get(&metrics).await?.text().await?;
+            let held = text.lines().find_map(|line| line.strip_prefix("eventkit_held_events{")?.split(' ').nth(1));
+            Ok(held.filter(|held| *held != "0").map(drop))
+        })
+        .await
+        .unwrap();
+        self.limit_user_events(2 * HUGE_BYTES).await;
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        let answers = load.end().await;
+        assert_eq!(answers.refused, 0, "requests do not need the broker");
+        self.answers.extend(answers);
+    }
+
+    async fn limit_user_events(&self, bytes: usize) {
+        let kafka = KafkaConfig { brokers: self.system.broker(), ..KafkaConfig::default() };
+        let limit = BTreeMap::from([("max.message.bytes".to_owned(), bytes.to_string())]);
+        KafkaAdmin::new(kafka).unwrap().alter_topic_settings("user-events", &limit).await.unwrap();
     }
 
     async fn database_is_locked(&mut self) {
@@ -105,24 +156,83 @@ impl Scene {
     }
 
     async fn disk_is_full(&mut self) {
-        let pages = Connection::open(self.users_file())
-            .unwrap()
-            .query_row("pragma page_count", [], |row| row.get::<_, i64>(0))
-            .unwrap();
-        self.restart_users(&format!("database.file_pages_max={}", pages + PAGES_LEFT)).await;
+        let pages = pages(&self.users_file()) + PAGES_LEFT;
+        self.restart(USERS, &format!("database.file_pages_max={pages}")).await;
         let load = self.load("full");
         load.more_refused(REFUSALS).await.unwrap();
         self.answers.extend(load.end().await);
-        self.restart_users("database.file_pages_max=0").await;
+        self.restart(USERS, "database.file_pages_max=0").await;
         let load = self.load("roomy");
         load.more_acknowledged(REQUESTS).await.unwrap();
         self.answers.extend(load.end().await);
     }
 
-    async fn restart_users(&mut self, setting: &str) {
-        self.system.kill(USERS).await.unwrap();
+    async fn restart(&mut self, process: &'static str, setting: &str) {
+        self.system.kill(process).await.unwrap();
         self.system.configure(setting);
-        self.system.start_process(USERS).await.unwrap();
+        self.system.start_process(process).await.unwrap();
+    }
+
+    /// Handlers wait for their database however long, nothing becomes a letter for it, and requests notice nothing.
+    async fn database_of_a_consumer_is_locked_and_full(&mut self) {
+        let file = self.folder.join("shared/container.db");
+        let load = self.load("consumer");
+        load.more_acknowledged(1).await.unwrap();
+        let locker = Connection::open(&file).unwrap();
+        arrived("the lock", async || Ok(locker.execute_batch("begin immediate").ok())).await.unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        locker.execute_batch("rollback").unwrap();
+        drop(locker);
+        let limit = pages(&file) + PAGES_LEFT;
+        self.restart(CONTAINER, &format!("database.file_pages_max={limit}")).await;
+        arrived("the disk is full", async || {
+            load.more_acknowledged(1).await?;
+            Ok((pages(&file) >= limit).then_some(()))
+        })
+        .await
+        .unwrap();
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.restart(CONTAINER, "database.file_pages_max=0").await;
+        let answers = load.end().await;
+        assert_eq!(answers.refused, 0, "requests do not need the container");
+        self.answers.extend(answers);
+    }
+
+    /// Only its own key waits, and what it says is why.
+    async fn mail_to_a_full_disk_becomes_a_letter_and_is_redriven(&self) {
+        let (id, mailbox) = (uuid::Uuid::now_v7().to_string(), self.folder.join("container/mailbox"));
+        // Whatever is written there finds no space left.
+        let unfinished = mailbox.join(format!(".{id}.eml.tmp"));
+        std::os::unix::fs::symlink("/dev/full", &unfinished).unwrap();
+        let mail = |id: &str| {
+            json!({
+                "eventId": id, "eventType": "notification.email",
+                "data": {
+                    "to": "full@example.com", "subject": "News", "template": "user-notification",
+                    "variables": {"firstName": "An", "message": "hello"},
+                },
+            })
+        };
+        send_to(&self.system, "notification-events", "notification-full", mail(&id).to_string()).await;
+        let other = uuid::Uuid::now_v7().to_string();
+        send_to(&self.system, "notification-events", "notification-other", mail(&other).to_string()).await;
+        let is_there = async |id: &str| {
+            let mails = e2e::mailbox::read(&mailbox)?;
+            Ok(mails.iter().any(|mail| mail.id == id).then_some(()))
+        };
+        arrived("mails of other keys go out", async || is_there(&other).await).await.unwrap();
+        let key = b"notification-full".as_slice();
+        let is_enough =
+            move |letters: &[ConsumedRecord]| letters.iter().any(|letter| letter.record.key.as_deref() == Some(key));
+        let letters = read_until(&self.system.broker(), "notification-events.dlq", is_enough).await;
+        let letter = letters.iter().find(|letter| letter.record.key.as_deref() == Some(key)).unwrap();
+        let error = letter.record.header("dlq-error").unwrap();
+        assert!(error.contains("No space left on device"), "{error}");
+        std::fs::remove_file(&unfinished).unwrap();
+        let redrive = ["dlq", "redrive", "--topic", "notification-events", "--execute"];
+        let ran = self.system.run(CONTAINER, &redrive).await.unwrap();
+        assert!(ran.status.success(), "{}{}", ran.stdout, ran.stderr);
+        arrived("the mail goes out", async || is_there(&id).await).await.unwrap();
     }
 
     /// The container stands still until another copy has taken over, and then goes on as if nothing had been.
@@ -176,6 +286,11 @@ impl Scene {
     }
 }
 
+fn pages(file: &Path) -> i64 {
+    let connection = Connection::open(file).unwrap();
+    connection.query_row("pragma page_count", [], |row| row.get(0)).unwrap()
+}
+
 /// Poison of each kind becomes letters that say why, for every group that cannot take it; what follows goes on.
 async fn poison_becomes_letters(system: &System) {
     let newer = json!({"eventId": "poison-newer", "eventType": "user.created", "schemaVersion": 99, "data": {}});
@@ -211,9 +326,13 @@ async fn poison_becomes_letters(system: &System) {
 }
 
 async fn send(system: &System, key: &str, value: String) {
+    send_to(system, "user-events", key, value).await;
+}
+
+async fn send_to(system: &System, topic: &str, key: &str, value: String) {
     let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
     let record = Record {
-        topic: "user-events".to_owned(),
+        topic: topic.to_owned(),
         key: Some(Bytes::from(key.to_owned())),
         value: Some(Bytes::from(value)),
         headers: Vec::new(),

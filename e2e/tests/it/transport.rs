@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use broker::{Broker, Config};
 use e2e::ground::Ground;
-use eventkit::testing::transport_suite;
+use eventkit::testing::{refusal_suite, transport_suite};
 use eventkit::transport::kafka::admin::{TopicSpec, ensure_topics};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
 use eventkit::transport::{Incoming, Interest, Record, Subscription, Transport};
@@ -40,6 +40,26 @@ async fn the_kafka_transport_keeps_the_contract_on_the_broker_of_this_run() {
         ensure_topics(&config, &[topic]).await.unwrap();
     };
     transport_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), create).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_overtakes_a_record_that_the_broker_refuses() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (broker, _) = broker(data_dir.path()).await;
+    // Without a pause to gather, records go out in many requests, of which several are on their way at a time.
+    let config = KafkaConfig { brokers: broker.address().to_string(), linger_ms: 0, ..KafkaConfig::default() };
+    // What the broker takes at the most by default is more than the client puts into one request.
+    let spec = TopicSpec { name: "accounts".to_owned(), partitions: 1, settings: BTreeMap::new() };
+    ensure_topics(&config, &[spec]).await.unwrap();
+    let refused = Record {
+        topic: "accounts".to_owned(),
+        key: Some("account-1".into()),
+        value: Some(vec![b'x'; 1_100_000].into()),
+        headers: Vec::new(),
+        timestamp_ms: None,
+    };
+    refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &refused).await;
+    broker.shutdown().await.unwrap();
 }
 
 /// Waits for the partitions of the one topic.

@@ -37,9 +37,9 @@
 //!   of it is kept.
 //! - Nobody reads what is not committed, except the unit itself. (On SQLite a unit also sees the units of its batch that
 //!   came before it. If their commit fails, its own fails with them.)
-//! - A unit that fails, hangs, panics or is dropped is undone, and its neighbours are not touched. The exceptions are
-//!   SQLite's own: a full disk, an I/O error or the interruption of an endless write statement ends the whole
-//!   transaction, and then every unit of the batch is told so.
+//! - A unit that fails, hangs, panics or is dropped is undone, and its neighbours are not touched. Where SQLite itself ends
+//!   the whole transaction (a full disk, the interruption of an endless write), they do again what they did; only if that
+//!   comes out otherwise, or another process wrote in between, are they told that nothing of them is kept.
 //! - Units on SQLite begin in the order in which they asked.
 //! - Nothing here knows what the tables mean.
 

@@ -45,6 +45,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) inbox_retention: Duration,
     pub(crate) handler_timeout: Duration,
     pub(crate) uncommitted_window_max: usize,
+    pub(crate) uncommitted_bytes_max: usize,
     pub(crate) commit_interval: Duration,
     pub(crate) drain_max: Duration,
 }
@@ -119,6 +120,7 @@ impl Consumer {
                 inbox_retention: INBOX_RETENTION,
                 handler_timeout: Duration::from_secs(30),
                 uncommitted_window_max: 4_096,
+                uncommitted_bytes_max: 16 * 1024 * 1024,
                 commit_interval: Duration::from_millis(200),
                 drain_max: Duration::from_secs(5),
             },
@@ -294,6 +296,14 @@ impl Consumer {
         self
     }
 
+    /// How large the records of a partition that are not finished may be together before it pauses: it bounds the memory
+    /// that a consumer takes where records are large.
+    #[must_use]
+    pub fn uncommitted_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.uncommitted_bytes_max = bytes.max(1);
+        self
+    }
+
     pub(crate) fn commit_interval(mut self, interval: Duration) -> Self {
         self.config.commit_interval = interval;
         self
@@ -302,7 +312,7 @@ impl Consumer {
     /// Starts consuming; effects and inbox are in `publisher`'s database.
     pub fn start(self, publisher: EventPublisher, transport: Arc<dyn Transport>) -> ConsumerHandle {
         let (stop, stopping) = watch::channel(false);
-        let lanes = Arc::new(Lanes::new(self.config.uncommitted_window_max));
+        let lanes = Arc::new(Lanes::new(self.config.uncommitted_window_max, self.config.uncommitted_bytes_max));
         let drain_max = self.config.drain_max;
         let inbox_retention_ms = i64::try_from(self.config.inbox_retention.as_millis()).unwrap_or(i64::MAX);
         let engine = run::Engine {

@@ -1,4 +1,4 @@
-//! Points at which a test can let a process die or hang: in debug builds, and with the feature `failpoints`; nothing of
+//! Points at which a test can let a process die, hang or fail: in debug builds, and with the feature `failpoints`; nothing of
 //! it is compiled into what is shipped.
 //!
 //! A point has a name and a scope (the service, relay, consumer group or topic that passes it), so that tests in one
@@ -26,6 +26,8 @@ points! {
     AFTER_COMMIT = "after-commit";
     /// A relay's batch was acknowledged and its cursor has not moved.
     AFTER_PUBLISH = "after-publish";
+    /// A consumer group is about to hand events to a handler.
+    IN_HANDLER = "in-handler";
     /// A handler's effect is durable and its offset is not committed.
     AFTER_EFFECT = "after-effect";
     /// Partitions are being taken away: what was in flight has ended and its offsets are not committed.
@@ -54,18 +56,27 @@ macro_rules! failpoint {
 pub(crate) use failpoint;
 
 #[cfg(any(debug_assertions, feature = "failpoints"))]
-pub use armed::{Action, Armed, arm, arm_to_abort, pass};
+pub(crate) use armed::pass_or_fail;
+#[cfg(any(debug_assertions, feature = "failpoints"))]
+pub use armed::{Action, Armed, arm, arm_as_told, pass};
 
 /// Passes a point: nothing is compiled in here that could be armed.
 #[cfg(not(any(debug_assertions, feature = "failpoints")))]
 pub async fn pass(_name: &str, _scope: &str) {}
+
+/// As [`pass`].
+#[cfg(not(any(debug_assertions, feature = "failpoints")))]
+#[expect(clippy::unused_async, reason = "where there are points, it waits")]
+pub(crate) async fn pass_or_fail(_name: &str, _scope: &str) -> Result<(), crate::HandlerError> {
+    Ok(())
+}
 
 /// Answers [`NotArmed::NotCompiledIn`]: this build has no points.
 ///
 /// # Errors
 /// Always.
 #[cfg(not(any(debug_assertions, feature = "failpoints")))]
-pub fn arm_to_abort(_spec: &str) -> Result<(), NotArmed> {
+pub fn arm_as_told(_spec: &str) -> Result<(), NotArmed> {
     Err(NotArmed::NotCompiledIn)
 }
 
@@ -74,7 +85,7 @@ pub fn arm_to_abort(_spec: &str) -> Result<(), NotArmed> {
 pub enum NotArmed {
     /// The build was made without points.
     NotCompiledIn,
-    /// It is not `NAME[@SCOPE][:NTH]`, or there is no such point.
+    /// It is not `NAME[@SCOPE][:NTH][=ACTION]`, or there is no such point.
     Unknown(String),
 }
 
@@ -83,7 +94,7 @@ impl fmt::Display for NotArmed {
         match self {
             Self::NotCompiledIn => f.write_str("this build has no failpoints"),
             Self::Unknown(spec) => {
-                write!(f, "{spec} is no failpoint: NAME[@SCOPE][:NTH] with one of {}", ALL.join(", "))
+                write!(f, "{spec} is no failpoint: NAME[@SCOPE][:NTH][=fail|hang|panic] with one of {}", ALL.join(", "))
             }
         }
     }
@@ -99,6 +110,7 @@ mod armed {
     use tokio::sync::Notify;
 
     use super::{ALL, NotArmed};
+    use crate::error::HandlerError;
 
     /// Stands for every scope.
     const ANY_SCOPE: &str = "*";
@@ -114,6 +126,12 @@ mod armed {
         Abort,
         /// The task never goes on.
         Hang,
+        /// Whoever can fail there does, this time and every later one.
+        FailAlways,
+        /// The task never goes on, this time and every later one.
+        HangAlways,
+        /// The task panics, this time and every later one.
+        PanicAlways,
     }
 
     #[derive(Debug)]
@@ -134,7 +152,7 @@ mod armed {
         }
     }
 
-    /// Has `action` happen when `scope` passes the point for the `nth` time (from 1); once.
+    /// Has `action` happen when `scope` passes the point for the `nth` time (from 1); once, unless the action is for ever.
     pub fn arm(name: &str, scope: &str, nth: u32, action: Action) -> Armed {
         let reached = Arc::new(Notify::new());
         let plan = Plan { passes_left: nth.saturating_sub(1), action, reached: reached.clone() };
@@ -142,34 +160,54 @@ mod armed {
         Armed(reached)
     }
 
-    /// Has this process end at once at the point that `spec` names: `NAME[@SCOPE][:NTH]`, any scope and the first time
-    /// where nothing else is said.
+    /// Arms the points that `spec` names, separated by commas: `NAME[@SCOPE][:NTH][=ACTION]`, any scope and the first time
+    /// where nothing else is said. The process ends there at once; with `fail`, `hang` or `panic` only whoever passes the
+    /// point does, from then on always.
     ///
     /// # Errors
-    /// There is no such point.
-    pub fn arm_to_abort(spec: &str) -> Result<(), NotArmed> {
+    /// There is no such point or action.
+    pub fn arm_as_told(spec: &str) -> Result<(), NotArmed> {
         let unknown = || NotArmed::Unknown(spec.to_owned());
-        let (place, nth) = match spec.rsplit_once(':') {
-            Some((place, nth)) => (place, nth.parse().map_err(|_| unknown())?),
-            None => (spec, 1),
-        };
-        let (name, scope) = place.split_once('@').unwrap_or((place, ANY_SCOPE));
-        if !ALL.contains(&name) {
-            return Err(unknown());
+        for one in spec.split(',') {
+            let (point, action) = match one.split_once('=') {
+                None => (one, Action::Abort),
+                Some((point, "fail")) => (point, Action::FailAlways),
+                Some((point, "hang")) => (point, Action::HangAlways),
+                Some((point, "panic")) => (point, Action::PanicAlways),
+                Some(_) => return Err(unknown()),
+            };
+            let (place, nth) = match point.rsplit_once(':') {
+                Some((place, nth)) => (place, nth.parse().map_err(|_| unknown())?),
+                None => (point, 1),
+            };
+            let (name, scope) = place.split_once('@').unwrap_or((place, ANY_SCOPE));
+            if !ALL.contains(&name) {
+                return Err(unknown());
+            }
+            arm(name, scope, nth, action);
         }
-        arm(name, scope, nth, Action::Abort);
         Ok(())
     }
 
-    /// Passes a point: goes on at once unless it is armed.
+    /// Passes a point: goes on at once unless it is armed. What is to fail there goes on as well.
     pub async fn pass(name: &str, scope: &str) {
-        if let Some(reached) = strike(name, scope).or_else(|| strike(name, ANY_SCOPE)) {
-            reached.notify_one();
-            std::future::pending::<()>().await;
+        // Nobody can fail here.
+        let _ = pass_or_fail(name, scope).await;
+    }
+
+    /// As [`pass`], where the one who passes can fail.
+    pub(crate) async fn pass_or_fail(name: &str, scope: &str) -> Result<(), HandlerError> {
+        let Some((action, reached)) = strike(name, scope).or_else(|| strike(name, ANY_SCOPE)) else { return Ok(()) };
+        reached.notify_one();
+        match action {
+            Action::Abort => std::process::abort(),
+            Action::Hang | Action::HangAlways => std::future::pending().await,
+            Action::FailAlways => Err(HandlerError::transient("a failpoint says so")),
+            Action::PanicAlways => panic!("a failpoint says so"),
         }
     }
 
-    fn strike(name: &str, scope: &str) -> Option<Arc<Notify>> {
+    fn strike(name: &str, scope: &str) -> Option<(Action, Arc<Notify>)> {
         let mut armed = ARMED.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (name.to_owned(), scope.to_owned());
         let plan = armed.get_mut(&key)?;
@@ -177,10 +215,11 @@ mod armed {
             plan.passes_left -= 1;
             return None;
         }
-        match armed.remove(&key)? {
-            Plan { action: Action::Abort, .. } => std::process::abort(),
-            Plan { reached, .. } => Some(reached),
+        let struck = (plan.action, plan.reached.clone());
+        if matches!(plan.action, Action::Abort | Action::Hang) {
+            armed.remove(&key);
         }
+        Some(struck)
     }
 
     #[cfg(test)]
@@ -189,8 +228,10 @@ mod armed {
 
         #[test]
         fn what_names_no_point_is_refused() {
-            for spec in ["", "before-lunch", "after-commit:soon", "before-lunch@bank:3"] {
-                assert_eq!(arm_to_abort(spec), Err(NotArmed::Unknown(spec.to_owned())));
+            for spec in
+                ["", "before-lunch", "after-commit:soon", "before-lunch@bank:3", "in-handler=dance", "in-handler,"]
+            {
+                assert_eq!(arm_as_told(spec), Err(NotArmed::Unknown(spec.to_owned())));
             }
         }
     }

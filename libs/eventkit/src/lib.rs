@@ -1,10 +1,12 @@
 //! Events that cannot be lost: published in the transaction that made them true, delivered in order, handled once.
 //!
-//! ```no_run
+//! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
+//! use eventkit::db::{self, Db, Migration};
 //! use eventkit::{Clock, Consumer, Event, EventPublisher, Handle, HandlerResult, Keyed, Origin, Received, UnitOfWork};
 //! use eventkit::relay::{self, RelayConfig};
-//! use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
+//! use eventkit::transport::memory::MemoryTransport;
 //! use serde::{Deserialize, Serialize};
 //!
 //! const USER_EVENTS: &str = "user-events";
@@ -20,25 +22,49 @@
 //!
 //! impl Handle<UserCreated> for CountHeads {
 //!     async fn handle(&self, event: &Received<UserCreated>, work: &mut UnitOfWork) -> HandlerResult {
-//!         work.execute("update departments set heads = heads + 1 where id = $1", &[event.event.employee_id.into()])
-//!             .await?;
+//!         // The note that this event was handled is committed with it: it counts once.
+//!         work.execute("update departments set heads = heads + 1 where id = $1", &[1_i64.into()]).await?;
 //!         Ok(())
 //!     }
 //! }
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let db = db::Db::open(&db::Config { url: "sqlite:company.db".into(), ..Default::default() }).await?;
+//! const TABLES: &[Migration] = &[Migration {
+//!     version: 1,
+//!     name: "departments",
+//!     sql: "create table departments (id bigint primary key, heads bigint not null);
+//!           create table users (id bigint primary key);
+//!           insert into departments (id, heads) values (1, 0);",
+//! }];
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let url = format!("sqlite:{}", folder.path().join("company.db").display());
+//! // `sqlite:company.db`, or `postgres://…`
+//! let db = Db::open(&db::Config::new(url)).await?;
 //! eventkit::outbox::migrate(&db).await?;
-//! let publisher = EventPublisher::new(db, "company-service", Clock::system());
-//! let transport = Arc::new(KafkaTransport::new(KafkaConfig::default())?);
+//! db.migrate("company", TABLES).await?;
+//! let publisher = EventPublisher::new(db.clone(), "company-service", Clock::system());
+//! // `KafkaTransport::new(KafkaConfig { brokers, ..Default::default() })?` where there is a broker
+//! let transport = Arc::new(MemoryTransport::new());
 //!
 //! let relay = relay::start(RelayConfig::new("company-service", "copy-1"), publisher.clone(), transport.clone());
 //! let consumer = Consumer::new("company-service").on::<UserCreated>(CountHeads).dead_letters()
 //!     .start(publisher.clone(), transport);
 //!
+//! // The row and the event are committed together, or neither is.
 //! let mut work = publisher.begin(Origin::default());
+//! work.execute("insert into users (id) values ($1)", &[42_i64.into()]).await?;
 //! work.publish(&UserCreated { employee_id: 42 }).await?;
 //! work.commit().await?;
+//!
+//! eventkit::testing::eventually("it is counted", async || {
+//!     let row = db.query_one("select heads from departments where id = 1", &[]).await.ok()?;
+//!     (row.get::<i64>("heads").ok()? == 1).then_some(())
+//! })
+//! .await;
+//! consumer.stop().await;
+//! relay.stop(Duration::from_secs(5)).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -79,6 +105,7 @@ pub mod testing;
 pub mod trace;
 pub mod transport;
 
+pub use ::db;
 pub use clock::Clock;
 pub use consume::{
     Consumer, ConsumerHandle, Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Tombstone,

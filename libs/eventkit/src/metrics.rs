@@ -1,4 +1,4 @@
-//! The names of every metric that this crate writes.
+//! The names of every metric and span that this crate writes.
 
 /// Events published by a relay. Labels: `relay`.
 pub const PUBLISHED_TOTAL: &str = "eventkit_published_total";
@@ -22,3 +22,7 @@ pub const HELD_EVENTS: &str = "eventkit_held_events";
 pub const PROJECTION_POSITION: &str = "eventkit_projection_position";
 /// Rebuilt projections that were swapped in. Labels: `group`, `projection`.
 pub const PROJECTION_REBUILDS_TOTAL: &str = "eventkit_projection_rebuilds_total";
+
+/// The span (at debug level) of one event in one handler. Fields: `group`, `handler`, `event`, `traceparent`: by the last it
+/// joins the request or the event that caused it, in whichever process that was.
+pub const HANDLE_SPAN: &str = "eventkit_handle";

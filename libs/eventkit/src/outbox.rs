@@ -36,6 +36,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 6, name: "relay_marks", sql: include_str!("../migrations/6_relay_marks.sql") },
     Migration { version: 7, name: "projections", sql: include_str!("../migrations/7_projections.sql") },
+    Migration { version: 8, name: "lease_length", sql: include_str!("../migrations/8_lease_length.sql") },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -192,20 +193,45 @@ pub(crate) async fn append(tx: &mut Tx, event: NewEvent<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Up to `limit` events after `position` and not above `horizon`, in order of position.
+/// SQL for the last position of a page: after `$1` and not above `$2`, up to `$3` events, and not beyond the one with which
+/// `$4` bytes are passed. Sizes are looked at without reading what is large, and one by one only where they are too much
+/// together.
+macro_rules! page_end {
+    () => {
+        "case
+            when (select coalesce(sum(octet_length(envelope)), 0) from (
+                      select envelope from event_store where position > $1 and position <= $2 order by position limit $3
+                  ) as page) <= $4 then $2
+            else (select max(position) from (
+                      select position,
+                          sum(octet_length(envelope)) over (order by position) - octet_length(envelope) as before
+                      from (select position, envelope from event_store
+                            where position > $1 and position <= $2 order by position limit $3) as page
+                  ) as sized where before <= $4)
+         end"
+    };
+}
+pub(crate) use page_end;
+
+const READ_AFTER: &str = concat!(
+    "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
+         occurred_at, recorded_at, envelope
+     from event_store where position > $1 and position <= ",
+    page_end!(),
+    " order by position limit $3"
+);
+
+/// How many bytes of envelopes are read at a time, the first event not counted.
+pub(crate) const READ_BYTES_MAX: i64 = 8 * 1024 * 1024;
+
+/// Events after `position` and not above `horizon`, in order of position: `limit` of them at the most, and fewer when they
+/// are large; none only when there is none.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn read_after(db: &Db, position: i64, horizon: i64, limit: usize) -> Result<Vec<StoredEvent>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = db
-        .query(
-            "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-                 occurred_at, recorded_at, envelope
-             from event_store where position > $1 and position <= $2 order by position limit $3",
-            &params![position, horizon, limit],
-        )
-        .await?;
+    let rows = db.query(READ_AFTER, &params![position, horizon, limit, READ_BYTES_MAX]).await?;
     rows.into_iter().map(StoredEvent::from_row).collect()
 }
 
@@ -316,15 +342,20 @@ pub(crate) struct Lease<'a> {
 
 impl Lease<'_> {
     /// Takes or renews the lease; answers the position up to which everything is published, `None` if another owner holds it.
+    ///
+    /// A lease that would last longer than any is taken for is one from before the clock was set back, and counts as over:
+    /// its owner may be dead. Clocks that differ by less than a lease take none away.
     pub(crate) async fn acquire(&self, db: &Db, now_ms: i64) -> Result<Option<i64>> {
         let mut tx = db.begin().await?;
         let row = tx
             .query_opt(
-                "insert into relay_cursors (relay, owner, expires_at, position) values ($1, $2, $3, 0)
-                 on conflict (relay) do update set owner = excluded.owner, expires_at = excluded.expires_at
+                "insert into relay_cursors (relay, owner, expires_at, position, lasts_ms) values ($1, $2, $3, 0, $5)
+                 on conflict (relay) do update
+                     set owner = excluded.owner, expires_at = excluded.expires_at, lasts_ms = excluded.lasts_ms
                  where relay_cursors.owner = excluded.owner or relay_cursors.expires_at < $4
+                     or relay_cursors.expires_at > $4 + 2 * relay_cursors.lasts_ms
                  returning position",
-                &params![self.relay, self.owner, now_ms + self.lasts_ms, now_ms],
+                &params![self.relay, self.owner, now_ms + self.lasts_ms, now_ms, self.lasts_ms],
             )
             .await?;
         let oldest = (now_ms - MARKS_KEEP_MS).div_euclid(1_000);
@@ -347,6 +378,21 @@ impl Lease<'_> {
         tx.execute(mark, &params![self.relay, now_ms.div_euclid(1_000), position]).await?;
         Ok(rows == 1)
     }
+}
+
+/// When the first event after `position` was stored, in milliseconds since 1970, if there is one.
+pub(crate) async fn stored_at_after(db: &Db, position: i64) -> Result<Option<i64>> {
+    let sql = "select recorded_at from event_store where position > $1 order by position limit 1";
+    let row = db.query_opt(sql, &params![position]).await?;
+    row.map(|row| row.get("recorded_at").map_err(Error::from)).transpose()
+}
+
+/// Names the session whose transaction has been open longest, as far as the server tells; for the log.
+pub(crate) async fn longest_writer(db: &Db) -> Result<String> {
+    let sql = "select pid::text as pid, coalesce(application_name, '') as name from pg_stat_activity
+               where backend_xid is not null order by age(backend_xid) desc limit 1";
+    let Some(row) = db.query_opt(sql, &[]).await? else { return Ok("unknown".to_owned()) };
+    Ok(format!("{} {}", row.get::<String>("pid")?, row.get::<String>("name")?).trim_end().to_owned())
 }
 
 /// The number of events that are stored but not published yet, and the oldest one's age in milliseconds.

@@ -6,6 +6,7 @@
 //! for a backlog.
 
 mod ahead;
+mod behind;
 pub mod held;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::publish::EventPublisher;
 use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 use ahead::Ahead;
+use behind::Behind;
+pub use behind::RelayStatus;
 use held::{Held, NewlyHeld};
 
 /// How soon to look again while an open transaction of another writer holds the horizon back.
@@ -42,6 +45,8 @@ pub struct RelayConfig {
     pub lease: Duration,
     /// How often an event that the broker refused for good is tried again.
     pub held_retry_interval: Duration,
+    /// How long events may wait behind a transaction that does not end before that is told.
+    pub held_back_max: Duration,
     /// Delays between failed attempts; its number of attempts is not used, since a relay never gives up.
     pub backoff: RetryPolicy,
 }
@@ -56,6 +61,7 @@ impl RelayConfig {
             poll_interval: Duration::from_secs(1),
             lease: Duration::from_secs(10),
             held_retry_interval: Duration::from_secs(30),
+            held_back_max: Duration::from_secs(10),
             backoff: RetryPolicy::default(),
         }
     }
@@ -66,12 +72,18 @@ impl RelayConfig {
 pub struct RelayHandle {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    status: RelayStatus,
 }
 
 impl RelayHandle {
     /// A relay that does nothing.
     pub(crate) fn stopped() -> Self {
-        Self { stop: watch::Sender::new(true), task: tokio::spawn(async {}) }
+        Self { stop: watch::Sender::new(true), task: tokio::spawn(async {}), status: RelayStatus::default() }
+    }
+
+    /// What is to be told of it in a health check.
+    pub fn status(&self) -> RelayStatus {
+        self.status.clone()
     }
 
     /// Stops at once, as a crash would: what was not recorded as published is published again.
@@ -93,7 +105,9 @@ impl RelayHandle {
 /// Starts a relay for the publisher's outbox.
 pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
     let (stop, stopping) = watch::channel(false);
+    let status = RelayStatus::default();
     let relay = Relay {
+        behind: Behind::new(status.clone()),
         config,
         publisher,
         transport,
@@ -102,7 +116,7 @@ pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn 
         held: Held::default(),
         ahead: Ahead::default(),
     };
-    RelayHandle { stop, task: tokio::spawn(relay.run(stopping)) }
+    RelayHandle { stop, task: tokio::spawn(relay.run(stopping)), status }
 }
 
 #[derive(Debug)]
@@ -114,6 +128,7 @@ struct Relay {
     leased_until: Option<Instant>,
     held: Held,
     ahead: Ahead,
+    behind: Behind,
 }
 
 /// What one round came to.
@@ -173,9 +188,10 @@ impl Relay {
         let horizon = self.horizon.advance(self.publisher.db()).await?;
         let mut events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
         let Some(last) = events.last().map(|event| event.position) else {
-            self.gauge_oldest(0);
+            self.report_idle(*position).await?;
             return Ok(Round::Idle);
         };
+        self.behind.is_over();
         let is_full = events.len() == self.config.batch_max;
         self.look_ahead(&events, horizon).await?;
         self.ahead.leave_out(&mut events);

@@ -17,7 +17,7 @@ use crate::transport::ConsumedRecord;
 pub use faults::{Fault, Faults, FaultyTransport};
 pub use harness::Harness;
 pub use store_suites::{inbox_suite, outbox_suite};
-pub use transport_suite::transport_suite;
+pub use transport_suite::{refusal_suite, transport_suite};
 
 /// How long [`eventually`] waits before it gives up.
 pub const EVENTUALLY_MAX: Duration = Duration::from_secs(20);

@@ -36,6 +36,11 @@ impl Record {
         let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
         std::str::from_utf8(value).ok()
     }
+
+    /// How large its key and its value are together.
+    pub fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// One partition of one topic.
@@ -88,20 +93,23 @@ pub enum Incoming {
 }
 
 /// Keeps a rebalance waiting while it lives (up to the transport's own limit).
-#[derive(Debug)]
-pub struct RevocationGuard(
-    #[allow(dead_code, reason = "its drop is the message")] Option<std::sync::mpsc::SyncSender<()>>,
-);
+pub struct RevocationGuard(#[allow(dead_code, reason = "its drop is the message")] Option<Box<dyn Send>>);
 
 impl RevocationGuard {
-    /// A guard whose drop closes `channel`.
-    pub(crate) fn closing(channel: std::sync::mpsc::SyncSender<()>) -> Self {
-        Self(Some(channel))
+    /// A guard that drops `on_release` when it is dropped: for a transport that waits for that.
+    pub fn new(on_release: impl Send + 'static) -> Self {
+        Self(Some(Box::new(on_release)))
     }
 
     /// A guard that nobody waits for.
-    pub(crate) fn detached() -> Self {
+    pub fn detached() -> Self {
         Self(None)
+    }
+}
+
+impl fmt::Debug for RevocationGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RevocationGuard")
     }
 }
 

@@ -9,26 +9,26 @@ const RULE: &str = "direction";
 /// For every crate under `libs/` and `crates/`, the crates of ours it may depend on. An entry may
 /// stand here before its crate does.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("db", &[]),
+    ("eventkit-db", &[]),
     ("eventkit-macros", &[]),
     ("broker", &[]),
     ("bundles", &[]),
-    ("eventkit", &["db", "eventkit-macros"]),
-    ("routes", &["db", "eventkit"]),
-    ("workflows", &["db", "eventkit"]),
+    ("eventkit", &["eventkit-db", "eventkit-macros"]),
+    ("routes", &["eventkit-db", "eventkit"]),
+    ("workflows", &["eventkit-db", "eventkit"]),
     ("contracts", &["eventkit"]),
-    ("chassis", &["contracts", "db", "eventkit"]),
+    ("chassis", &["contracts", "eventkit-db", "eventkit"]),
     ("user-service", SERVICE),
     ("company-service", SERVICE),
     ("recruitment-service", SERVICE),
-    ("container", &["contracts", "db", "eventkit", "chassis", "routes", "workflows", "bundles"]),
+    ("container", &["contracts", "eventkit-db", "eventkit", "chassis", "routes", "workflows", "bundles"]),
     ("demo", &["contracts", "eventkit"]),
     ("ops", &["contracts", "eventkit"]),
     ("console", &["ops", "chassis"]),
     ("shell", &["ops", "chassis"]),
 ];
 
-const SERVICE: &[&str] = &["contracts", "db", "eventkit", "chassis"];
+const SERVICE: &[&str] = &["contracts", "eventkit-db", "eventkit", "chassis"];
 
 /// The binary composes everything there is in the table.
 const SEES_ALL: &str = "techleet";
@@ -179,7 +179,7 @@ mod tests {
     fn dependencies_down_the_table_pass() {
         let crates = [
             krate("libs/db", &[]),
-            krate("libs/eventkit", &[("db", false), ("eventkit-macros", false)]),
+            krate("libs/eventkit", &[("eventkit-db", false), ("eventkit-macros", false)]),
             krate("crates/user-service", &[("contracts", false), ("chassis", true)]),
             krate("crates/techleet", &[("user-service", false), ("broker", false)]),
             krate("e2e", &[("broker", false), ("eventkit", false)]),

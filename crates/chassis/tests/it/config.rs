@@ -111,6 +111,22 @@ fn later_layers_override_earlier_ones_key_by_key() {
 }
 
 #[test]
+fn what_was_handled_is_not_forgotten_before_its_topic_forgets_it() {
+    let longest_ms = contracts::topics::required_topics()
+        .iter()
+        .map(|topic| topic.settings["retention.ms"].parse::<u64>().unwrap())
+        .max()
+        .unwrap();
+    let load = |retention_ms: u64| {
+        let flag = format!("eventkit.inbox_retention_ms={retention_ms}");
+        Settings::load(&sources(None, &[], &[&flag]))
+    };
+    let refused = load(longest_ms - 1).unwrap_err().to_string();
+    assert!(refused.contains("eventkit.inbox_retention_ms"), "{refused}");
+    load(longest_ms).unwrap();
+}
+
+#[test]
 fn names_of_other_tools_are_aliases() {
     let variables = [
         ("KAFKA_BROKERS", "kafka-1:9092,kafka-2:9092"),

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Deserialize;
 
-use super::{Carry, Message, Undelivered};
+use super::{Carry, Message, TRACEPARENT, Undelivered};
 use crate::error::Error;
 
 /// The header by which a gateway can tell a repetition; its value is the event's id.
@@ -161,6 +161,9 @@ impl Line {
         *request.headers_mut() = self.headers.clone();
         let key = HeaderValue::try_from(message.id.to_string()).expect("a UUID's digits are a header value");
         request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        if let Some(Ok(trace)) = message.traceparent.as_deref().map(HeaderValue::from_str) {
+            request.headers_mut().insert(TRACEPARENT, trace);
+        }
         Ok(request)
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use lettre::Message as Mail;
 use lettre::message::Mailbox as Address;
-use lettre::message::header::ContentType;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 
 use super::mailbox::Mailbox;
 use super::smtp::{Smtp, SmtpConfig};
-use super::{Carry, Message, Undelivered};
+use super::{Carry, Message, TRACEPARENT, Undelivered};
 use crate::error::Error;
 
 /// The right-hand side of our message ids.
@@ -43,8 +43,11 @@ impl Mailer {
     fn mail(&self, message: &Message) -> Result<Mail, Error> {
         let to = message.to.as_deref().ok_or(Error::NoAddress)?;
         let to: Address = to.parse().map_err(|source| Error::Address { whose: "of the recipient", source })?;
-        Mail::builder()
-            .message_id(Some(format!("<{}@{MESSAGE_ID_DOMAIN}>", message.id)))
+        let mut mail = Mail::builder();
+        if let Some(trace) = &message.traceparent {
+            mail = mail.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(TRACEPARENT), trace.clone()));
+        }
+        mail.message_id(Some(format!("<{}@{MESSAGE_ID_DOMAIN}>", message.id)))
             .date(system_time(message.time))
             .from(self.from.clone())
             .to(to)

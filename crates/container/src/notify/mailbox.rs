@@ -26,7 +26,8 @@ impl Mailbox {
         let folder = self.0.clone();
         let written = tokio::task::spawn_blocking(move || write_once(&folder, &format!("{id}.eml"), &mail)).await;
         let written = written.unwrap_or_else(|stopped| Err(io::Error::other(stopped)));
-        written.map_err(|source| Undelivered::Away(Error::Mailbox { path: self.0.to_path_buf(), source }))
+        // A disk that is full may be so for long: the mail is a dead letter then, which says so and can be sent back.
+        written.map_err(|source| Undelivered::PutOff(Error::Mailbox { path: self.0.to_path_buf(), source }, None))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::samples::{created, push, sms};
-use crate::support::House;
+use crate::support::{House, TRACE};
 
 /// A gateway that answers with the statuses in turn, the last one for ever.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +78,7 @@ async fn a_text_message_is_one_request_under_the_events_id() {
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].method, "PUT");
     assert_eq!(asked[0].headers["idempotency-key"], id.to_string());
+    assert_eq!(asked[0].headers["traceparent"], TRACE);
     assert_eq!(asked[0].headers["content-type"], "application/json");
     assert_eq!(asked[0].headers["x-key"], "k1");
     assert_eq!(asked[0].body, json!({"id": id.to_string(), "to": "+8442", "text": "Hello,\n\nxin chào"}));

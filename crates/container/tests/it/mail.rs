@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::samples::{created, email, reviewed};
-use crate::support::House;
+use crate::support::{House, TRACE};
 
 /// How the server of these tests treats a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +124,7 @@ async fn a_mail_goes_to_the_server_once_with_a_stable_id() {
     assert_eq!(header(&taken[0], "Message-ID"), format!("<{id}@techleet.local>"));
     assert_eq!(header(&taken[0], "To"), "a@example.com");
     assert_eq!(header(&taken[0], "Subject"), "News");
+    assert_eq!(header(&taken[0], "traceparent"), TRACE);
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ pub(crate) struct House {
     folder: TempDir,
 }
 
+/// The trace of every event that is sent.
+pub(crate) const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 impl House {
     /// A running container; `settings` are lines `section.key=value`.
     pub(crate) async fn open(settings: &[&str]) -> Self {
@@ -123,7 +126,8 @@ impl House {
         envelope.event_id = Some(id.to_string());
         let value = Some(envelope.write().unwrap().into());
         let (topic, key) = (topic.to_owned(), Some(key.to_owned().into()));
-        let record = Record { topic, key, value, headers: Vec::new(), timestamp_ms: Some(NOON_MS) };
+        let headers = vec![("traceparent".into(), TRACE.into())];
+        let record = Record { topic, key, value, headers, timestamp_ms: Some(NOON_MS) };
         self.transport.publish(vec![record]).await.unwrap();
     }
 

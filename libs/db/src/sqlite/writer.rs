@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -17,7 +16,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::lock;
 use super::queue::{Granted, Job, Queue, Turn};
-use super::statement::{self, Deadline};
+use super::redo::{self, UnitLog};
+use super::statement::{self, Deadline, Remembering};
 use crate::error::{Cause, Error, Reason, Result};
 use crate::metrics::{Meter, Outcome};
 use crate::tx::Hook;
@@ -25,6 +25,8 @@ use crate::tx::Hook;
 /// The first and the longest pause before a file that another process has locked is tried again.
 const BUSY_PAUSE_MIN: Duration = Duration::from_millis(1);
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(50);
+/// How much of what units did is remembered before they are committed without waiting for more.
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// When the watchdog looks again at a unit that is inside a statement, which has its own deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -57,11 +59,16 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 struct Desk {
     /// Away while a commit or a job has it, and gone once the database is closed.
-    connection: Option<Connection>,
+    connection: Option<Remembering>,
     /// The unit whose turn it is.
     unit: Option<Current>,
+    /// What that unit did so far.
+    log: UnitLog,
+    /// The state in which the open transaction began.
+    version: i64,
     /// Units that are part of the open transaction and wait for its commit.
     batch: Vec<Joined>,
+    batch_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +81,7 @@ struct Current {
 struct Joined {
     answer: oneshot::Sender<Result<()>>,
     hooks: Vec<Hook>,
+    log: UnitLog,
 }
 
 impl std::fmt::Debug for Joined {
@@ -83,11 +91,18 @@ impl std::fmt::Debug for Joined {
 }
 
 impl Writer {
-    pub(super) fn new(mut connection: Connection, limits: Limits, meter: Arc<Meter>) -> rusqlite::Result<Arc<Self>> {
+    pub(super) fn new(mut connection: Remembering, limits: Limits, meter: Arc<Meter>) -> rusqlite::Result<Arc<Self>> {
         let deadline = Deadline::install(&mut connection)?;
         let writer = Arc::new(Self {
             queue: Queue::default(),
-            desk: Mutex::new(Desk { connection: Some(connection), unit: None, batch: Vec::new() }),
+            desk: Mutex::new(Desk {
+                connection: Some(connection),
+                unit: None,
+                log: UnitLog::default(),
+                version: 0,
+                batch: Vec::new(),
+                batch_bytes: 0,
+            }),
             units_last: AtomicU64::new(0),
             deadline,
             runtime: Handle::current(),
@@ -124,12 +139,15 @@ impl Writer {
 
     fn open_unit(&self, id: u64) -> Result<()> {
         let mut desk = lock(&self.desk);
-        let connection = desk.connection.as_ref().ok_or(Error::Closed)?;
+        let Desk { connection, log, version, .. } = &mut *desk;
+        let connection = connection.as_ref().ok_or(Error::Closed)?;
         if connection.is_autocommit() {
             statement::execute(connection, "begin immediate", &[])?;
+            *version = redo::state_version(connection)?;
         }
+        *log = UnitLog::default();
         if let Err(error) = statement::execute(connection, "savepoint unit", &[]) {
-            let lost = desk.after_failure(&error);
+            let lost = self.after_failure(&mut desk, &error);
             drop(desk);
             self.refuse(lost);
             return Err(error);
@@ -140,17 +158,18 @@ impl Writer {
     }
 
     /// Lets the unit use the connection, on the caller's own task and thread.
-    pub(super) fn run<T>(&self, id: u64, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn run<T>(&self, id: u64, work: impl FnOnce(&Remembering, &mut UnitLog) -> Result<T>) -> Result<T> {
         let mut desk = lock(&self.desk);
         let current = desk.current(id)?;
-        let connection = desk.connection.as_ref().ok_or(Error::Closed)?;
+        let Desk { connection, log, .. } = &mut *desk;
+        let connection = connection.as_ref().ok_or(Error::Closed)?;
         let left = current.expires.saturating_duration_since(Instant::now());
         self.deadline.set(left.min(self.limits.statement_timeout));
-        let error = match work(connection) {
+        let error = match work(connection, log) {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        let lost = desk.after_failure(&error);
+        let lost = self.after_failure(&mut desk, &error);
         drop(desk);
         self.refuse(lost);
         match error {
@@ -174,8 +193,11 @@ impl Writer {
             }
             let (answer, receiver) = oneshot::channel();
             desk.unit = None;
-            desk.batch.push(Joined { answer, hooks });
-            (desk.batch.len() >= self.limits.batch_units_max, receiver)
+            let log = std::mem::take(&mut desk.log);
+            desk.batch_bytes += log.bytes();
+            desk.batch.push(Joined { answer, hooks, log });
+            let is_full = desk.batch.len() >= self.limits.batch_units_max || desk.batch_bytes >= BATCH_BYTES_MAX;
+            (is_full, receiver)
         };
         if full {
             self.queue.unqueue_commit();
@@ -246,12 +268,42 @@ impl Writer {
         let Some(connection) = desk.connection.take() else {
             return false;
         };
-        let batch = std::mem::take(&mut desk.batch);
-        drop(desk);
+        let batch = desk.take_batch();
         self.deadline.clear();
-        let away = Away { writer: Arc::clone(self), connection: Some(connection), batch };
+        let away = Away { writer: Arc::clone(self), connection: Some(connection), version: desk.version, batch };
+        drop(desk);
         self.runtime.spawn_blocking(move || away.work(job));
         true
+    }
+
+    /// Finds out whether SQLite gave up the whole transaction (an interrupted write, a full disk, an I/O error), and then
+    /// has its other units do again what they did.
+    fn after_failure(&self, desk: &mut Desk, error: &Error) -> Lost {
+        match &desk.connection {
+            Some(connection) if connection.is_autocommit() && !desk.batch.is_empty() => {
+                match self.redo_batch(connection, desk) {
+                    Ok(()) => Lost::NOTHING,
+                    Err(again) => {
+                        tracing::error!(%error, %again, units = desk.batch.len(), "a transaction that units shared is lost");
+                        end_transaction(connection);
+                        desk.lose(error.to_string())
+                    }
+                }
+            }
+            _ => Lost::NOTHING,
+        }
+    }
+
+    fn redo_batch(&self, connection: &Remembering, desk: &Desk) -> Result<()> {
+        redo::begin_again(connection, desk.version)?;
+        for joined in &desk.batch {
+            joined.log.redo(connection, &self.deadline, self.limits.statement_timeout)?;
+        }
+        // the unit whose fault it was is rolled back to here
+        if desk.unit.is_some() {
+            statement::execute(connection, "savepoint unit", &[])?;
+        }
+        Ok(())
     }
 
     /// Tells units of a lost transaction that nothing of them is kept.
@@ -321,14 +373,6 @@ impl Desk {
         self.unit.filter(|unit| unit.id == id).ok_or(Error::UnitTimedOut)
     }
 
-    /// Finds out whether SQLite gave up the whole transaction (full disk, I/O error), which takes the batch along.
-    fn after_failure(&mut self, error: &Error) -> Lost {
-        match &self.connection {
-            Some(connection) if connection.is_autocommit() && !self.batch.is_empty() => self.lose(error.to_string()),
-            _ => Lost::NOTHING,
-        }
-    }
-
     /// Undoes the current unit's work; without neighbours the transaction ends, so that the file is not kept locked.
     fn undo_unit(&mut self) -> Lost {
         let Some(connection) = &self.connection else {
@@ -359,17 +403,27 @@ impl Desk {
         self.lose(error.to_string())
     }
 
+    fn take_batch(&mut self) -> Vec<Joined> {
+        self.batch_bytes = 0;
+        std::mem::take(&mut self.batch)
+    }
+
     fn lose(&mut self, reason: String) -> Lost {
-        Lost { batch: std::mem::take(&mut self.batch), cause: Some(Arc::new(Reason(reason))) }
+        Lost { batch: self.take_batch(), cause: Some(Arc::new(Reason(reason))) }
     }
 }
 
 /// The connection on its way through a blocking thread. However that ends, it comes back and the turn is passed on.
 struct Away {
     writer: Arc<Writer>,
-    connection: Option<Connection>,
+    connection: Option<Remembering>,
+    /// The state in which the batch's transaction began.
+    version: i64,
     batch: Vec<Joined>,
 }
+
+/// An answer that has yet to be given.
+type Answer = (oneshot::Sender<Result<()>>, Result<()>);
 
 impl Away {
     fn work(mut self, job: Option<Job>) {
@@ -386,7 +440,7 @@ impl Away {
     }
 
     /// Commits the batch and runs its hooks in the order in which the units came.
-    fn commit(&mut self) -> Vec<(oneshot::Sender<Result<()>>, Result<()>)> {
+    fn commit(&mut self) -> Vec<Answer> {
         let Some(connection) = &self.connection else {
             return Vec::new();
         };
@@ -394,35 +448,70 @@ impl Away {
         if batch.is_empty() {
             return Vec::new();
         }
-        let units = batch.len() as u64;
+        match self.commit_transaction(connection, batch.len() as u64) {
+            Ok(()) => batch.into_iter().map(kept).collect(),
+            // one of them breaks a rule that is looked at last: it alone is to fail
+            Err(cause) if batch.len() > 1 && is_broken_rule(&cause) => self.commit_one_by_one(connection, batch),
+            Err(cause) => {
+                self.writer.meter.ended(Outcome::Failed, batch.len() as u64);
+                batch.into_iter().map(|joined| not_kept(joined, &cause)).collect()
+            }
+        }
+    }
+
+    fn commit_transaction(&self, connection: &Remembering, units: u64) -> Result<(), Cause> {
         let start = std::time::Instant::now();
-        let failure = match statement::execute(connection, "commit", &[]) {
+        match statement::execute(connection, "commit", &[]) {
             Ok(_) => {
                 self.writer.meter.committed(units, start.elapsed().as_secs_f64());
-                None
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(%error, units, "a commit failed");
-                self.writer.meter.ended(Outcome::Failed, units);
                 end_transaction(connection);
-                let cause: Cause = Arc::new(error);
-                Some(cause)
+                Err(Arc::new(error))
+            }
+        }
+    }
+
+    /// Has each unit of a batch do again what it did, in a transaction of its own.
+    fn commit_one_by_one(&self, connection: &Remembering, batch: Vec<Joined>) -> Vec<Answer> {
+        let writer = &self.writer;
+        let commit = |joined: &Joined| {
+            let redone = redo::begin_again(connection, self.version)
+                .and_then(|()| joined.log.redo(connection, &writer.deadline, writer.limits.statement_timeout));
+            match redone {
+                Ok(()) => self.commit_transaction(connection, 1),
+                Err(error) => {
+                    end_transaction(connection);
+                    Err(Arc::new(error) as Cause)
+                }
             }
         };
-        batch
-            .into_iter()
-            .map(|joined| {
-                let result = match &failure {
-                    None => {
-                        run_hooks(joined.hooks);
-                        Ok(())
-                    }
-                    Some(cause) => Err(Error::Commit { source: Arc::clone(cause) }),
-                };
-                (joined.answer, result)
-            })
-            .collect()
+        let answers = batch.into_iter().map(|joined| match commit(&joined) {
+            Ok(()) => kept(joined),
+            Err(cause) => {
+                writer.meter.ended(Outcome::Failed, 1);
+                not_kept(joined, &cause)
+            }
+        });
+        let answers = answers.collect();
+        writer.deadline.clear();
+        answers
     }
+}
+
+fn kept(joined: Joined) -> Answer {
+    run_hooks(joined.hooks);
+    (joined.answer, Ok(()))
+}
+
+fn not_kept(joined: Joined, cause: &Cause) -> Answer {
+    (joined.answer, Err(Error::Commit { source: Arc::clone(cause) }))
+}
+
+fn is_broken_rule(cause: &Cause) -> bool {
+    matches!(cause.downcast_ref(), Some(Error::ForeignKeyViolation))
 }
 
 impl Drop for Away {
@@ -437,7 +526,7 @@ impl Drop for Away {
 }
 
 /// Rolls back what is still open.
-fn end_transaction(connection: &Connection) {
+fn end_transaction(connection: &Remembering) {
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("rollback")
     {

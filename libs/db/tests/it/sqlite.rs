@@ -141,9 +141,7 @@ async fn failing_hanging_cancelled_and_panicking_units_do_not_touch_their_batch(
     let stats = db.stats();
     assert_eq!((stats.commits, stats.units_committed), (1, 3), "{stats:?}");
     assert_eq!((stats.units_timed_out, stats.units_rolled_back), (1, 3), "{stats:?}");
-    let rows = db.query("select email from employee order by id", &[]).await.unwrap();
-    let emails: Vec<String> = rows.iter().map(|row| row.get("email").unwrap()).collect();
-    assert_eq!(emails, ["holder", "first", "last"]);
+    assert_eq!(emails(&db).await, ["holder", "first", "last"]);
 }
 
 /// Releases without waiting, so that the test can go on beside it.
@@ -158,7 +156,7 @@ impl CommitLater for Tx {
 }
 
 #[tokio::test]
-async fn a_hook_never_runs_when_the_commit_fails() {
+async fn a_unit_that_breaks_a_rule_at_the_commit_fails_alone_and_its_hook_never_runs() {
     let db = sqlite(|_| ()).await;
     let ran = Arc::new(AtomicU32::new(0));
     let mut first = hold(&db).await;
@@ -166,10 +164,14 @@ async fn a_hook_never_runs_when_the_commit_fails() {
     first.on_commit(move || {
         seen.fetch_add(1, Ordering::SeqCst);
     });
+    let spoilt = Arc::new(AtomicU32::new(0));
     let spoiler = tokio::spawn({
-        let db = db.db.clone();
+        let (db, spoilt) = (db.db.clone(), Arc::clone(&spoilt));
         async move {
             db.unit(async |tx: &mut Tx| {
+                tx.on_commit(move || {
+                    spoilt.fetch_add(1, Ordering::SeqCst);
+                });
                 // puts the check off to the commit, which then fails
                 tx.execute("pragma defer_foreign_keys = on", &[]).await?;
                 let sql = "insert into employee (email, company) values ($1, $2)";
@@ -180,18 +182,17 @@ async fn a_hook_never_runs_when_the_commit_fails() {
     });
     eventually("it waits", async || db.stats().units_waiting == 1).await;
     let innocent = line_up(&db, "innocent").await;
-    let first = first.commit().await;
-    assert!(matches!(first, Err(Error::Commit { .. })), "{first:?}");
-    for unit in [spoiler, innocent] {
-        let error = unit.await.unwrap().unwrap_err();
-        assert!(matches!(error, Error::Commit { .. }) && error.is_transient());
-    }
-    assert_eq!(ran.load(Ordering::SeqCst), 0);
-    assert_eq!(count(&db).await, 0);
-    assert_eq!(db.stats().units_failed, 3);
+    first.commit().await.unwrap();
+    innocent.await.unwrap().unwrap();
+    let error = spoiler.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Commit { .. }), "{error:?}");
+    assert_eq!((ran.load(Ordering::SeqCst), spoilt.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!(count(&db).await, 2);
+    let stats = db.stats();
+    assert_eq!((stats.units_failed, stats.units_committed), (1, 2), "{stats:?}");
     // and the writer works on
     line_up_free(&db, "after").await.unwrap();
-    assert_eq!(count(&db).await, 1);
+    assert_eq!(count(&db).await, 3);
 }
 
 async fn line_up_free(db: &Db, email: &str) -> Result<u64> {
@@ -199,7 +200,7 @@ async fn line_up_free(db: &Db, email: &str) -> Result<u64> {
 }
 
 #[tokio::test]
-async fn a_full_disk_tells_every_unit_of_the_batch_and_the_database_goes_on() {
+async fn a_unit_that_finds_the_disk_full_fails_alone() {
     let db = sqlite(|config| config.file_pages_max = 60).await;
     let mut first = hold(&db).await;
     let ran = Arc::new(AtomicU32::new(0));
@@ -221,27 +222,27 @@ async fn a_full_disk_tells_every_unit_of_the_batch_and_the_database_goes_on() {
     eventually("it waits", async || db.stats().units_waiting == 2).await;
     let after = line_up(&db, "after").await;
 
-    let first = first.commit().await.unwrap_err();
-    assert!(matches!(first, Error::BatchLost { .. }), "{first:?}");
-    let second = second.await.unwrap().unwrap_err();
-    assert!(matches!(second, Error::BatchLost { .. }) && second.is_transient());
+    first.commit().await.unwrap();
+    second.await.unwrap().unwrap();
     let big = big.await.unwrap().unwrap_err();
     assert!(matches!(big, Error::Unavailable { .. }), "{big:?}");
-    // it came after the loss, so it is in a transaction of its own
     after.await.unwrap().unwrap();
-    assert_eq!(ran.load(Ordering::SeqCst), 0);
-    let rows = db.query("select email from employee", &[]).await.unwrap();
-    assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].get::<String>("email").unwrap(), "after");
+    assert_eq!(ran.load(Ordering::SeqCst), 1);
+    assert_eq!(emails(&db).await, ["holder", "second", "after"]);
     let stats = db.stats();
-    assert_eq!((stats.units_failed, stats.units_committed), (2, 1), "{stats:?}");
+    assert_eq!((stats.units_rolled_back, stats.units_committed), (1, 3), "{stats:?}");
 }
 
-#[tokio::test]
-async fn an_endless_write_is_interrupted_and_its_batch_is_told() {
-    let db = sqlite(|config| config.statement_timeout_ms = 100).await;
-    let first = hold(&db).await;
-    let endless = tokio::spawn({
+/// Everybody's, in the order in which they came.
+async fn emails(db: &Db) -> Vec<String> {
+    let rows = db.query("select email from employee order by id", &[]).await.unwrap();
+    rows.iter().map(|row| row.get("email").unwrap()).collect()
+}
+
+/// Lines up a unit that writes without end.
+async fn line_up_endless(db: &TestDb) -> JoinHandle<Result<u64>> {
+    let place = db.stats().units_waiting + 1;
+    let unit = tokio::spawn({
         let db = db.db.clone();
         async move {
             db.unit(async |tx: &mut Tx| {
@@ -252,13 +253,55 @@ async fn an_endless_write_is_interrupted_and_its_batch_is_told() {
             .await
         }
     });
-    eventually("it waits", async || db.stats().units_waiting == 1).await;
+    eventually("it waits", async || db.stats().units_waiting == place).await;
+    unit
+}
+
+#[tokio::test]
+async fn an_endless_write_is_interrupted_and_its_neighbours_are_kept() {
+    let db = sqlite(|config| config.statement_timeout_ms = 100).await;
+    let mut first = hold(&db).await;
+    let sql = "insert into employee (email) values ('second') returning id";
+    let id: i64 = first.query_one(sql, &[]).await.unwrap().get("id").unwrap();
+    let sql = "update employee set age = $1 where id = $2";
+    first.execute(sql, &params![7, id]).await.unwrap();
+    let before = line_up(&db, "before").await;
+    let endless = [line_up_endless(&db).await, line_up_endless(&db).await];
+    let after = line_up(&db, "after").await;
+    first.commit().await.unwrap();
+    for neighbour in [before, after] {
+        neighbour.await.unwrap().unwrap();
+    }
+    for unit in endless {
+        let error = unit.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::StatementTimedOut { .. }), "{error:?}");
+    }
+    assert_eq!(emails(&db).await, ["holder", "second", "before", "after"]);
+    let row = db.query_one("select age from employee where id = $1", &params![id]).await.unwrap();
+    assert_eq!(row.get::<i64>("age").unwrap(), 7);
+    let companies = db.query_one("select count(*) as n from company", &[]).await.unwrap();
+    assert_eq!(companies.get::<i64>("n").unwrap(), 0);
+    let stats = db.stats();
+    assert_eq!((stats.commits, stats.units_committed, stats.units_failed), (1, 3, 0), "{stats:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_again_alike_is_told_and_not_kept() {
+    let db = sqlite(|config| config.statement_timeout_ms = 100).await;
+    let mut first = hold(&db).await;
+    let sql = "insert into employee (email) values (random()) returning email";
+    first.query(sql, &[]).await.unwrap();
+    let neighbour = line_up(&db, "neighbour").await;
+    let endless = line_up_endless(&db).await;
+    let after = line_up(&db, "after").await;
     let first = first.commit().await.unwrap_err();
-    assert!(matches!(first, Error::BatchLost { .. }), "{first:?}");
-    let endless = endless.await.unwrap().unwrap_err();
-    assert!(matches!(endless, Error::StatementTimedOut { .. }));
-    line_up_free(&db, "after").await.unwrap();
-    assert_eq!(count(&db).await, 1);
+    assert!(matches!(first, Error::BatchLost { .. }) && first.is_transient(), "{first:?}");
+    let neighbour = neighbour.await.unwrap().unwrap_err();
+    assert!(matches!(neighbour, Error::BatchLost { .. }), "{neighbour:?}");
+    assert!(endless.await.unwrap().is_err());
+    after.await.unwrap().unwrap();
+    assert_eq!(emails(&db).await, ["after"]);
+    assert_eq!(db.stats().units_failed, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ use crate::event::{Event, decode};
 use crate::inbox::Handling;
 use crate::publish::Origin;
 use crate::retry::FailureKind;
+use crate::trace::TRACEPARENT;
 use crate::transport::ConsumedRecord;
 
 /// How an attempt ended well.
@@ -62,7 +63,7 @@ impl<'a> Delivery<'a> {
         Origin {
             correlation_id: Some(correlation_id.unwrap_or_else(|| self.identity.clone())),
             causation_id: Some(self.identity.clone()),
-            traceparent: self.record.record.header("traceparent").map(str::to_owned),
+            traceparent: self.record.record.header(TRACEPARENT).map(str::to_owned),
         }
     }
 
@@ -80,8 +81,14 @@ impl<'a> Delivery<'a> {
             topic: self.record.record.topic.clone(),
             partition: self.record.partition,
             offset: self.record.offset,
+            traceparent: self.record.record.header(TRACEPARENT).filter(|text| is_plain(text)).map(str::to_owned),
         })
     }
+}
+
+/// Whether a trace context can be written into the headers of others as it is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
 /// Why an attempt failed.

@@ -88,6 +88,15 @@ pub struct Received<E> {
     pub partition: i32,
     /// Its offset in the partition.
     pub offset: i64,
+    pub(super) traceparent: Option<String>,
+}
+
+impl<E> Received<E> {
+    /// The W3C trace context that the event carries: whoever is called because of it is told this, so that its part joins
+    /// the trace.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
 }
 
 /// A record without a value, as a handler gets it.

@@ -17,12 +17,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 impl Engine {
     /// Runs until it is aborted.
     pub(crate) async fn keep_house(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(INTERVAL);
         loop {
-            ticks.tick().await;
             if let Err(error) = self.expire_inbox().await {
                 tracing::warn!(group = &*self.group, error = chain(&error), "old inbox rows could not be deleted");
             }
+            self.publisher.clock().sleep(INTERVAL).await;
         }
     }
 

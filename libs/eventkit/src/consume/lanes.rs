@@ -4,7 +4,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -21,6 +20,7 @@ pub(crate) struct Lanes {
     /// A record ended, or a lane came to rest.
     pub(crate) progressed: Notify,
     window_max: i64,
+    window_bytes_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +38,8 @@ struct Partition {
     epoch: u64,
     /// Offsets taken and not finished.
     open: BTreeSet<i64>,
+    /// How large the records at those are.
+    bytes: usize,
     /// The offset after the last one taken; `None` before the first.
     end: Option<i64>,
     /// What the group has committed; before that, where this member began.
@@ -147,12 +149,13 @@ impl Partition {
 }
 
 impl Lanes {
-    pub(crate) fn new(window_max: usize) -> Self {
+    pub(crate) fn new(window_max: usize, window_bytes_max: usize) -> Self {
         Self {
             state: Mutex::default(),
             ready: Notify::new(),
             progressed: Notify::new(),
             window_max: i64::try_from(window_max).unwrap_or(i64::MAX),
+            window_bytes_max,
         }
     }
 
@@ -161,7 +164,8 @@ impl Lanes {
         for place in places {
             state.next_epoch += 1;
             let epoch = state.next_epoch;
-            let partition = Partition { epoch, open: BTreeSet::new(), end: None, committed: None, paused: false };
+            let partition =
+                Partition { epoch, open: BTreeSet::new(), bytes: 0, end: None, committed: None, paused: false };
             state.partitions.insert(place, partition);
         }
     }
@@ -189,6 +193,7 @@ impl Lanes {
                 Way::Shared => true,
             };
             partition.open.insert(record.offset);
+            partition.bytes += record.record.bytes();
             let line = record.record.key.clone().map_or(Line::Alone(record.offset), Line::Key);
             let key = LaneKey { place, epoch: partition.epoch, line };
             let job = Job { record, tries: Tries::default(), shares, lane: key.clone() };
@@ -240,6 +245,7 @@ impl Lanes {
         for job in jobs {
             if let Some(partition) = state.current(&job) {
                 partition.open.remove(&job.record.offset);
+                partition.bytes = partition.bytes.saturating_sub(job.record.record.bytes());
             }
             if state.came_back(&job.lane) && state.go_on(&job.lane) {
                 self.ready.notify_one();
@@ -249,9 +255,14 @@ impl Lanes {
         self.progressed.notify_one();
     }
 
-    /// The first record of a lane failed and is to be tried again after `delay`, and after it those that were taken
+    /// The first record of a lane failed and is to be tried again after `rest`, and after it those that were taken
     /// with it; until then the lane rests and others go on.
-    pub(crate) fn retry(self: &Arc<Self>, job: Job, followers: Vec<Job>, delay: Duration) {
+    pub(crate) fn retry(
+        self: &Arc<Self>,
+        job: Job,
+        followers: Vec<Job>,
+        rest: impl Future<Output = ()> + Send + 'static,
+    ) {
         let key = job.lane.clone();
         {
             let mut state = self.lock();
@@ -269,7 +280,7 @@ impl Lanes {
         self.progressed.notify_one();
         let lanes = Arc::clone(self);
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
+            rest.await;
             if lanes.lock().go_on(&key) {
                 lanes.ready.notify_one();
             }
@@ -339,7 +350,11 @@ impl Lanes {
                 (Some(first), Some(end)) => end - first,
                 _ => 0,
             };
-            let paused = if partition.paused { span > self.window_max / 2 } else { span >= self.window_max };
+            let (records_max, bytes_max) = match partition.paused {
+                true => (self.window_max / 2 + 1, self.window_bytes_max / 2 + 1),
+                false => (self.window_max, self.window_bytes_max),
+            };
+            let paused = span >= records_max || partition.bytes >= bytes_max;
             if paused != partition.paused {
                 partition.paused = paused;
                 changes.push(PauseChange { place: place.clone(), paused });
@@ -451,8 +466,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_partition_pauses_when_what_is_not_finished_is_too_large() {
+        let lanes = Lanes::new(100, 100);
+        lanes.assign(vec![place()]);
+        let record = |offset| {
+            let value = Some(Bytes::from_static(&[0; 40]));
+            let record = Record { topic: place().topic, key: None, value, headers: Vec::new(), timestamp_ms: None };
+            ConsumedRecord { record, partition: 0, offset }
+        };
+        lanes.push((0..2).map(record).collect(), |_| Way::Alone);
+        assert_eq!(lanes.pause_changes(), []);
+        lanes.push(vec![record(2)], |_| Way::Alone);
+        assert_eq!(lanes.pause_changes(), [PauseChange { place: place(), paused: true }]);
+        handle(&lanes, 1).await;
+        assert_eq!(lanes.pause_changes(), [], "half of it has to be finished first");
+        handle(&lanes, 1).await;
+        assert_eq!(lanes.pause_changes(), [PauseChange { place: place(), paused: false }]);
+    }
+
+    #[tokio::test]
     async fn a_topic_that_was_made_anew_is_handled_from_its_beginning() {
-        let lanes = Lanes::new(100);
+        let lanes = Lanes::new(100, 100);
         lanes.assign(vec![place()]);
         push(&lanes, 0..5);
         handle(&lanes, 5).await;
@@ -466,7 +500,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_in_hand_is_not_taken_again_and_nothing_is_committed_past_it() {
-        let lanes = Lanes::new(100);
+        let lanes = Lanes::new(100, 100);
         lanes.assign(vec![place()]);
         push(&lanes, 0..3);
         let first = lanes.take(1).await.unwrap();

@@ -3,12 +3,15 @@
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+use tracing::{Instrument, Span};
 
 use super::attempt::{Delivery, Outcome};
 use super::handler::{Effect, Handle, HandleBatch, HandleTombstone, Tombstone};
 use crate::error::{Error, HandlerError, find};
 use crate::event::Event;
+use crate::metrics::HANDLE_SPAN;
 use crate::publish::{EventPublisher, UnitOfWork};
+use crate::trace::TRACEPARENT;
 
 /// The handler's name of tombstones in the inbox and in metrics.
 pub(crate) const TOMBSTONE: &str = "tombstone";
@@ -39,7 +42,7 @@ impl<E: Event, H: Handle<E>> Run for HandlerRunner<E, H> {
     async fn run(&self, delivery: &Delivery<'_>, publisher: &EventPublisher) -> Result<Outcome, HandlerError> {
         let received = delivery.received::<E>()?;
         let mut work = publisher.begin_handling(delivery.origin(), delivery.handling(E::TYPE));
-        let outcome = self.0.handle(&received, &mut work).await;
+        let outcome = self.0.handle(&received, &mut work).instrument(span(delivery, E::TYPE)).await;
         commit_handled(outcome, work).await
     }
 
@@ -51,7 +54,7 @@ impl<E: Event, H: Handle<E>> Run for HandlerRunner<E, H> {
         for delivery in deliveries {
             let received = delivery.received::<E>()?;
             work.attribute(delivery.origin(), delivery.handling(E::TYPE));
-            self.0.handle(&received, work).await?;
+            self.0.handle(&received, work).instrument(span(delivery, E::TYPE)).await?;
         }
         Ok(())
     }
@@ -71,7 +74,7 @@ impl<E: Event, H: HandleBatch<E>> Run for BatchRunner<E, H> {
     async fn run(&self, delivery: &Delivery<'_>, publisher: &EventPublisher) -> Result<Outcome, HandlerError> {
         let received = [delivery.received::<E>()?];
         let mut work = publisher.begin_handling(delivery.origin(), delivery.handling(E::TYPE));
-        let outcome = self.0.handle_batch(&received, &mut work).await;
+        let outcome = self.0.handle_batch(&received, &mut work).instrument(span(delivery, E::TYPE)).await;
         commit_handled(outcome, work).await
     }
 
@@ -100,7 +103,7 @@ impl<H: HandleTombstone> Run for TombstoneRunner<H> {
             offset: delivery.record.offset,
         };
         let mut work = publisher.begin_handling(delivery.origin(), delivery.handling(TOMBSTONE));
-        let outcome = self.0.handle(&tombstone, &mut work).await;
+        let outcome = self.0.handle(&tombstone, &mut work).instrument(span(delivery, TOMBSTONE)).await;
         commit_handled(outcome, work).await
     }
 
@@ -130,7 +133,7 @@ impl<E: Event, H: Effect<E>> Run for EffectRunner<E, H> {
         if handling.is_recorded(publisher.db()).await? {
             return Ok(Outcome::Duplicate);
         }
-        self.0.perform(&received).await?;
+        self.0.perform(&received).instrument(span(delivery, E::TYPE)).await?;
         commit_handled(Ok(()), publisher.begin_handling(delivery.origin(), handling)).await
     }
 
@@ -141,6 +144,17 @@ impl<E: Event, H: Effect<E>> Run for EffectRunner<E, H> {
     async fn run_within(&self, _: &[Delivery<'_>], _: &mut UnitOfWork) -> Result<(), HandlerError> {
         Err(HandlerError::permanent("effects outside the database do not share a unit"))
     }
+}
+
+/// What a handler logs stands in this: whose it is, of which event, and in which trace.
+fn span(delivery: &Delivery<'_>, handler: &'static str) -> Span {
+    tracing::debug_span!(
+        HANDLE_SPAN,
+        group = &**delivery.group,
+        handler,
+        event = delivery.identity,
+        traceparent = delivery.record.record.header(TRACEPARENT)
+    )
 }
 
 /// Commits the inbox row with whatever the handler did; beginning the unit records it where the handler did nothing.

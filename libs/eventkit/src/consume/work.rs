@@ -11,7 +11,7 @@ use super::run::Engine;
 use super::runner::{Run, TOMBSTONE};
 use crate::dead_letter::{self, Cause, REDRIVE_GROUP};
 use crate::error::HandlerError;
-use crate::failpoint::failpoint;
+use crate::failpoint::{self, failpoint};
 use crate::inbox;
 use crate::metrics;
 use crate::publish::Origin;
@@ -64,7 +64,7 @@ impl Engine {
                 }
                 Verdict::Retry(delay) => {
                     let followers = std::iter::from_fn(|| rest.next_if(|next| next.is_in_line_with(&job))).collect();
-                    self.lanes.retry(job, followers, delay);
+                    self.lanes.retry(job, followers, self.rest_for(delay));
                 }
             }
         }
@@ -96,6 +96,7 @@ impl Engine {
     }
 
     async fn run_together(&self, deliveries: Vec<Delivery<'_>>) -> Result<(), HandlerError> {
+        failpoint::pass_or_fail(failpoint::IN_HANDLER, &self.group).await?;
         let mut handlings = Vec::with_capacity(deliveries.len());
         for delivery in &deliveries {
             let (event_type, _) = self.runner_of(delivery).ok_or_else(|| HandlerError::permanent("no handler"))?;
@@ -133,7 +134,7 @@ impl Engine {
             job.tries.delays += 1;
             let delay = self.config.retries.usual.delay(job.tries.delays);
             let followers = std::iter::from_fn(|| rest.next_if(|next| next.is_in_line_with(&job))).collect();
-            self.lanes.retry(job, followers, delay);
+            self.lanes.retry(job, followers, self.rest_for(delay));
         }
     }
 
@@ -150,7 +151,11 @@ impl Engine {
             return self.pass_over(if delivery.envelope.is_some() { "other" } else { TOMBSTONE });
         };
         let started = Instant::now();
-        let outcome = attempt(runner.run(&delivery, &self.publisher), self.config.handler_timeout).await;
+        let run = async {
+            failpoint::pass_or_fail(failpoint::IN_HANDLER, &self.group).await?;
+            runner.run(&delivery, &self.publisher).await
+        };
+        let outcome = attempt(run, self.config.handler_timeout).await;
         self.observe(event_type, started);
         match outcome {
             Ok(outcome) => {
@@ -210,7 +215,9 @@ impl Engine {
     fn decide(&self, tries: &Tries, failure: Failure) -> Tried {
         let policy = self.config.retries.of(failure.kind);
         let wait = policy.delay(tries.delays);
-        let since_first = tries.first_failed.map_or(Duration::ZERO, |first| first.at.elapsed());
+        let since_first = tries
+            .first_failed
+            .map_or(Duration::ZERO, |first| self.publisher.clock().since(first.at.into_std(), first.at_ms));
         match failure.retry {
             Retry::Uncounted => Tried::Wait(wait),
             Retry::Counted(delay) if policy.allows(tries.failed, since_first) => {
@@ -226,6 +233,11 @@ impl Engine {
             return Verdict::Finish;
         }
         self.rest(tries)
+    }
+
+    fn rest_for(&self, delay: Duration) -> impl Future<Output = ()> + Send + 'static {
+        let clock = self.publisher.clock().clone();
+        async move { clock.sleep(delay).await }
     }
 
     /// Puts a record back for the usual time.

@@ -79,6 +79,12 @@ pub fn check(acknowledged: &[Fact], topic: &[Fact], effects: &[Fact]) -> Vec<Ver
     verdicts
 }
 
+/// The first occurrence of each: the effects of whoever has none twice, for a check of a topic alone.
+pub fn once(facts: &[Fact]) -> Vec<Fact> {
+    let mut seen = HashSet::new();
+    facts.iter().filter(|fact| seen.insert(&fact.event_id)).cloned().collect()
+}
+
 /// Where each event stands first.
 fn first_occurrences(facts: &[Fact]) -> HashMap<&str, usize> {
     let mut first = HashMap::new();

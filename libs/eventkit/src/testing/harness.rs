@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use db::{Db, Migration};
@@ -24,24 +25,35 @@ use crate::transport::{ConsumedRecord, Record, Transport};
 /// Where the harness's clock stands first: 2026-11-24T02:05:27Z.
 const START_SECONDS: i64 = 1_795_485_927;
 const RELAY: &str = "harness";
+/// How often it is looked whether all is idle before the clock is moved to what is waited for next.
+const LOOKS_PER_STEP: u32 = 10;
 /// How long stopping the relay may take.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A backbone for one test.
 ///
-/// ```no_run
+/// ```
 /// # use eventkit::testing::Harness;
-/// # use eventkit::{Consumer, Event, Handle, Keyed, Origin};
-/// # async fn example<E: Keyed + Clone + PartialEq + std::fmt::Debug, H: Handle<E>>(event: E, handler: H) {
+/// # use eventkit::{Consumer, Event, Handle, HandlerResult, Keyed, Origin, Received, UnitOfWork};
+/// # #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, Event)]
+/// # #[event(type = "user.created", topic = "user-events", key = "user-{employee_id}")]
+/// # struct UserCreated { employee_id: i64 }
+/// # struct Welcome;
+/// # impl Handle<UserCreated> for Welcome {
+/// #     async fn handle(&self, _: &Received<UserCreated>, _: &mut UnitOfWork) -> HandlerResult { Ok(()) }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> eventkit::Result<()> {
 /// let mut harness = Harness::new(&[]).await;
-/// harness.start(Consumer::new("company-service").on::<E>(handler));
+/// harness.start(Consumer::new("company-service").on::<UserCreated>(Welcome));
 /// let mut work = harness.publisher().begin(Origin::default());
-/// work.publish(&event).await.expect("stored");
-/// work.commit().await.expect("committed");
+/// work.publish(&UserCreated { employee_id: 42 }).await?;
+/// work.commit().await?;
 /// harness.run_until_idle().await;
-/// assert_eq!(harness.published::<E>(), [event]);
-/// assert!(harness.dead_letters::<E>().is_empty());
+/// assert_eq!(harness.published::<UserCreated>(), [UserCreated { employee_id: 42 }]);
+/// assert!(harness.dead_letters::<UserCreated>().is_empty());
 /// harness.stop().await;
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Debug)]
@@ -66,7 +78,7 @@ impl Harness {
         let db = Db::open(&db::Config::new(url)).await.expect("a database");
         outbox::migrate(&db).await.expect("eventkit's tables");
         db.migrate("harness", migrations).await.expect("the test's tables");
-        let clock = Clock::manual(Timestamp::from_second(START_SECONDS).expect("a time in range"));
+        let clock = Clock::stepped(Timestamp::from_second(START_SECONDS).expect("a time in range"));
         let publisher = EventPublisher::new(db, "harness", clock.clone());
         let transport = Arc::new(MemoryTransport::new());
         let relay = relay::start(RelayConfig::new(RELAY, RELAY), publisher.clone(), transport.clone());
@@ -88,7 +100,8 @@ impl Harness {
         &self.transport
     }
 
-    /// Moves the clock that stamps events on; it stands still otherwise.
+    /// Moves the clock on: the one that stamps events, and that a failed event's next try and the forgetting of what was
+    /// handled long ago wait for. It stands still otherwise, but for [`Harness::run_until_idle`].
     pub fn advance(&self, by: Duration) {
         self.clock.advance_ms(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
     }
@@ -107,16 +120,24 @@ impl Harness {
         self.transport.publish(vec![record]).await.expect("memory takes everything");
     }
 
-    /// Waits until every stored event is on its topic and every consumer is through with all topics.
+    /// Waits until every stored event is on its topic and every consumer is through with all topics. Where a failed event
+    /// waits for its next try, the clock is moved to it, so that no test waits for a back-off.
     ///
     /// # Panics
     /// When that takes longer than [`super::EVENTUALLY_MAX`].
     pub async fn run_until_idle(&self) {
+        let unchanged = AtomicU32::new(0);
         eventually("the backbone is idle", async || {
             let before = self.transport.total();
             let idle = self.is_published().await && self.transport.is_consumed() && self.is_published().await;
             // A handler that was still at work may have told of something meanwhile.
-            (idle && self.transport.total() == before && self.transport.is_consumed()).then_some(())
+            if idle && self.transport.total() == before && self.transport.is_consumed() {
+                return Some(());
+            }
+            if unchanged.fetch_add(1, Ordering::Relaxed) % LOOKS_PER_STEP == LOOKS_PER_STEP - 1 {
+                self.clock.advance_ms(self.clock.next_wait_ms().unwrap_or(0).max(0));
+            }
+            None
         })
         .await;
     }

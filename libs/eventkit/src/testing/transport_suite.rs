@@ -7,11 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::error::Error;
 use crate::transport::{ConsumedRecord, Incoming, Interest, Record, Subscription, TopicPartition, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a member is watched that is to get nothing, well within the time that it may be let go of in.
+const HANDED_ON_MAX: Duration = Duration::from_millis(300);
 const KEYS: usize = 5;
 const RECORDS_PER_KEY: usize = 20;
+/// How often a record is refused, and how many of its key stand behind it.
+const REFUSALS: usize = 5;
+const FOLLOWERS: usize = 200;
+const FOLLOWER_BYTES: usize = 16 * 1024;
 
 /// Runs the whole contract against one transport; topics and groups are new ones.
 ///
@@ -29,8 +36,44 @@ pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn
     records_of_a_key_arrive_in_order(&transport, &topic("order").await).await;
     every_group_gets_every_record(&transport, &topic("groups").await).await;
     a_new_member_goes_on_where_the_group_committed(&transport, &topic("resume").await).await;
+    what_was_not_committed_comes_again(&transport, &topic("again").await).await;
     members_of_a_group_share_the_partitions(&transport, &topic("share").await).await;
+    a_partition_is_handed_on_when_its_member_has_let_go_of_it(&transport, &topic("guard").await).await;
     a_paused_partition_delivers_nothing_until_it_is_resumed(&transport, &topic("pause").await).await;
+}
+
+/// Runs the part of the contract that needs a record which is refused for good: nothing behind it of its key is taken.
+///
+/// `refused` is a record of `topic`, which takes it not; the topic is a new one, and takes records of 16 KiB.
+///
+/// # Panics
+/// When the transport breaks the contract, saying how.
+pub async fn refusal_suite(transport: Arc<dyn Transport>, refused: &Record) {
+    let topic = refused.topic.as_str();
+    let key = refused.key.clone();
+    let of_key = |value: &str| Record { key: key.clone(), ..record(topic, "", value) };
+    // So large together that they go out in more requests than one.
+    let follower = "follower".repeat(FOLLOWER_BYTES / "follower".len());
+    transport.publish(vec![of_key("0")]).await.expect("publish");
+    for _ in 0..REFUSALS {
+        let followers = (0..FOLLOWERS).map(|_| of_key(&follower));
+        let all = std::iter::once(of_key("before")).chain([refused.clone()]).chain(followers).collect();
+        match transport.publish(all).await {
+            Err(Error::Transport { transient: false, .. }) => {}
+            other => panic!("a record that is refused for good is told as such: {other:?}"),
+        }
+    }
+    let alone = transport.publish(vec![refused.clone()]).await;
+    assert!(matches!(alone, Err(Error::Transport { transient: false, .. })), "alone it is refused as well: {alone:?}");
+    transport.publish(vec![of_key("end")]).await.expect("what comes later is taken");
+    let mut member = Member::join(&transport, &unique("group"), topic).await;
+    let mut values = Vec::new();
+    while values.last().map(Bytes::as_ref) != Some(b"end") {
+        values.extend(member.receive(1).await.into_iter().filter_map(|consumed| consumed.record.value));
+    }
+    let is_follower = |value: &&Bytes| value.starts_with(b"follower");
+    assert_eq!(values.iter().filter(is_follower).count(), 0, "a record overtook an earlier one of its key");
+    member.subscription.close().await;
 }
 
 async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>, topic: &str) {
@@ -58,7 +101,9 @@ async fn every_group_gets_every_record(transport: &Arc<dyn Transport>, topic: &s
     publish_numbers(transport, topic).await;
     for _ in 0..2 {
         let mut member = Member::join(transport, &unique("group"), topic).await;
-        assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
+        let received = member.receive(KEYS * RECORDS_PER_KEY).await;
+        assert_in_order(&received);
+        member.subscription.commit(&ends(&received)).await.expect("commit");
         member.subscription.close().await;
     }
 }
@@ -75,6 +120,62 @@ async fn a_new_member_goes_on_where_the_group_committed(transport: &Arc<dyn Tran
     let mut second = Member::join(transport, &group, topic).await;
     let received = second.receive(1).await;
     assert_eq!(received[0].record.value.as_deref(), Some(b"after".as_slice()));
+    second.subscription.close().await;
+}
+
+async fn what_was_not_committed_comes_again(transport: &Arc<dyn Transport>, topic: &str) {
+    let group = unique("group");
+    let records = (0..4).map(|number| record(topic, "key", &number.to_string())).collect();
+    transport.publish(records).await.expect("publish");
+    let mut first = Member::join(transport, &group, topic).await;
+    let received = first.receive(4).await;
+    first.subscription.commit(&[(received[0].topic_partition(), received[2].offset)]).await.expect("commit");
+    first.subscription.close().await;
+    let mut second = Member::join(transport, &group, topic).await;
+    let again = second.receive(2).await;
+    let values: Vec<_> = again.iter().map(|consumed| consumed.record.value.as_deref()).collect();
+    assert_eq!(values, [Some(b"2".as_slice()), Some(b"3".as_slice())], "what was delivered and not committed");
+    second.subscription.close().await;
+}
+
+async fn a_partition_is_handed_on_when_its_member_has_let_go_of_it(transport: &Arc<dyn Transport>, topic: &str) {
+    let group = unique("group");
+    publish_numbers(transport, topic).await;
+    let mut first = Member::join(transport, &group, topic).await;
+    first.receive(KEYS * RECORDS_PER_KEY).await;
+    let mut second = Member::join(transport, &group, topic).await;
+    let revoked = async {
+        loop {
+            tokio::select! {
+                incoming = first.subscription.next() => match incoming.expect("incoming") {
+                    Incoming::Revoked { partitions, done } => return (partitions, done),
+                    other => first.note(other),
+                },
+                incoming = second.subscription.next() => second.note(incoming.expect("incoming")),
+            }
+        }
+    };
+    let (partitions, done) = tokio::time::timeout(PATIENCE, revoked).await.expect("partitions are taken away");
+    let has_one = |member: &Member| partitions.iter().any(|place| member.assigned.contains(place));
+    let early = async {
+        while !has_one(&second) {
+            let incoming = second.subscription.next().await.expect("incoming");
+            second.note(incoming);
+        }
+    };
+    let early = tokio::time::timeout(HANDED_ON_MAX, early).await;
+    assert!(early.is_err(), "a partition went to another member before the first had let go of it");
+    drop(done);
+    let handed_on = async {
+        while !has_one(&second) {
+            tokio::select! {
+                incoming = first.subscription.next() => first.note(incoming.expect("incoming")),
+                incoming = second.subscription.next() => second.note(incoming.expect("incoming")),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, handed_on).await.expect("it goes to the other member then");
+    first.subscription.close().await;
     second.subscription.close().await;
 }
 
@@ -125,7 +226,7 @@ impl Member {
             group: group.to_owned(),
             topics: vec![topic.to_owned()],
             instance: None,
-            drain_max: Duration::from_secs(1),
+            drain_max: Duration::from_secs(5),
         };
         let subscription = transport.subscribe(interest).await.expect("subscribe");
         Self { subscription, assigned: Vec::new(), received: Vec::new() }

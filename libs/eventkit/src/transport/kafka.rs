@@ -16,13 +16,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 use tokio::task::AbortHandle;
 
-use self::contact::{Contact, ContactContext};
-use self::producer::BatchProducer;
+use self::contact::Contact;
+use self::producer::Producers;
 use super::{Interest, Record, Subscription, Transport};
 use crate::error::{Error, Result};
 
@@ -117,7 +116,7 @@ const MESSAGE_BYTES_MAX: &str = "104857600";
 /// A [`Transport`] over a Kafka cluster.
 pub struct KafkaTransport {
     config: KafkaConfig,
-    producer: Arc<BatchProducer>,
+    producers: Arc<Producers>,
     contact: Arc<Contact>,
     watching: AbortHandle,
 }
@@ -144,14 +143,12 @@ impl KafkaTransport {
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", config.linger_ms.to_string())
-            .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
             .set("message.max.bytes", MESSAGE_BYTES_MAX);
         let contact = Arc::new(Contact::new(&config.client_id));
-        let producer: BatchProducer =
-            settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
-        let producer = Arc::new(producer);
-        let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producer))).abort_handle();
-        Ok(Self { config, producer, contact, watching })
+        let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
+        let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
+        let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producers))).abort_handle();
+        Ok(Self { config, producers, contact, watching })
     }
 
     /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
@@ -164,7 +161,7 @@ impl KafkaTransport {
 #[async_trait]
 impl Transport for KafkaTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
-        producer::publish(&self.producer, &records).await?;
+        self.producers.publish(&records).await?;
         if !records.is_empty() {
             self.contact.regain();
         }
@@ -179,7 +176,7 @@ impl Transport for KafkaTransport {
 impl Drop for KafkaTransport {
     fn drop(&mut self) {
         self.watching.abort();
-        if let Err(error) = self.producer.flush(FLUSH_MAX) {
+        if let Err(error) = self.producers.flush(FLUSH_MAX) {
             tracing::warn!(%error, "records in flight at the end of a producer");
         }
     }

@@ -1,6 +1,6 @@
 //! Topics in memory, for tests of code that publishes and consumes: partitions, groups and offsets as on Kafka.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -37,6 +37,15 @@ struct State {
 struct Group {
     committed: HashMap<TopicPartition, i64>,
     members: BTreeMap<u64, Member>,
+    /// Partitions that a member has still to let go of.
+    held: HashMap<TopicPartition, Held>,
+}
+
+/// Who has a partition still, and who is to get it.
+#[derive(Debug)]
+struct Held {
+    by: u64,
+    next: u64,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +54,14 @@ struct Member {
     /// The next offset to hand out, for each partition that is assigned.
     positions: BTreeMap<TopicPartition, i64>,
     paused: Vec<TopicPartition>,
-    events: Vec<(bool, Vec<TopicPartition>)>,
+    events: VecDeque<Change>,
+}
+
+/// What a member has to be told.
+#[derive(Debug)]
+enum Change {
+    Gained(Vec<TopicPartition>),
+    Lost(Vec<TopicPartition>),
 }
 
 impl MemoryTransport {
@@ -126,33 +142,48 @@ impl State {
             }
         }
         for (id, member) in &mut group.members {
-            let now = dealt.remove(id).unwrap_or_default();
+            let now = dealt.get(id).map_or(&[][..], Vec::as_slice);
             let lost: Vec<_> = member.positions.keys().filter(|held| !now.contains(held)).cloned().collect();
-            let gained: Vec<_> = now.into_iter().filter(|new| !member.positions.contains_key(new)).collect();
             for partition in &lost {
                 member.positions.remove(partition);
+                group.held.insert(partition.clone(), Held { by: *id, next: *id });
             }
-            for partition in &gained {
-                let start = group.committed.get(partition).copied().unwrap_or(0);
-                member.positions.insert(partition.clone(), start);
+            member.tell(Change::Lost(lost));
+        }
+        for (id, partitions) in dealt {
+            for partition in partitions {
+                // What is being let go of comes when it is free.
+                match group.held.get_mut(&partition) {
+                    Some(held) => held.next = id,
+                    None => group.give(id, partition),
+                }
             }
-            member.events.push((false, lost));
-            member.events.push((true, gained));
         }
     }
 
-    fn next(&mut self, group: &str, id: u64) -> Option<Incoming> {
+    /// A member has let go of partitions: whoever is to get them does.
+    fn release(&mut self, group: &str, by: u64, partitions: &[TopicPartition]) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        for partition in partitions {
+            if group.held.get(partition).is_some_and(|held| held.by == by)
+                && let Some(Held { next, .. }) = group.held.remove(partition)
+            {
+                group.give(next, partition.clone());
+            }
+        }
+    }
+
+    fn next(&mut self, group: &str, id: u64, shared: &Arc<Shared>) -> Option<Incoming> {
         let Self { logs, groups, .. } = self;
         let member = groups.get_mut(group)?.members.get_mut(&id)?;
-        while !member.events.is_empty() {
-            let (gained, partitions) = member.events.remove(0);
-            if partitions.is_empty() {
-                continue;
+        match member.events.pop_front() {
+            Some(Change::Gained(partitions)) => return Some(Incoming::Assigned(partitions)),
+            Some(Change::Lost(partitions)) => {
+                let (shared, group) = (shared.clone(), group.to_owned());
+                let on_release = Release { shared, group, by: id, partitions: partitions.clone() };
+                return Some(Incoming::Revoked { partitions, done: RevocationGuard::new(on_release) });
             }
-            return Some(match gained {
-                true => Incoming::Assigned(partitions),
-                false => Incoming::Revoked { partitions, done: RevocationGuard::detached() },
-            });
+            None => {}
         }
         let mut records = Vec::new();
         for (place, position) in &mut member.positions {
@@ -168,6 +199,42 @@ impl State {
             }
         }
         (!records.is_empty()).then_some(Incoming::Records(records))
+    }
+}
+
+impl Group {
+    fn give(&mut self, id: u64, partition: TopicPartition) {
+        let start = self.committed.get(&partition).copied().unwrap_or(0);
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if !member.positions.contains_key(&partition) {
+            member.positions.insert(partition.clone(), start);
+            member.tell(Change::Gained(vec![partition]));
+        }
+    }
+}
+
+impl Member {
+    fn tell(&mut self, change: Change) {
+        match (self.events.back_mut(), change) {
+            (_, Change::Lost(partitions)) if partitions.is_empty() => {}
+            (Some(Change::Gained(before)), Change::Gained(partitions)) => before.extend(partitions),
+            (_, change) => self.events.push_back(change),
+        }
+    }
+}
+
+/// Frees partitions when it is dropped.
+struct Release {
+    shared: Arc<Shared>,
+    group: String,
+    by: u64,
+    partitions: Vec<TopicPartition>,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.shared.lock().release(&self.group, self.by, &self.partitions);
+        self.shared.changed.notify_waiters();
     }
 }
 
@@ -209,7 +276,7 @@ impl Subscription for MemorySubscription {
             let changed = shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(incoming) = shared.lock().next(&self.group, self.id) {
+            if let Some(incoming) = shared.lock().next(&self.group, self.id, &shared) {
                 return Ok(incoming);
             }
             changed.await;
@@ -246,6 +313,8 @@ impl Drop for MemorySubscription {
         let mut state = self.shared.lock();
         if let Some(group) = state.groups.get_mut(&self.group) {
             group.members.remove(&self.id);
+            // What it had still to let go of is free as well.
+            group.held.retain(|_, held| held.by != self.id);
         }
         state.rebalance(&self.group);
         drop(state);

@@ -1,13 +1,14 @@
 //! The 1st, 2nd, … nth call to the transport fails, until a run meets no fault; after each run the promises hold.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::checker::{Fact, Verdict, check};
 use eventkit::testing::{Fault, Faults, FaultyTransport, Harness, eventually};
 use eventkit::transport::ConsumedRecord;
-use eventkit::{Consumer, Handle, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork, published};
+use eventkit::{Consumer, Handle, HandlerError, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork, published};
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
@@ -130,5 +131,55 @@ async fn the_harness_runs_a_service_until_nothing_is_left_to_do() {
     let harness = Harness::new(&[]).await;
     harness.run_until_idle().await;
     published!(harness, AccountOpened, []);
+    harness.stop().await;
+}
+
+/// Fails until the third try.
+struct FailsTwice(AtomicU32);
+
+impl Handle<AccountOpened> for FailsTwice {
+    async fn handle(&self, _: &Received<AccountOpened>, work: &mut UnitOfWork) -> HandlerResult {
+        if self.0.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(HandlerError::transient("not yet"));
+        }
+        work.execute("insert into effects (n) values (1)", &[]).await?;
+        Ok(())
+    }
+}
+
+const EFFECTS: db::Migration =
+    db::Migration { version: 1, name: "effects", sql: "create table effects (n bigint not null)" };
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn rows(harness: &Harness, table: &str) -> i64 {
+    let sql = format!("select count(*) as n from {table}");
+    harness.db().query_one(&sql, &[]).await.unwrap().get("n").unwrap()
+}
+
+#[tokio::test]
+async fn the_harness_decides_when_a_retry_and_the_end_of_an_inbox_row_come() {
+    let mut harness = Harness::new(&[EFFECTS]).await;
+    let handler = Arc::new(FailsTwice(AtomicU32::new(0)));
+    let consumer = Consumer::new("group").on::<AccountOpened>(handler.clone()).inbox_retention(90 * DAY);
+    harness.start(consumer.retry(RetryPolicy::fixed(9, DAY)));
+    let mut work = harness.publisher().begin(Origin::default());
+    work.publish(&opened(1)).await.unwrap();
+    work.commit().await.unwrap();
+    let tried = async |times| {
+        eventually("it is tried", async || (handler.0.load(Ordering::SeqCst) == times).then_some(())).await;
+    };
+    tried(1).await;
+    harness.advance(DAY - Duration::from_millis(1));
+    // Only a wait of some length shows that nothing happens.
+    let early = tokio::time::timeout(Duration::from_millis(100), tried(2)).await;
+    assert!(early.is_err(), "it is tried before its time");
+    harness.advance(Duration::from_millis(1));
+    tried(2).await;
+    // The third try is a day away, and no test waits for it.
+    harness.run_until_idle().await;
+    assert_eq!(rows(&harness, "effects").await, 1);
+    assert_eq!(rows(&harness, "inbox").await, 1);
+    harness.advance(91 * DAY);
+    eventually("the row is forgotten", async || (rows(&harness, "inbox").await == 0).then_some(())).await;
     harness.stop().await;
 }

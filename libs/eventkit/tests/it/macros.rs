@@ -106,3 +106,54 @@ fn an_older_version_is_upcast_and_a_newer_one_refused() {
     let broken = read(r#"{"eventType":"account.paid","data":{}}"#).unwrap_err();
     assert!(matches!(broken, eventkit::Error::Upcast { from: 1, .. }), "{broken:?}");
 }
+
+fn with_currency(mut data: serde_json::Value) -> Result<serde_json::Value, String> {
+    // What the step before made of it, not what was sent.
+    let cents = data["cents"].as_i64().ok_or("no cents")?;
+    data["amount"] = format!("{cents} EUR-cents").into();
+    Ok(data)
+}
+
+fn nested(mut data: serde_json::Value) -> Result<serde_json::Value, String> {
+    let amount = data["amount"].as_str().ok_or("no amount of text")?;
+    data["price"] = serde_json::json!({"text": amount});
+    Ok(data)
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, Event)]
+#[event(
+    type = "account.billed",
+    version = 4,
+    topic = ACCOUNTS,
+    key = "{account}",
+    upcast(1 = cents, 2 = with_currency, 3 = nested)
+)]
+struct AccountBilled {
+    account: String,
+    price: Price,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Price {
+    text: String,
+}
+
+#[test]
+fn upcasters_are_chained_from_whichever_version_was_sent() {
+    let read = |version: u32, data: serde_json::Value| {
+        let envelope = serde_json::json!({"eventType": "account.billed", "schemaVersion": version, "data": data});
+        eventkit::event::decode::<AccountBilled>(&eventkit::Envelope::read(envelope.to_string().as_bytes()).unwrap())
+    };
+    let sent = [
+        (1, serde_json::json!({"account": "a", "amount": 3})),
+        (2, serde_json::json!({"account": "a", "cents": 300})),
+        (3, serde_json::json!({"account": "a", "amount": "300 EUR-cents"})),
+        (4, serde_json::json!({"account": "a", "price": {"text": "300 EUR-cents"}})),
+    ];
+    for (version, data) in sent {
+        let billed = read(version, data).unwrap();
+        assert_eq!(billed.price.text, "300 EUR-cents", "from version {version}");
+    }
+    let broken = read(2, serde_json::json!({"account": "a"})).unwrap_err();
+    assert!(matches!(broken, eventkit::Error::Upcast { from: 2, .. }), "the step that fails is named: {broken:?}");
+}

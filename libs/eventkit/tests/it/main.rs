@@ -3,6 +3,7 @@
 
 mod ahead;
 mod batch;
+mod broken_transports;
 mod consumer;
 mod consumer_faults;
 // the points at which it is killed are there in debug builds
@@ -10,6 +11,7 @@ mod consumer_faults;
 mod crashes;
 mod faults;
 mod fixture;
+mod handover;
 mod held;
 mod layer;
 mod macros;

@@ -4,7 +4,7 @@ use db::params;
 use eventkit::{Envelope, Origin, outbox};
 use serde_json::json;
 
-use crate::fixture::{ACCOUNTS, Fixture, opened};
+use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
 #[tokio::test]
 async fn state_and_event_are_committed_together() {
@@ -91,4 +91,27 @@ async fn an_envelope_made_by_hand_is_completed_and_kept() {
     assert_eq!(envelope.correlation_id.as_deref(), Some(id.as_str()));
     assert_eq!((envelope.service.as_str(), envelope.recipient_id), ("nest", Some(42)));
     assert!(envelope.timestamp.is_some());
+}
+
+#[tokio::test]
+async fn large_events_are_read_a_few_at_a_time() {
+    const MIB: usize = 1024 * 1024;
+    for fixture in Fixture::all().await {
+        for bytes in [1, 9 * MIB, 5 * MIB, 5 * MIB, 1] {
+            let mut work = fixture.publisher.begin(Origin::default());
+            work.publish(&AccountOpened { owner: "x".repeat(bytes), ..opened(1) }).await.unwrap();
+            work.commit().await.unwrap();
+        }
+        let mut pages = Vec::new();
+        let mut position = 0;
+        loop {
+            let page = outbox::read_after(&fixture.db, position, i64::MAX, 10).await.unwrap();
+            let Some(last) = page.last() else { break };
+            position = last.position;
+            pages.push(page.len());
+        }
+        assert_eq!(pages, [2, 2, 1]);
+        let limited = outbox::read_after(&fixture.db, 2, i64::MAX, 1).await.unwrap();
+        assert_eq!(limited.iter().map(|event| event.position).collect::<Vec<_>>(), [3]);
+    }
 }

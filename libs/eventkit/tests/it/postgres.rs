@@ -1,7 +1,8 @@
 //! What only PostgreSQL can do to an outbox: commit a lower position after a higher one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use db::Db;
@@ -53,6 +54,68 @@ async fn a_lower_position_that_commits_later_is_not_skipped() {
     relay.stop(Duration::from_secs(5)).await;
     let stored = outbox::read_after(publisher.db(), 0, i64::MAX, 10).await.unwrap();
     assert_eq!(stored.iter().map(|event| event.key.as_str()).collect::<Vec<_>>(), ["account-1", "account-2"]);
+}
+
+/// Keeps gauges by name and first label.
+#[derive(Default)]
+struct Gauges(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+impl Gauges {
+    fn read(&self, name: &str, label: &str) -> f64 {
+        let gauges = self.0.lock().unwrap();
+        gauges.get(&format!("{name} {label}")).map_or(0.0, |bits| f64::from_bits(bits.load(Ordering::SeqCst)))
+    }
+}
+
+impl metrics::Recorder for Gauges {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+
+    fn register_counter(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        let label = key.labels().next().map_or("", |label| label.value());
+        let name = format!("{} {label}", key.name());
+        metrics::Gauge::from_arc(self.0.lock().unwrap().entry(name).or_default().clone())
+    }
+
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
+}
+
+#[test]
+fn a_transaction_that_holds_events_back_is_told_of_until_it_ends() {
+    let gauges = Gauges::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&gauges, || {
+        runtime.block_on(async {
+            let Some(publisher) = publisher().await else { return };
+            let mut early = publisher.begin(Origin::default());
+            write(&mut early, 1).await;
+            let transport = Arc::new(MemoryTransport::new());
+            let config =
+                RelayConfig { held_back_max: Duration::from_millis(100), ..RelayConfig::new("bank", "copy-1") };
+            let relay = relay::start(config, publisher.clone(), transport.clone());
+            let mut late = publisher.begin(Origin::default());
+            late.publish(&opened(2)).await.unwrap();
+            late.commit().await.unwrap();
+            let status = relay.status();
+            eventually("it is told", async || status.held_back().map(drop)).await;
+            let age = || gauges.read(eventkit::metrics::OLDEST_UNPUBLISHED_SECONDS, "bank");
+            assert!(age() >= 0.1, "the oldest unpublished event's age is told as {}", age());
+            assert!(keys(&transport).is_empty());
+            early.commit().await.unwrap();
+            eventually("both are published", async || (keys(&transport).len() == 2).then_some(())).await;
+            eventually("nothing waits", async || (age() == 0.0 && status.held_back().is_none()).then_some(())).await;
+            relay.stop(Duration::from_secs(5)).await;
+        });
+    });
 }
 
 #[tokio::test]

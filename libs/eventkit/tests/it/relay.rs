@@ -12,10 +12,12 @@ use eventkit::testing::eventually;
 use eventkit::transport::memory::MemoryTransport;
 use eventkit::transport::{Interest, Record, Subscription, Transport};
 use eventkit::{Error, Origin, Result, RetryPolicy};
+use jiff::Timestamp;
 
 use crate::fixture::{ACCOUNTS, Fixture, opened};
 
 const DRAIN: Duration = Duration::from_secs(5);
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 #[tokio::test]
 async fn a_commit_wakes_the_relay() {
@@ -65,6 +67,34 @@ async fn another_owner_waits_for_the_lease_to_run_out() {
     eventually("the second owner publishes", async || (fixture.transport.records(ACCOUNTS).len() == 2).then_some(()))
         .await;
     second.stop(DRAIN).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_keep_a_dead_owners_lease_alive() {
+    let start = Timestamp::from_second(1_795_485_927).unwrap();
+    for (fixture, clock) in Fixture::all_with_clock(start).await {
+        let config =
+            |owner: &str| RelayConfig { poll_interval: Duration::from_millis(10), ..RelayConfig::new("bank", owner) };
+        // It dies with a lease of ten seconds.
+        relay::start(config("copy-1"), fixture.publisher.clone(), fixture.transport.clone()).stop(DRAIN).await;
+        fixture.open(1).await;
+        clock.advance_ms(-9_000);
+        relay::start(config("copy-2"), fixture.publisher.clone(), fixture.transport.clone()).stop(DRAIN).await;
+        assert!(fixture.transport.records(ACCOUNTS).is_empty(), "clocks may differ by less than a lease");
+        clock.advance_ms(-HOUR_MS);
+        let second = relay::start(config("copy-2"), fixture.publisher.clone(), fixture.transport.clone());
+        eventually("the second owner publishes", async || {
+            (fixture.transport.records(ACCOUNTS).len() == 1).then_some(())
+        })
+        .await;
+        // It goes on while the clock jumps, forth and back, and nothing is lost.
+        for (account_id, hours) in [(2, 5), (3, -9), (4, 4)] {
+            clock.advance_ms(hours * HOUR_MS);
+            fixture.open(account_id).await;
+        }
+        eventually("the others follow", async || (fixture.transport.records(ACCOUNTS).len() == 4).then_some(())).await;
+        second.stop(DRAIN).await;
+    }
 }
 
 /// Fails every publish whose number the pattern names, half of them after the records were taken.

@@ -1,10 +1,14 @@
 //! What a database knows of an event: before and after it was published, handled and by whom.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use eventkit::metrics::HANDLE_SPAN;
 use eventkit::testing::eventually;
 use eventkit::trace::{Asked, Known, State, known};
-use eventkit::{Consumer, Handle, HandlerResult, Received, UnitOfWork};
+use eventkit::{Consumer, Effect, Handle, HandlerResult, Origin, Received, UnitOfWork};
 
-use crate::fixture::{ACCOUNTS, AccountOpened, Fixture};
+use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
 struct Nothing;
 
@@ -44,5 +48,87 @@ async fn an_event_is_known_from_its_commit_to_its_effect() {
         let nothing = ask(&fixture, "no-such-event").await;
         assert_eq!((nothing.stored, nothing.handled, nothing.parked), (None, vec![], vec![]));
         running.stop().await;
+    }
+}
+
+/// Keeps what is said of each handler's span.
+#[derive(Default, Clone)]
+struct Spans(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+
+impl tracing::Subscriber for Spans {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let mut fields = Fields::default();
+        span.record(&mut fields);
+        let mut spans = self.0.lock().unwrap();
+        if span.metadata().name() == HANDLE_SPAN {
+            spans.push(fields.0);
+        }
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<String, String>);
+
+impl tracing::field::Visit for Fields {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
+
+/// Notes the trace that it was told of.
+struct TellTrace(Arc<Mutex<Option<String>>>);
+
+impl Effect<AccountOpened> for TellTrace {
+    async fn perform(&self, received: &Received<AccountOpened>) -> HandlerResult {
+        *self.0.lock().unwrap() = received.traceparent().map(str::to_owned);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_stands_in_a_span_of_the_trace_that_an_effect_passes_on() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let spans = Spans::default();
+    let _watched = tracing::subscriber::set_default(spans.clone());
+    let fixture = Fixture::new().await;
+    let origin = Origin { traceparent: Some(TRACE.to_owned()), ..Origin::default() };
+    let mut work = fixture.publisher.begin(origin);
+    let event_id = work.publish(&opened(1)).await.unwrap();
+    work.commit().await.unwrap();
+    fixture.start_relay().stop(std::time::Duration::from_secs(5)).await;
+    let told = Arc::new(Mutex::new(None));
+    let effect = Consumer::new("effect").effect::<AccountOpened>(TellTrace(told.clone()));
+    let handler = Consumer::new("handler").on::<AccountOpened>(Nothing);
+    let running = [effect, handler].map(|one| one.start(fixture.publisher.clone(), fixture.transport.clone()));
+    eventually("both have had it", async || (fixture.count("inbox").await == 2).then_some(())).await;
+    assert_eq!(told.lock().unwrap().as_deref(), Some(TRACE));
+    let mut of_groups: Vec<_> = spans.0.lock().unwrap().clone();
+    of_groups.sort_by_key(|fields| fields["group"].clone());
+    for (fields, group) in of_groups.iter().zip(["effect", "handler"]) {
+        let expected = [("event", &*event_id), ("group", group), ("handler", "account.opened"), ("traceparent", TRACE)];
+        assert_eq!(fields.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(of_groups.len(), 2);
+    for consumer in running {
+        consumer.stop().await;
     }
 }

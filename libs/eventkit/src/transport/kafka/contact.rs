@@ -8,12 +8,11 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::log;
-use super::producer::BatchProducer;
+use super::producer::Producers;
 
 /// How long a cluster that was away may take to answer whether it is back.
 const PROBE_MAX: Duration = Duration::from_secs(2);
@@ -48,6 +47,10 @@ impl Contact {
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::Resolve,
             ) => tracing::debug!(client = self.client, %error, reason, "kafka connection failed"),
+            // The producer is given up, and whoever published is told why.
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::GaplessGuarantee) => {
+                tracing::debug!(client = self.client, %error, reason, "kafka producer given up");
+            }
             _ => tracing::warn!(client = self.client, %error, reason, "kafka client error"),
         }
     }
@@ -92,13 +95,13 @@ impl Contact {
 }
 
 /// Asks a cluster that is away whether it is back, since no client tells that by itself; ends with the producer.
-pub(super) async fn watch(contact: Arc<Contact>, producer: Weak<BatchProducer>) {
+pub(super) async fn watch(contact: Arc<Contact>, producers: Weak<Producers>) {
     loop {
         contact.lost.notified().await;
         while contact.away().is_some() {
             tokio::time::sleep(PROBE_PAUSE).await;
-            let Some(producer) = producer.upgrade() else { return };
-            let probe = move || producer.client().fetch_metadata(None, PROBE_MAX).is_ok();
+            let Some(producers) = producers.upgrade() else { return };
+            let probe = move || producers.is_answered(PROBE_MAX);
             if tokio::task::spawn_blocking(probe).await.unwrap_or(false) {
                 contact.regain();
             }

@@ -1,26 +1,190 @@
-//! Publishing many records at a time: all of a call share one count of what the broker has yet to answer, so that an answer
-//! costs no more than taking one off it.
+//! Publishing many records at a time so that none overtakes an earlier one of its key that failed.
+//!
+//! librdkafka itself goes on after a failure: it gives up one record and sends those behind it. So a producer that failed
+//! once sends nothing more (`enable.gapless.guarantee`, and the broker refuses what was on its way behind the gap), and
+//! another takes its place. Records do not time out one by one inside it either: a call has its time as a whole. A record
+//! that comes alone, or is so large that a broker may refuse it, goes alone and through a producer that others do not share
+//! the fate of.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
-use super::contact::ContactContext;
-use super::failed;
+use super::contact::{Contact, ContactContext};
+use super::{failed, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
 /// How soon to try again when librdkafka's queue is full.
 pub(super) const QUEUE_FULL_POLL: Duration = Duration::from_millis(10);
+/// From which size on a record goes alone: below what any broker is told to refuse.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How long a producer that is given up may take to tell what became of its records.
+const GIVE_UP_MAX: Duration = Duration::from_secs(1);
 
-/// The producer that the records of a transport go through.
-pub(super) type BatchProducer = ThreadedProducer<ContactContext>;
+type Threaded = ThreadedProducer<ContactContext>;
+
+/// The producers that the records of one transport go through.
+pub(super) struct Producers {
+    settings: ClientConfig,
+    contact: Arc<Contact>,
+    delivery_timeout: Duration,
+    together: Mutex<Arc<BatchProducer>>,
+    alone: Mutex<Option<Arc<BatchProducer>>>,
+}
+
+/// A producer, which is ended on a thread of its own, since that blocks.
+pub(super) struct BatchProducer(Option<Threaded>);
+
+impl Deref for BatchProducer {
+    type Target = Threaded;
+
+    fn deref(&self) -> &Threaded {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for BatchProducer {
+    fn drop(&mut self) {
+        let producer = self.0.take();
+        // Without a thread it blocks here for a moment.
+        let _ = std::thread::Builder::new().name("kafka-producer-end".to_owned()).spawn(move || drop(producer));
+    }
+}
+
+impl Producers {
+    /// `settings` are those of the cluster and what all producers share.
+    pub(super) fn new(settings: ClientConfig, contact: Arc<Contact>, delivery_timeout: Duration) -> Result<Self> {
+        let together = Mutex::new(Arc::new(gapless(&settings, &contact)?));
+        Ok(Self { settings, contact, delivery_timeout, together, alone: Mutex::default() })
+    }
+
+    /// Publishes records; done when all are answered. A record that the client itself refuses ends it at once.
+    pub(super) async fn publish(&self, records: &[Record]) -> Result<()> {
+        let is_large = |record: &Record| record.bytes() >= LARGE_BYTES;
+        for run in records.chunk_by(|one, next| !is_large(one) && !is_large(next)) {
+            match run {
+                // Nothing stands behind it, so that a failure of it needs no producer of its own to end.
+                [one] => self.publish_alone(one).await?,
+                many => self.publish_together(many).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_alone(&self, record: &Record) -> Result<()> {
+        let producer = self.alone()?;
+        let batch = Arc::new(Batch::new(1));
+        send_all(&producer, std::slice::from_ref(record), &batch).await?;
+        // librdkafka keeps its time.
+        batch.is_answered().await;
+        batch.outcome()
+    }
+
+    async fn publish_together(&self, records: &[Record]) -> Result<()> {
+        let producer = lock(&self.together).clone();
+        let batch = Arc::new(Batch::new(records.len()));
+        let unless_over = GiveUp { producers: self, producer: &producer };
+        let all = async {
+            send_all(&producer, records, &batch).await?;
+            batch.is_answered_or_failed().await;
+            batch.outcome()
+        };
+        let error = match tokio::time::timeout(self.delivery_timeout, all).await {
+            Ok(Ok(())) => {
+                std::mem::forget(unless_over);
+                return Ok(());
+            }
+            Ok(Err(error)) => error,
+            Err(_) => Error::Transport {
+                operation: format!("publish to {}", records.first().map_or("", |record| &record.topic)),
+                transient: true,
+                source: format!("not acknowledged within {} ms", self.delivery_timeout.as_millis()).into(),
+            },
+        };
+        drop(unless_over);
+        batch.note(error);
+        // What was refused may be told only now, after what follows from it.
+        if tokio::time::timeout(GIVE_UP_MAX, batch.is_answered()).await.is_err() {
+            tracing::debug!("a producer that was given up did not tell of all its records");
+        }
+        batch.outcome()
+    }
+
+    fn alone(&self) -> Result<Arc<BatchProducer>> {
+        let mut alone = lock(&self.alone);
+        if let Some(producer) = &*alone {
+            return Ok(producer.clone());
+        }
+        let mut settings = self.settings.clone();
+        settings.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
+        let producer = Arc::new(start(&settings, &self.contact)?);
+        *alone = Some(producer.clone());
+        Ok(producer)
+    }
+
+    /// Puts another producer in the place of one that failed, which then sends nothing more.
+    fn give_up(&self, failed: &Arc<BatchProducer>) {
+        let mut together = lock(&self.together);
+        if !Arc::ptr_eq(&together, failed) {
+            return;
+        }
+        match gapless(&self.settings, &self.contact) {
+            Ok(next) => *together = Arc::new(next),
+            Err(error) => tracing::error!(%error, "no producer could be put in the place of one that failed"),
+        }
+        failed.purge(PurgeConfig::default().queue().inflight());
+    }
+
+    /// Waits until all that was handed over is answered.
+    pub(super) fn flush(&self, wait: Duration) -> std::result::Result<(), KafkaError> {
+        if let Some(alone) = &*lock(&self.alone) {
+            alone.flush(wait)?;
+        }
+        lock(&self.together).flush(wait)
+    }
+
+    /// Whether a broker answers within `wait`; blocks.
+    pub(super) fn is_answered(&self, wait: Duration) -> bool {
+        let producer = lock(&self.together).clone();
+        producer.client().fetch_metadata(None, wait).is_ok()
+    }
+}
+
+/// Gives a producer up when it is dropped: after a failure, and when its caller waits no longer.
+struct GiveUp<'a> {
+    producers: &'a Producers,
+    producer: &'a Arc<BatchProducer>,
+}
+
+impl Drop for GiveUp<'_> {
+    fn drop(&mut self) {
+        self.producers.give_up(self.producer);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(settings: &ClientConfig, contact: &Arc<Contact>) -> Result<BatchProducer> {
+    let producer = settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
+    Ok(BatchProducer(Some(producer)))
+}
+
+fn gapless(settings: &ClientConfig, contact: &Arc<Contact>) -> Result<BatchProducer> {
+    let mut settings = settings.clone();
+    settings.set("enable.gapless.guarantee", "true").set("message.timeout.ms", "0");
+    start(&settings, contact)
+}
 
 /// Records that were handed over together.
 #[derive(Debug)]
@@ -37,19 +201,48 @@ impl Batch {
 
     fn answer(&self, result: Result<()>) {
         if let Err(error) = result {
-            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            self.note(error);
         }
-        if self.unanswered.fetch_sub(1, Ordering::AcqRel) == 1 {
+        self.settle(1);
+    }
+
+    /// Keeps a failure; what was refused is the cause of all others.
+    fn note(&self, error: Error) {
+        let mut failure = lock(&self.failure);
+        if failure.as_ref().is_none_or(|known| known.is_transient() && !error.is_transient()) {
+            *failure = Some(error);
+        }
+        drop(failure);
+        self.answered.notify_one();
+    }
+
+    fn settle(&self, records: usize) {
+        if self.unanswered.fetch_sub(records, Ordering::AcqRel) == records {
             self.answered.notify_one();
         }
     }
 
-    /// Waits until the last record is answered; the first failure, if there was one.
-    async fn outcome(&self) -> Result<()> {
+    fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
+    /// Waits until the last record is answered.
+    async fn is_answered(&self) {
         while self.unanswered.load(Ordering::Acquire) > 0 {
             self.answered.notified().await;
         }
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the last record is answered or one has failed.
+    async fn is_answered_or_failed(&self) {
+        while self.unanswered.load(Ordering::Acquire) > 0 && !self.has_failed() {
+            self.answered.notified().await;
+        }
+    }
+
+    /// The failure, if there was one.
+    fn outcome(&self) -> Result<()> {
+        lock(&self.failure).take().map_or(Ok(()), Err)
     }
 }
 
@@ -64,18 +257,22 @@ impl ProducerContext for ContactContext {
     }
 }
 
-/// Publishes records; done when all are answered. A record that the client itself refuses ends it at once.
-pub(super) async fn publish(producer: &BatchProducer, records: &[Record]) -> Result<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let batch = Arc::new(Batch::new(records.len()));
-    for record in records {
-        while !send(producer, record, &batch)? {
-            tokio::time::sleep(QUEUE_FULL_POLL).await;
+/// Hands records over, and no more once one has failed.
+async fn send_all(producer: &BatchProducer, records: &[Record], batch: &Arc<Batch>) -> Result<()> {
+    for (sent, record) in records.iter().enumerate() {
+        let mut is_sent = Ok(false);
+        while !batch.has_failed() && matches!(is_sent, Ok(false)) {
+            is_sent = send(producer, record, batch);
+            if matches!(is_sent, Ok(false)) {
+                tokio::time::sleep(QUEUE_FULL_POLL).await;
+            }
+        }
+        if !matches!(is_sent, Ok(true)) {
+            batch.settle(records.len() - sent);
+            return is_sent.map(drop);
         }
     }
-    batch.outcome().await
+    Ok(())
 }
 
 /// Hands a record to librdkafka; false while its queue is full.

@@ -27,7 +27,11 @@ use crate::transport::{
 };
 
 const BATCH_RECORDS_MAX: usize = 512;
+/// How large a batch grows, but for its last record.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const BATCHES_QUEUED_MAX: usize = 8;
+/// What one answer to a fetch holds at the most, unless a record alone is larger.
+const FETCH_BYTES_MAX: &str = "16777216";
 /// About what the headers of an event hold.
 const HEADER_BYTES: usize = 256;
 /// Bounds how late a stop is noticed by an idle consumer.
@@ -70,6 +74,7 @@ impl KafkaSubscription {
             .set("session.timeout.ms", config.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (config.session_timeout_ms / 4).to_string())
             .set("queued.max.messages.kbytes", config.prefetch_kib.to_string())
+            .set("fetch.max.bytes", FETCH_BYTES_MAX)
             .create_with_context(context)
             .map_err(refused_setting)?;
         let topics: Vec<&str> = interest.topics.iter().map(String::as_str).collect();
@@ -145,11 +150,18 @@ impl Subscription for KafkaSubscription {
 fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
     let context = consumer.context();
     while !stop.load(Ordering::SeqCst) && !context.outgoing.is_closed() {
-        let mut wait = POLL_MAX;
+        let (mut wait, mut bytes) = (POLL_MAX, 0);
         for _ in 0..BATCH_RECORDS_MAX {
+            if bytes >= BATCH_BYTES_MAX {
+                break;
+            }
             match consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => context.gathered().push(consumed(&message)),
+                Some(Ok(message)) => {
+                    let record = consumed(&message);
+                    bytes += record.record.bytes();
+                    context.gathered().push(record);
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 // Fenced by another member under its name, which may be its own former self: this client is done for.
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
@@ -252,7 +264,7 @@ impl ConsumerContext for GroupContext {
                 return;
             }
             let (guard, released) = sync_channel::<()>(0);
-            let done = RevocationGuard::closing(guard);
+            let done = RevocationGuard::new(guard);
             self.hand_over();
             if self.send(Incoming::Revoked { partitions, done }) {
                 // Ends by the guard's drop; nothing is ever sent.
