@@ -182,7 +182,7 @@ const SEALED: [&str; 3] = [
 ];
 
 fn sealed_files() -> Vec<Vec<u8>> {
-    let [meta, quotas, saved] = SEALED.map(|text| seals::seal(text));
+    let [meta, quotas, saved] = SEALED.map(seals::seal);
     assert!(seals::read::<Meta>(&meta).is_ok());
     assert!(seals::read::<Vec<Row>>(&quotas).is_ok());
     assert!(seals::read::<Saved>(&saved).is_ok());

@@ -118,7 +118,8 @@ impl Out {
         self.open.put_slice(name.as_bytes());
     }
 
-    fn varint(&mut self, mut value: usize) {
+    fn varint(&mut self, value: usize) {
+        let mut value = value as u64;
         while value >= 0x80 {
             self.open.put_u8((value & 0x7f) as u8 | 0x80);
             value >>= 7;

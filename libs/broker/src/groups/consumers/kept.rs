@@ -217,7 +217,8 @@ fn take_text(from: &mut &[u8], length: usize) -> Option<String> {
     String::from_utf8(head.to_vec()).ok()
 }
 
-fn put_varint(to: &mut Vec<u8>, mut value: usize) {
+fn put_varint(to: &mut Vec<u8>, value: usize) {
+    let mut value = value as u64;
     while value >= 0x80 {
         to.put_u8((value & 0x7f) as u8 | 0x80);
         value >>= 7;
