@@ -3,6 +3,7 @@
 mod attempt;
 mod handler;
 mod housekeeping;
+mod lag;
 mod lanes;
 mod park;
 mod run;
@@ -46,6 +47,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) handler_timeout: Duration,
     pub(crate) uncommitted_window_max: usize,
     pub(crate) commit_interval: Duration,
+    pub(crate) lag_interval: Duration,
     pub(crate) drain_max: Duration,
 }
 
@@ -120,6 +122,7 @@ impl Consumer {
                 handler_timeout: Duration::from_secs(30),
                 uncommitted_window_max: 4_096,
                 commit_interval: Duration::from_millis(200),
+                lag_interval: Duration::from_secs(5),
                 drain_max: Duration::from_secs(5),
             },
         }
@@ -291,6 +294,13 @@ impl Consumer {
     #[must_use]
     pub fn uncommitted_window_max(mut self, records: usize) -> Self {
         self.config.uncommitted_window_max = records.max(1);
+        self
+    }
+
+    /// How often the broker is asked how far the group is behind, for the metrics.
+    #[must_use]
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.config.lag_interval = interval.max(Duration::from_millis(1));
         self
     }
 

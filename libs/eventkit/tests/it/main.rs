@@ -13,6 +13,7 @@ mod fixture;
 mod held;
 mod layer;
 mod macros;
+mod metrics;
 mod outbox;
 mod parking;
 mod postgres;
