@@ -1,6 +1,7 @@
 //! TechLeet as a stranger meets it: one request all the way through, restarts, kill -9, and what a start refuses.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod audit;
 mod background;
 mod compose;
 mod copies;
@@ -14,8 +15,10 @@ mod outages;
 mod postgres_faults;
 mod rebuild;
 mod slice;
+mod stalled;
 mod start;
 mod story;
+mod story_by_hand;
 mod topics;
 mod transport;
 mod walk;
