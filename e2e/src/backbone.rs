@@ -25,7 +25,10 @@ pub struct Backbone {
     broker: String,
     user_service: String,
     company_service: String,
+    recruitment_service: String,
     container: String,
+    /// The commands that it said to try, as they are to be pasted.
+    pub commands: Vec<String>,
     /// What it said about how long the start took, in milliseconds.
     pub ready_ms: u64,
     client: reqwest::Client,
@@ -53,21 +56,18 @@ impl Backbone {
         let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet up")?;
         let stdout = child.stdout.take().context("a piped stdout")?;
         let mut lines = BufReader::new(stdout).lines();
-        let mut addresses = Vec::new();
-        let ready_ms = tokio::time::timeout(START_MAX, async {
+        let mut said = Said::default();
+        tokio::time::timeout(START_MAX, async {
             while let Some(line) = lines.next_line().await? {
-                if let Some(rest) = line.strip_prefix("ready in ") {
-                    return Ok(rest.trim_end_matches(" ms").parse()?);
-                }
-                let mut words = line.split_whitespace();
-                if let (Some(part), Some(address)) = (words.next(), words.next()) {
-                    addresses.push((part.to_owned(), address.to_owned()));
+                if said.hear(&line)? {
+                    return Ok(());
                 }
             }
             bail!("it ended before it was ready")
         })
         .await
         .context("it did not get ready")??;
+        let Said { addresses, ready_ms, commands } = said;
         // What else it prints must have somewhere to go.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let address = |part: &str| {
@@ -79,10 +79,12 @@ impl Backbone {
             broker: address("broker").or_else(|_| address("kafka"))?,
             user_service: address("user-service")?,
             company_service: address("company-service")?,
+            recruitment_service: address("recruitment-service")?,
             container: address("container")?,
             child,
             data_dir: data_dir.to_owned(),
-            ready_ms,
+            commands,
+            ready_ms: ready_ms.context("it did not say how long the start took")?,
             client: reqwest::Client::new(),
             token,
         })
@@ -101,6 +103,16 @@ impl Backbone {
     /// `http://host:port` of the company-service.
     pub fn company_service(&self) -> &str {
         &self.company_service
+    }
+
+    /// `http://host:port` of the recruitment-service.
+    pub fn recruitment_service(&self) -> &str {
+        &self.recruitment_service
+    }
+
+    /// `http://host:port` of the container.
+    pub fn container(&self) -> &str {
+        &self.container
     }
 
     /// The operator's token.
@@ -201,6 +213,37 @@ impl Backbone {
 
     fn pid(&self) -> anyhow::Result<Pid> {
         Pid::from_raw(self.process_id()?.cast_signed()).context("it is gone already")
+    }
+}
+
+/// How many commands it says to try.
+const COMMANDS: usize = 3;
+
+/// What a start says, line by line.
+#[derive(Debug, Default)]
+struct Said {
+    addresses: Vec<(String, String)>,
+    ready_ms: Option<u64>,
+    commands: Vec<String>,
+}
+
+impl Said {
+    /// Takes a line; true when it was the last of what a start says.
+    fn hear(&mut self, line: &str) -> anyhow::Result<bool> {
+        if let Some(rest) = line.strip_prefix("ready in ") {
+            self.ready_ms = Some(rest.trim_end_matches(" ms").parse()?);
+        } else if self.ready_ms.is_none() {
+            let mut words = line.split_whitespace();
+            if let (Some(part), Some(address)) = (words.next(), words.next()) {
+                self.addresses.push((part.to_owned(), address.to_owned()));
+            }
+        } else if let Some(text) = line.strip_prefix("  ") {
+            match self.commands.last_mut().filter(|command| command.ends_with('\\')) {
+                Some(command) => command.extend(["\n", text]),
+                None => self.commands.push(text.to_owned()),
+            }
+        }
+        Ok(self.commands.len() == COMMANDS && !line.ends_with('\\'))
     }
 }
 

@@ -6,7 +6,7 @@
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
-//! - [`openapi`]: the parts' descriptions of their own APIs.
+//! - [`shell`]: commands as a reader pastes them; [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL; [`ground`]: which of them a run stands on.
 //! - [`nestjs`]: the service of `examples/nestjs-service`, which shares nothing with ours but the wire.
 //! - [`stage`]: how long a test that tells stories may take; [`soak`]: how long the tests that kill go on.
@@ -23,6 +23,7 @@ pub mod nestjs;
 pub mod openapi;
 pub mod program;
 pub mod promises;
+pub mod shell;
 pub mod soak;
 pub mod stage;
 pub mod system;

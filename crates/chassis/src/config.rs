@@ -5,6 +5,7 @@
 //! and what is allowed. Later layers override single keys:
 //! defaults < file < environment < flags.
 
+mod address;
 mod environment;
 mod layers;
 mod schema;
@@ -239,6 +240,23 @@ mod tests {
             .map(|key| key.path.as_str())
             .collect();
         assert_eq!(bare, Vec::<&str>::new(), "one to three lines, and Allowed");
+    }
+
+    /// A link that people are sent may lead into an app, and a database's address is a secret with forms of its own.
+    #[test]
+    fn every_address_is_checked_when_it_is_read() {
+        let schema = Schema::parse(DEFAULTS).unwrap();
+        let names = ["listen", "advertise", "brokers", "listeners", "advertised_listeners", "url", "user_service_url"];
+        let is_address = |key: &&schema::Key| {
+            key.path.rsplit('.').next().is_some_and(|name| names.contains(&name)) && !is_secret(&key.path)
+        };
+        let addresses: Vec<&schema::Key> = schema.keys().iter().filter(is_address).collect();
+        assert_eq!(addresses.len(), 13);
+        for key in addresses {
+            let checked = layers::check(key, key.default.clone());
+            assert!(matches!(key.allowed, Some(schema::Allowed::Address(_))), "{} has an `Allowed:` line", key.path);
+            assert_eq!(checked, Ok(key.default.clone()), "{}: the default is right", key.path);
+        }
     }
 
     #[test]

@@ -55,11 +55,15 @@ pub(crate) async fn verify(settings: &Settings, format: Format) -> anyhow::Resul
 fn text(record: &Record) -> String {
     let Record { sequence, occurred_at, event_type, entity, .. } = record;
     let envelope: serde_json::Value = serde_json::from_str(record.envelope.get()).unwrap_or_default();
-    let of_data = |name: &str| match &envelope["data"][name] {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
+    // What the system did has no actor, and each type of record its own word for what was done.
+    let shown = |name: &str| match &envelope["data"][name] {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     };
-    let (action, actor) = (of_data("action"), of_data("actor"));
+    let none = || "-".to_owned();
+    let action = ["action", "incident", "occurrence"].into_iter().find_map(shown).unwrap_or_else(none);
+    let actor = shown("actor").unwrap_or_else(none);
     format!("{sequence}\t{occurred_at}\t{event_type}\t{action}\t{entity}\t{actor}")
 }
 

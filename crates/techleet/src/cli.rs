@@ -24,6 +24,40 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads the command line; ends the program where it cannot be read, or asks for help.
+    pub(crate) fn read(arguments: &[OsString]) -> Self {
+        let mut cli = Self::parse_from(arguments);
+        if !cli.command.is_tool() {
+            cli.common.gather(arguments);
+        }
+        cli
+    }
+}
+
+impl Common {
+    /// What may be repeated counts wherever it stands: of values before and after a command's name, clap keeps the
+    /// latter alone.
+    fn gather(&mut self, arguments: &[OsString]) {
+        self.config = all_values(arguments, "--config");
+        self.set = all_values(arguments, "--set");
+    }
+}
+
+/// Every value of an option, in a line that clap has read: no other option's value begins with a hyphen.
+fn all_values(arguments: &[OsString], option: &str) -> Vec<String> {
+    let mut words = arguments.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
+    let mut values = Vec::new();
+    while let Some(word) = words.next() {
+        match word.strip_prefix(option) {
+            Some("") => values.extend(words.next().map(str::to_owned)),
+            Some(rest) => values.extend(rest.strip_prefix('=').map(str::to_owned)),
+            None => {}
+        }
+    }
+    values
+}
+
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
@@ -110,6 +144,19 @@ pub(crate) enum Command {
     /// Apache Kafka's kafka-consumer-groups: its options, its output.
     #[command(disable_help_flag = true)]
     KafkaConsumerGroups(ToolArgs),
+}
+
+impl Command {
+    /// Whether it is one of Kafka's tools, whose options are their own.
+    fn is_tool(&self) -> bool {
+        matches!(
+            self,
+            Self::KafkaTopics(_)
+                | Self::KafkaConsoleConsumer(_)
+                | Self::KafkaConsoleProducer(_)
+                | Self::KafkaConsumerGroups(_)
+        )
+    }
 }
 
 /// What is handed to one of Kafka's tools.

@@ -27,7 +27,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use chassis::{Environment, Settings, Sources};
-use clap::Parser;
 
 use cli::{AuditCommand, Command, Common, ConfigCommand};
 use kafka_tools::Tool;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match Tool::called(&arguments) {
             Some((tool, arguments)) => kafka_tools::run(&load(&environment_only())?, tool, arguments).await,
-            None => dispatch(cli::Cli::parse_from(&arguments)).await,
+            None => dispatch(cli::Cli::read(&arguments)).await,
         }
     });
     // What still blocks a thread (a reader's last poll) must not hold the exit up.

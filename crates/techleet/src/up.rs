@@ -1,7 +1,7 @@
 //! `techleet up`: everything in one process.
 
-use std::net::SocketAddr;
-use std::path::Path;
+mod how_to_try;
+
 use std::time::Instant;
 
 use chassis::config::Source;
@@ -12,6 +12,7 @@ use eventkit::transport::kafka::KafkaConfig;
 use crate::cli::PartName;
 use crate::run::StartedBroker;
 use crate::{load, output, provision, run};
+use how_to_try::{Places, how_to_try, program};
 
 /// One group cannot be that of several parts: each would get events that are another's.
 const GROUP_ID_IGNORED: &str = "warning: kafka.group_id (KAFKA_GROUP_ID) is left out: it counts for `techleet run`; here each part has its own group";
@@ -42,12 +43,16 @@ pub(crate) async fn up(mut sources: Sources) -> anyhow::Result<()> {
     part_line(name, &format!("http://{user_service}"))?;
     // The others ask it who is asking, wherever it listens.
     process = process.with_user_service(user_service);
+    let mut places = Places { user_service, container: user_service };
     for part in PartName::ALL.into_iter().filter(|part| *part != PartName::UserService) {
         let (name, address) = run::start_part(&mut parts, &process, part).await?;
         part_line(name, &format!("http://{address}"))?;
+        if part == PartName::Container {
+            places.container = address;
+        }
     }
     output::line(&format!("ready in {} ms", began.elapsed().as_millis()))?;
-    output::line(&how_to_try(process.data_dir(), user_service))?;
+    output::line(&how_to_try(&program(), sources.file, process.settings(), places)?)?;
     Ok(parts.run().await?)
 }
 
@@ -67,25 +72,4 @@ async fn embedded_broker(
 
 fn part_line(part: &str, address: &str) -> anyhow::Result<()> {
     output::line(&format!("{part:<21}{address}"))
-}
-
-fn how_to_try(data_dir: &DataDir, user_service: SocketAddr) -> String {
-    let data = data_dir.path().display();
-    let flag = if data_dir.path() == Path::new("./data") { String::new() } else { format!(" --data-dir {data}") };
-    let techleet = program();
-    format!(
-        "
-Try it:
-  curl -X POST http://{user_service}/api/v1/users -H \"Authorization: Bearer $(cat {data}/operator.token)\" \\
-    -H 'Content-Type: application/json' -d '{{\"firstName\":\"An\",\"lastName\":\"Tran\",\"email\":\"an@example.com\"}}'
-  {techleet} consume user-events --from-beginning
-  {techleet} audit verify{flag}"
-    )
-}
-
-/// How a shell in this directory calls this program.
-fn program() -> String {
-    let Ok(path) = std::env::current_exe() else { return "techleet".to_owned() };
-    let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here).unwrap_or(&path).display().to_string()
 }

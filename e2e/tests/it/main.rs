@@ -1,6 +1,7 @@
 //! TechLeet as a stranger meets it: one request all the way through, restarts, kill -9, and what a start refuses.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+mod audit;
 mod background;
 mod compose;
 mod copies;
@@ -18,8 +19,10 @@ mod rebuild;
 mod refused;
 mod routes;
 mod slice;
+mod stalled;
 mod start;
 mod story;
+mod story_by_hand;
 mod topics;
 mod transport;
 mod walk;

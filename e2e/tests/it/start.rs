@@ -4,6 +4,7 @@ use std::path::Path;
 
 use e2e::Backbone;
 use e2e::backbone::command;
+use e2e::shell::Shell;
 use e2e::stage::eventually;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +30,26 @@ async fn a_second_start_goes_on_where_the_first_one_was() {
         let status = backbone.interrupt().await.unwrap();
         assert!(status.success(), "Ctrl-C ends with {status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_three_commands_that_a_start_prints_do_what_they_are_for() {
+    let folder = tempfile::tempdir().unwrap();
+    // A path that a shell would take for something else.
+    let data_dir = folder.path().join("An's data & more");
+    let backbone = Backbone::start(&data_dir).await.unwrap();
+    let paste = |number: usize| Shell::start(folder.path(), &backbone.commands[number], &[]).unwrap();
+    let created = paste(0).end().await.unwrap();
+    let employee: serde_json::Value = serde_json::from_str(&created.stdout).unwrap();
+    assert_eq!((&employee["email"], &employee["firstName"]), (&json!("an@example.com"), &json!("An")));
+    let mut consuming = paste(1);
+    let event: serde_json::Value = serde_json::from_str(&consuming.first_line().await.unwrap()).unwrap();
+    assert_eq!((&event["eventType"], &event["data"]["employeeId"]), (&json!("user.created"), &employee["employeeId"]));
+    // Some shells end by the signal themselves; the command has nothing to say of it.
+    assert_eq!(consuming.interrupt().await.unwrap().stderr, "");
+    let verified = paste(2).end().await.unwrap();
+    assert!(verified.status.success() && verified.stdout.starts_with("whole: "), "{verified:?}");
+    assert!(backbone.interrupt().await.unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,6 +120,7 @@ async fn a_taken_port_is_refused_with_the_way_out() {
         assert_eq!(refused.status.code(), Some(1));
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(said.contains(&address.to_string()) && said.contains(key), "{key}: {said}");
+        assert!(said.lines().count() == 1, "one line: {said}");
         // Nothing is left that holds the directory.
         Backbone::start(data_dir.path()).await.unwrap();
     }
@@ -106,9 +128,20 @@ async fn a_taken_port_is_refused_with_the_way_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_mistake_in_the_configuration_is_told_at_once() {
-    let args = ["--set", "http.body_bytes=1", "--set", "user_service.listen=7", "up"];
-    let refused = e2e::program::run(&args).await.unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(refused.stderr.contains("http.body_bytes_max"), "suggests the key: {}", refused.stderr);
-    assert!(refused.stdout.is_empty());
+    let mistakes = ["--set", "http.body_bytes=1", "--set", "user_service.listen=7", "--set", "container.listen=here"];
+    let mut told = Vec::new();
+    for command in [&["up"][..], &["run", "company-service"], &["config", "check"]] {
+        let refused = e2e::program::run(&[&mistakes[..], command].concat()).await.unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{command:?}");
+        assert!(refused.stdout.is_empty(), "{command:?}");
+        told.push(refused.stderr);
+    }
+    for words in [
+        "unknown key `http.body_bytes`; did you mean `http.body_bytes_max`?",
+        "`user_service.listen` must be HOST:PORT, found \"7\"",
+        "`container.listen` must be HOST:PORT, found \"here\"",
+    ] {
+        assert!(told[0].contains(words), "{words} in {}", told[0]);
+    }
+    assert!(told.iter().all(|other| *other == told[0]), "a start and a check say the same: {told:?}");
 }

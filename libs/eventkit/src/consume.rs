@@ -3,6 +3,7 @@
 mod attempt;
 mod handler;
 mod housekeeping;
+mod lag;
 mod lanes;
 mod park;
 mod run;
@@ -47,6 +48,7 @@ pub(crate) struct ConsumerConfig {
     pub(crate) uncommitted_window_max: usize,
     pub(crate) uncommitted_bytes_max: usize,
     pub(crate) commit_interval: Duration,
+    pub(crate) lag_interval: Duration,
     pub(crate) drain_max: Duration,
 }
 
@@ -122,6 +124,7 @@ impl Consumer {
                 uncommitted_window_max: 4_096,
                 uncommitted_bytes_max: 16 * 1024 * 1024,
                 commit_interval: Duration::from_millis(200),
+                lag_interval: Duration::from_secs(5),
                 drain_max: Duration::from_secs(5),
             },
         }
@@ -301,6 +304,13 @@ impl Consumer {
     #[must_use]
     pub fn uncommitted_bytes_max(mut self, bytes: usize) -> Self {
         self.config.uncommitted_bytes_max = bytes.max(1);
+        self
+    }
+
+    /// How often the broker is asked how far the group is behind, for the metrics.
+    #[must_use]
+    pub fn lag_interval(mut self, interval: Duration) -> Self {
+        self.config.lag_interval = interval.max(Duration::from_millis(1));
         self
     }
 

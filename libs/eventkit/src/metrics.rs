@@ -16,6 +16,10 @@ pub const HANDLER_FAILURES_TOTAL: &str = "eventkit_handler_failures_total";
 pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
 /// Records taken from a partition whose handling has not ended. Labels: `group`.
 pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";
+/// Records that a group has not committed, in partitions of this member; 0 once another has them. Labels: `group`, `topic`, `partition`.
+pub const CONSUMER_LAG_RECORDS: &str = "eventkit_consumer_lag_records";
+/// Partitions that are paused because a record in them cannot be finished and too many follow it. Labels: `group`.
+pub const STALLED_PARTITIONS: &str = "eventkit_stalled_partitions";
 /// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
 pub const HELD_EVENTS: &str = "eventkit_held_events";
 /// The last position of a service's store that a projection was rebuilt from. Labels: `group`, `projection`, `service`.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use crate::error::Result;
 
@@ -188,6 +189,13 @@ pub trait Subscription: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::Error::Transport`] when the commit was refused, for example because the partition was taken away.
     async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()>;
+
+    /// How many records of each of these partitions the group has not committed; goes on without this subscription. A
+    /// partition may be missing of which that is not known.
+    ///
+    /// # Errors
+    /// The future's: [`crate::Error::Transport`] when the broker does not answer.
+    fn lag(&self, partitions: &[TopicPartition]) -> BoxFuture<'static, Result<Vec<(TopicPartition, i64)>>>;
 
     /// Stops or goes on fetching a partition.
     fn set_paused(&self, partition: &TopicPartition, paused: bool);

@@ -169,7 +169,7 @@ impl Layer<'_> {
 }
 
 /// The value in its canonical spelling, or what it should have been.
-fn check(known: &Key, value: Value) -> Result<Value, String> {
+pub(super) fn check(known: &Key, value: Value) -> Result<Value, String> {
     match (&known.allowed, value) {
         (Some(Allowed::Words(words)), Value::Text(text)) => {
             words.iter().find(|word| word.eq_ignore_ascii_case(&text)).map(|word| Value::Text(word.clone())).ok_or_else(
@@ -181,6 +181,11 @@ fn check(known: &Key, value: Value) -> Result<Value, String> {
         }
         (Some(Allowed::Range(low, high)), Value::Int(number)) if !(*low..=*high).contains(&number) => {
             Err(format!("from {low} to {high}"))
+        }
+        // What is unset by default can be unset again.
+        (Some(Allowed::Address(_)), value) if value.is_unset() && known.default.is_unset() => Ok(value),
+        (Some(Allowed::Address(address)), value) if !value.texts().all(|text| address.is_form_of(text)) => {
+            Err(address.words().to_owned())
         }
         // No setting with a default of zero or more has a meaning below zero.
         (None, Value::Int(number)) if number < 0 && known.default != Value::Int(number) => {

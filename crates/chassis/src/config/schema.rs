@@ -3,6 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::Source;
+use super::address::Address;
 use super::value::Value;
 use crate::error::{ConfigError, Mistake};
 
@@ -30,11 +31,16 @@ pub(super) struct Key {
 pub(super) enum Allowed {
     Words(Vec<String>),
     Range(i64, i64),
+    /// One in a text, or each in a list.
+    Address(Address),
 }
 
 impl Allowed {
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim().strip_suffix('.')?;
+        if let Some(address) = Address::named(text) {
+            return Some(Self::Address(address));
+        }
         if let Some((low, high)) = text.split_once(" to ") {
             return Some(Self::Range(low.trim().parse().ok()?, high.trim().parse().ok()?));
         }

@@ -86,6 +86,18 @@ impl Value {
         self.is_empty_text() || matches!(self, Self::List(items) if items.is_empty())
     }
 
+    /// The texts in it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let items = match self {
+            Self::List(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        items.iter().filter_map(|item| match item {
+            Self::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     pub(super) fn is_empty_text(&self) -> bool {
         matches!(self, Self::Text(text) if text.is_empty())
     }

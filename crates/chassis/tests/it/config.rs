@@ -83,6 +83,35 @@ fn every_mistake_of_every_layer_is_told_at_once_with_its_place() {
 }
 
 #[test]
+fn every_wrong_address_of_every_layer_is_told_at_once() {
+    let file =
+        file("[company_service]\nlisten = \"here\"\n[broker.security]\nlisteners = [\"SSL://:9093\", \"kafka:1\"]\n");
+    let variables = [("KAFKA_BROKERS", "kafka-1:9092,kafka-2"), ("TECHLEET_AUTH__USER_SERVICE_URL", "users:3001")];
+    let flags = [
+        "user_service.listen=7",
+        "recruitment_service.listen=",
+        "container.listen=127.0.0.1:70000",
+        "broker.listen=localhost:9092",
+        "broker.advertise=kafka",
+        "broker.security.advertised_listeners=kafka:1",
+        "broker_http.listen=:9464",
+        "container.sms.url=gateway",
+        "container.push.url=ftp://gateway",
+    ];
+    let error = Settings::load(&sources(Some(&file), &variables, &flags)).unwrap_err();
+    insta::assert_snapshot!(message(&error, &file));
+}
+
+#[test]
+fn what_is_unset_by_default_can_be_unset_again() {
+    let file = file("[broker]\nadvertise = \"kafka:9092\"\n[broker.security]\nlisteners = [\"SSL://:9093\"]\n");
+    let flags = ["broker.advertise=", "broker.security.listeners=", "container.sms.url="];
+    let settings = Settings::load(&sources(Some(&file), &[], &flags)).unwrap();
+    assert_eq!(settings.get::<String>("broker.advertise").unwrap(), "");
+    assert!(settings.get::<Vec<String>>("broker.security.listeners").unwrap().is_empty());
+}
+
+#[test]
 fn later_layers_override_earlier_ones_key_by_key() {
     let file = file(concat!(
         "[http]\nrequest_timeout_ms = 1\ndrain_timeout_ms = 1\nbody_bytes_max = 1\n",

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod commands;
+mod config;
+mod consume;
+mod doctor;
 mod group_id;
 mod help;
 mod kafka_tools;

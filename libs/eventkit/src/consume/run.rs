@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::ConsumerConfig;
 use super::attempt::Outcome;
+use super::lag::Question;
 use super::lanes::{Lanes, Way};
 use super::runner::Run;
 use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::chain;
 use crate::failpoint::failpoint;
-use crate::metrics;
 use crate::publish::EventPublisher;
 use crate::transport::{ConsumedRecord, GroupStart, Incoming, Interest, Subscription, TopicPartition, Transport};
 
@@ -86,6 +86,9 @@ impl Engine {
     /// Feeds the lanes until the consumer stops or the subscription ends.
     async fn consume(&self, mut subscription: Box<dyn Subscription>, stopping: &mut watch::Receiver<bool>) {
         let mut commit_at: Option<Instant> = None;
+        let mut lag = Question::default();
+        let mut looks = interval(self.config.lag_interval);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 incoming = subscription.next() => match incoming {
@@ -114,6 +117,8 @@ impl Engine {
                     commit_at = None;
                     self.commit(&*subscription).await;
                 }
+                _ = looks.tick(), if !lag.is_asked() => lag.ask(&self.lanes, &*subscription),
+                answer = lag.answer(), if lag.is_asked() => self.tell_lag(answer),
                 _ = stopping.changed() => break,
             }
         }
@@ -145,8 +150,7 @@ impl Engine {
             }
             subscription.set_paused(&change.place, change.paused);
         }
-        let open = u32::try_from(self.lanes.open()).unwrap_or(u32::MAX);
-        ::metrics::gauge!(metrics::UNCOMMITTED_RECORDS, "group" => self.group.to_string()).set(open);
+        self.gauge_lanes();
     }
 
     /// Lets what is in flight on partitions end (bounded), commits what is finished, and forgets them.
@@ -165,6 +169,8 @@ impl Engine {
         failpoint!(DURING_REBALANCE, &self.group);
         self.commit(subscription).await;
         self.lanes.forget(places);
+        self.forget_lag(places);
+        self.gauge_lanes();
     }
 
     async fn commit(&self, subscription: &dyn Subscription) {

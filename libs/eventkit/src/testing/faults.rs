@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -157,6 +158,10 @@ impl Subscription for FaultySubscription {
             Some(Fault::Lose) => Ok(()),
             _ => self.inner.commit(offsets).await,
         }
+    }
+
+    fn lag(&self, partitions: &[TopicPartition]) -> BoxFuture<'static, Result<Vec<(TopicPartition, i64)>>> {
+        self.inner.lag(partitions)
     }
 
     fn set_paused(&self, partition: &TopicPartition, paused: bool) {

@@ -42,6 +42,7 @@ pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn
     members_of_a_group_share_the_partitions(&transport, &topic("share").await).await;
     a_partition_is_handed_on_when_its_member_has_let_go_of_it(&transport, &topic("guard").await).await;
     a_paused_partition_delivers_nothing_until_it_is_resumed(&transport, &topic("pause").await).await;
+    lag_is_what_the_group_has_not_committed(&transport, &topic("lag").await).await;
 }
 
 /// Runs the part of the contract that needs a record which is refused for good: nothing behind it of its key is taken.
@@ -212,6 +213,22 @@ async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc
     member.subscription.set_paused(&place, false);
     let received = member.receive(1).await;
     assert_eq!(received[0].record.value.as_deref(), Some(b"second".as_slice()));
+    member.subscription.close().await;
+}
+
+async fn lag_is_what_the_group_has_not_committed(transport: &Arc<dyn Transport>, topic: &str) {
+    let mut member = Member::join(transport, &unique("group"), topic).await;
+    transport.publish((0..3).map(|number| record(topic, "key", &number.to_string())).collect()).await.expect("publish");
+    let place = member.receive(3).await[0].topic_partition();
+    for (committed, behind) in [(None, 3), (Some(2), 1), (Some(3), 0)] {
+        if let Some(offset) = committed {
+            member.subscription.commit(&[(place.clone(), offset)]).await.expect("commit");
+        }
+        let mut lag = member.subscription.lag(&member.assigned).await.expect("lag");
+        lag.retain(|(_, records)| *records != 0);
+        let expected = if behind == 0 { Vec::new() } else { vec![(place.clone(), behind)] };
+        assert_eq!(lag, expected, "after committing {committed:?}");
+    }
     member.subscription.close().await;
 }
 

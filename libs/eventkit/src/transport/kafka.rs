@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod contact;
+mod lag;
 mod producer;
 mod reader;
 mod subscription;

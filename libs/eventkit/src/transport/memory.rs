@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
 use tokio::sync::Notify;
 
 use super::{
@@ -300,6 +302,17 @@ impl Subscription for MemorySubscription {
             group.committed.insert(partition.clone(), *offset);
         }
         Ok(())
+    }
+
+    fn lag(&self, partitions: &[TopicPartition]) -> BoxFuture<'static, Result<Vec<(TopicPartition, i64)>>> {
+        let state = self.shared.lock();
+        let committed = state.groups.get(&self.group).map(|group| &group.committed);
+        let lag = partitions.iter().map(|place| {
+            let end = state.logs.get(place).map_or(0, Vec::len);
+            let committed = committed.and_then(|committed| committed.get(place)).copied().unwrap_or(0);
+            (place.clone(), i64::try_from(end).unwrap_or(i64::MAX) - committed)
+        });
+        ready(Ok(lag.collect())).boxed()
     }
 
     fn set_paused(&self, partition: &TopicPartition, paused: bool) {

@@ -15,6 +15,7 @@ mod handover;
 mod held;
 mod layer;
 mod macros;
+mod metrics;
 mod outbox;
 mod parking;
 mod postgres;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
@@ -18,6 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::contact::Contact;
+use super::lag;
 use super::{KafkaConfig, client_settings, failed, refused_setting};
 use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
@@ -117,6 +120,12 @@ impl Subscription for KafkaSubscription {
             .await
             .map_err(|_| Error::Stopped)?
             .map_err(|error| failed("commit offsets", error))
+    }
+
+    fn lag(&self, partitions: &[TopicPartition]) -> BoxFuture<'static, Result<Vec<(TopicPartition, i64)>>> {
+        let (consumer, partitions) = (self.consumer.clone(), partitions.to_vec());
+        let asking = tokio::task::spawn_blocking(move || lag::ask(&consumer.0, &partitions));
+        async move { asking.await.unwrap_or(Err(Error::Stopped)) }.boxed()
     }
 
     fn set_paused(&self, partition: &TopicPartition, paused: bool) {
