@@ -47,9 +47,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        if query.contains("%00") {
-            return Err(Problem::new(ErrorCode::InvalidRequest).detail("the query string holds the character U+0000"));
-        }
+        refuse_nul_in_query(query)?;
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         let value = serde_path_to_error::deserialize(pairs).map_err(|error| {
             let path = error.path().to_string();
@@ -95,6 +93,19 @@ fn refuse_nul(body: &[u8]) -> Result<(), Problem> {
         Some(field) => Err(Problem::validation(vec![FieldError::new(field, "must not hold the character U+0000")])),
         None => Ok(()),
     }
+}
+
+/// As [`refuse_nul`], for the parameters of a query.
+fn refuse_nul_in_query(query: &str) -> Result<(), Problem> {
+    if !query.contains("%00") {
+        return Ok(());
+    }
+    let refused = Problem::new(ErrorCode::InvalidRequest).detail("the query string holds the character U+0000");
+    let named = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'));
+    Err(match named {
+        Some((name, _)) if !name.contains('\0') => refused.field(name, "must not hold the character U+0000"),
+        _ => refused,
+    })
 }
 
 /// The path of the first text with the character U+0000; names of fields are texts too.

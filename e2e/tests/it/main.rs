@@ -4,6 +4,7 @@
 mod background;
 mod compose;
 mod copies;
+mod demo_command;
 mod example;
 mod failpoints;
 mod kafka_faults;
