@@ -66,7 +66,8 @@ fn check_new_members(stories: &[Told], mails: &[(String, Value)]) -> anyhow::Res
     for told in stories {
         let employees = told.ledger.employees();
         // The manager leads the first one.
-        let led = |company: &Company| (employees[&company.manager_id].email.clone(), company.department_names[0].clone());
+        let led =
+            |company: &Company| (employees[&company.manager_id].email.clone(), company.department_names[0].clone());
         leaders.extend(told.companies.iter().map(led));
     }
     let mut causes = BTreeSet::new();

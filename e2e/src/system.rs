@@ -277,6 +277,16 @@ impl System {
         self.end(process, Signal::KILL).await.map(drop)
     }
 
+    /// Ctrl-C for one process, which must end well.
+    ///
+    /// # Errors
+    /// It does not end in time, or ends with a failure.
+    pub async fn interrupt(&mut self, process: &'static str) -> anyhow::Result<()> {
+        let status = self.end(process, Signal::INT).await?;
+        ensure!(status.success(), "{process} ended with {status}");
+        Ok(())
+    }
+
     /// The number of a process.
     ///
     /// # Errors
@@ -293,8 +303,7 @@ impl System {
         let started = |process: &&str| self.children.contains_key(process);
         let processes: Vec<_> = self.processes().into_iter().rev().filter(started).collect();
         for process in processes {
-            let status = self.end(process, Signal::INT).await?;
-            ensure!(status.success(), "{process} ended with {status}");
+            self.interrupt(process).await?;
         }
         Ok(())
     }

@@ -24,7 +24,8 @@ pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
     let logins = sessions(stories, "user.login");
     let found = eventually("every change of the stories is in the audit trail", async || {
         let found = recorded(system).await.ok()?;
-        let is_long = |entity: &String, changes: &Vec<Change>| found.get(entity).is_some_and(|all| all.len() >= changes.len());
+        let is_long =
+            |entity: &String, changes: &Vec<Change>| found.get(entity).is_some_and(|all| all.len() >= changes.len());
         let begun = found.keys().filter(|entity| entity.starts_with("session-")).count();
         let is_there = expected.iter().all(|(entity, changes)| is_long(entity, changes));
         (is_there && begun >= logins.values().sum::<usize>()).then_some(found)

@@ -65,7 +65,11 @@ fn check_told(events: &Events, stories: &[Told]) -> anyhow::Result<()> {
     for ((topic, key), told) in events.iter().filter(|((topic, _), _)| of_services.contains(topic)) {
         let told: Vec<&str> = told.iter().map(|event| event.event_type).collect();
         let place = (*topic, key.clone());
-        ensure!(expected.get(&place) == Some(&told), "{topic} {key}: expected {:?}, found {told:?}", expected.get(&place));
+        ensure!(
+            expected.get(&place) == Some(&told),
+            "{topic} {key}: expected {:?}, found {told:?}",
+            expected.get(&place)
+        );
     }
     let untold = expected.keys().find(|place| !events.contains_key(*place));
     ensure!(untold.is_none(), "nothing is told of {untold:?}");

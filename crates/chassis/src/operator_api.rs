@@ -15,7 +15,6 @@ use eventkit::transport::Transport;
 use eventkit::{EventPublisher, parking};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 

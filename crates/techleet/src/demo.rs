@@ -96,7 +96,9 @@ pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<
     match differences.len() {
         0 => Ok(()),
         1 => Err(classified(Class::CheckFailed, anyhow!("1 key does not have the events that it should have"))),
-        wrong => Err(classified(Class::CheckFailed, anyhow!("{wrong} keys do not have the events that they should have"))),
+        wrong => {
+            Err(classified(Class::CheckFailed, anyhow!("{wrong} keys do not have the events that they should have")))
+        }
     }
 }
 

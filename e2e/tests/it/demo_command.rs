@@ -9,8 +9,7 @@ use eventkit::transport::{Record, Transport};
 use serde_json::Value;
 
 /// Told with one company, so that a person can follow it.
-const SMALL: [&str; 9] =
-    ["demo", "--companies", "1", "--employees", "4", "--jobs", "1", "--applications", "3"];
+const SMALL: [&str; 9] = ["demo", "--companies", "1", "--employees", "4", "--jobs", "1", "--applications", "3"];
 /// Entities, as progress counts them: an application is submitted, and comes to its end.
 const STEPS: &str = "/12";
 /// What a story of this size makes happen.

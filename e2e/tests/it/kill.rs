@@ -53,13 +53,7 @@ async fn killed_under_load(layout: Layout) {
 }
 
 /// Kills and starts again, so many times, and looks whether every answer holds; tells how many there were.
-async fn kill_and_look(
-    stage: &Stage,
-    layout: Layout,
-    kills: usize,
-    random: &mut StdRng,
-    turns: &mut Turns,
-) -> usize {
+async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut StdRng, turns: &mut Turns) -> usize {
     stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();

@@ -1,19 +1,20 @@
 //! The hiring story: in one process, with every part in its own, and while processes are killed.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use demo::story::Told;
 use demo::{Plan, Progress, Story};
+use e2e::end_state;
 use e2e::ground::Ground;
+use e2e::soak::{self, Turns};
 use e2e::stage::{self, Stage};
 use e2e::system::{Layout, System};
-use e2e::soak::{self, Turns};
-use e2e::end_state;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::background::LIBRARIES;
@@ -63,7 +64,40 @@ async fn the_story_holds_in_one_process_and_as_a_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_holds_with_every_part_in_its_own_process_and_a_session_ends_in_all_of_them() {
-    told_and_checked(Layout::Apart, sessions_end_everywhere).await;
+    told_and_checked(Layout::Apart, async |stage, system, told| {
+        sessions_end_everywhere(stage, system, told).await;
+        stage.enter("another configuration");
+        the_trail_tells_of_starts_and_stops(system).await;
+    })
+    .await;
+}
+
+/// The user-service was killed and started again; the company-service stops and starts with another configuration.
+async fn the_trail_tells_of_starts_and_stops(system: &mut System) {
+    system.interrupt("company-service").await.unwrap();
+    system.configure("http.requests_in_flight_max=200");
+    system.start_process("company-service").await.unwrap();
+    let expected = [
+        ("user-service", &["started", "started"][..]),
+        ("company-service", &["started", "stopping", "started", "reconfigured"]),
+        ("recruitment-service", &["started"]),
+        ("container", &["started"]),
+    ];
+    for (part, expected) in expected {
+        let entity = format!("part-{part}");
+        let told = stage::eventually("the trail tells of every start and stop", async || {
+            let options = ["audit", "list", "--limit", "100000", "--format", "json"];
+            let listed = system.run("container", &options).await.ok()?;
+            let records = listed.stdout.lines().map(serde_json::from_str::<Value>);
+            let records = records.collect::<Result<Vec<_>, _>>().ok()?.into_iter();
+            let of_part = records.filter(|record| record["entity"] == entity && record["eventType"] == "audit.system");
+            let told = of_part.map(|record| record["envelope"]["data"]["occurrence"].as_str().map(str::to_owned));
+            let told: Vec<String> = told.collect::<Option<_>>()?;
+            (told.len() >= expected.len()).then_some(told)
+        })
+        .await;
+        assert_eq!(told, expected, "{part}");
+    }
 }
 
 /// Who asks each of the parts that ask the user-service.

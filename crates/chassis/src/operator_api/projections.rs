@@ -7,7 +7,6 @@ use eventkit::outbox::StoredEvent;
 use eventkit::projection::{self, Ending, Feeder, Finished, Projection, Rebuild, Status, StorePage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa_axum::routes;
 
 use super::Door;

@@ -116,10 +116,10 @@ async fn an_event_published_by_a_handler_has_an_id_that_follows_from_its_cause()
 async fn what_follows_from_causes_without_a_trace_of_their_own_has_the_trace_of_their_first_cause() {
     let fixture = Fixture::new().await;
     for account_id in 1..=3 {
-        let sql = "insert into accounts (account_id, effects) values ($1, 0)";
-        fixture.db.execute(sql, &params![account_id]).await.unwrap();
+        fixture.open(account_id).await;
     }
-    let foreign = |account_id: i64, correlation: &str, headers| Record {
+    let foreign = |account_id: i64, correlation: &str, headers| {
+        Record {
         topic: ACCOUNTS.to_owned(),
         key: Some(format!("account-{account_id}").into()),
         value: Some(
@@ -130,6 +130,7 @@ async fn what_follows_from_causes_without_a_trace_of_their_own_has_the_trace_of_
         ),
         headers,
         timestamp_ms: None,
+    }
     };
     let wrong = vec![("traceparent".into(), Bytes::from_static(b"no trace"))];
     let records = vec![foreign(1, "a", Vec::new()), foreign(2, "a", wrong), foreign(3, "b", Vec::new())];

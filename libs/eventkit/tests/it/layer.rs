@@ -78,7 +78,8 @@ async fn a_refusal_may_keep_what_it_recorded() {
 async fn events_carry_the_trace_of_their_request_or_one_that_begins_with_it() {
     const GIVEN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let fixture = Fixture::new().await;
-    for (uri, traceparent) in [("/1?201", Some(GIVEN)), ("/2?201", None), ("/3?201", Some("what no trace looks like"))] {
+    for (uri, traceparent) in [("/1?201", Some(GIVEN)), ("/2?201", None), ("/3?201", Some("what no trace looks like"))]
+    {
         assert_eq!(request_traced(&fixture, uri, traceparent).await, StatusCode::CREATED);
     }
     let events = eventkit::outbox::read_after(&fixture.db, 0, i64::MAX, 10).await.unwrap();
