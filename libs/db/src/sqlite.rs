@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use self::readers::Readers;
-use self::statement::STATEMENTS_KEPT;
+use self::statement::Remembering;
 pub(crate) use self::statement::first_word;
 pub(crate) use self::writer::run_hooks;
 use self::writer::{Limits, Writer};
@@ -83,7 +83,7 @@ impl Sqlite {
         let name = set.to_owned();
         let wait = self.config.migration_timeout();
         let (sender, receiver) = oneshot::channel();
-        let job = Box::new(move |connection: &mut Option<Connection>| {
+        let job = Box::new(move |connection: &mut Option<Remembering>| {
             let result = match connection {
                 Some(connection) => migrate::run_sqlite(&name, &runner, connection, wait),
                 None => Err(Error::Closed),
@@ -102,7 +102,7 @@ impl Sqlite {
 
     pub(crate) async fn close(&self) {
         let (sender, receiver) = oneshot::channel();
-        let job = Box::new(move |connection: &mut Option<Connection>| {
+        let job = Box::new(move |connection: &mut Option<Remembering>| {
             if let Some(connection) = connection.take() {
                 close_writer(connection);
             }
@@ -177,7 +177,7 @@ fn open_error(path: &Path, error: Error) -> Error {
 /// Opens the writer's connection. When two processes open a new file at once, each holds the lock that the other needs to
 /// switch to the write-ahead log: SQLite then refuses one of them without waiting, whatever the busy timeout, and the
 /// refused one has to ask again.
-async fn connect(path: &Path, config: &Config) -> Result<Connection> {
+async fn connect(path: &Path, config: &Config) -> Result<Remembering> {
     let give_up = Instant::now() + config.busy_timeout();
     loop {
         let (at, settings) = (path.to_owned(), config.clone());
@@ -193,11 +193,10 @@ async fn connect(path: &Path, config: &Config) -> Result<Connection> {
     }
 }
 
-fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
+fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Remembering> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(config.busy_timeout())?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     let mode: String = connection.query_row("pragma journal_mode = wal", [], |row| row.get(0))?;
     if mode != "wal" {
         tracing::warn!(mode, "the file system allows no write-ahead log: readers wait for the writer");
@@ -209,15 +208,15 @@ fn open_writer(path: &Path, config: &Config) -> rusqlite::Result<Connection> {
     }
     // from here on nobody waits inside SQLite: a unit would block its thread
     connection.busy_timeout(Duration::ZERO)?;
-    Ok(connection)
+    Ok(Remembering::new(connection))
 }
 
-fn close_writer(connection: Connection) {
+fn close_writer(connection: Remembering) {
     // `truncate` waits for nobody: another process that reads keeps the log, which is harmless
     if let Err(error) = connection.query_row("pragma wal_checkpoint(truncate)", [], |_| Ok(())) {
         tracing::warn!(%error, "the log could not be folded into the file");
     }
-    if let Err((_, error)) = connection.close() {
+    if let Err((_, error)) = connection.into_inner().close() {
         tracing::warn!(%error, "the database file could not be closed");
     }
 }

@@ -4,8 +4,9 @@
 //! (id outermost, so that every problem carries it) can be read from top to bottom.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -13,6 +14,7 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use metrics::{Counter, Gauge, Histogram};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -27,9 +29,9 @@ const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
 const NO_ROUTE: &str = "none";
 
 /// The limits that requests pass.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Gate {
-    service: Arc<str>,
+    meters: Arc<Meters>,
     timeout: Duration,
     /// `None` for the routes that must answer however much there is to do.
     room: Option<Arc<Semaphore>>,
@@ -38,7 +40,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(service: &Arc<str>, timeout: Duration, in_flight_max: Option<usize>) -> Self {
         let room = in_flight_max.map(|max| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))));
-        Self { service: Arc::clone(service), timeout, room }
+        Self { meters: Arc::new(Meters::of(service)), timeout, room }
     }
 
     async fn answer(&self, request: Request, next: Next) -> Response {
@@ -48,12 +50,12 @@ impl Gate {
             }
             place => place,
         };
-        let _counted = InFlight::enter(&self.service);
+        let _counted = InFlight::enter(&self.meters.in_flight);
         let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(self.timeout, handled).await {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => {
-                metrics::counter!(HTTP_PANICS_TOTAL, "service" => Arc::clone(&self.service)).increment(1);
+                metrics::counter!(HTTP_PANICS_TOTAL, "service" => Arc::clone(&self.meters.service)).increment(1);
                 Problem::internal(format!("handler panicked: {}", panic_text(panic.as_ref()))).into_response()
             }
             Err(_) => Problem::new(ErrorCode::Timeout)
@@ -61,24 +63,62 @@ impl Gate {
                 .into_response(),
         }
     }
+}
+
+/// The metrics of requests, looked up once for each kind of request and answer.
+struct Meters {
+    service: Arc<str>,
+    in_flight: Gauge,
+    /// By route. They stay few: a request that no route matches counts under one name, whatever its path.
+    of_routes: RwLock<HashMap<String, Vec<Meter>>>,
+}
+
+/// The metrics of one kind of request and answer.
+#[derive(Clone)]
+struct Meter {
+    method: &'static str,
+    status: u16,
+    total: Counter,
+    seconds: Histogram,
+}
+
+impl Meters {
+    fn of(service: &Arc<str>) -> Self {
+        let in_flight = metrics::gauge!(HTTP_REQUESTS_IN_FLIGHT, "service" => Arc::clone(service));
+        Self { service: Arc::clone(service), in_flight, of_routes: RwLock::default() }
+    }
 
     fn record(&self, method: &'static str, route: &str, status: u16, seconds: f64) {
+        let known = self.known(method, route, status);
+        let meter = known.unwrap_or_else(|| self.learn(method, route, status));
+        meter.total.increment(1);
+        meter.seconds.record(seconds);
+    }
+
+    fn known(&self, method: &'static str, route: &str, status: u16) -> Option<Meter> {
+        let of_routes = self.of_routes.read().unwrap_or_else(PoisonError::into_inner);
+        of_routes.get(route)?.iter().find(|meter| meter.method == method && meter.status == status).cloned()
+    }
+
+    fn learn(&self, method: &'static str, route: &str, status: u16) -> Meter {
         let service = &self.service;
-        metrics::counter!(
+        let total = metrics::counter!(
             HTTP_REQUESTS_TOTAL,
             "service" => Arc::clone(service),
             "method" => method,
             "route" => route.to_owned(),
             "status" => status.to_string(),
-        )
-        .increment(1);
-        metrics::histogram!(
+        );
+        let seconds = metrics::histogram!(
             HTTP_REQUEST_SECONDS,
             "service" => Arc::clone(service),
             "method" => method,
             "route" => route.to_owned(),
-        )
-        .record(seconds);
+        );
+        let meter = Meter { method, status, total, seconds };
+        let mut of_routes = self.of_routes.write().unwrap_or_else(PoisonError::into_inner);
+        of_routes.entry(route.to_owned()).or_default().push(meter.clone());
+        meter
     }
 }
 
@@ -100,7 +140,7 @@ pub(super) async fn handle(State(gate): State<Gate>, mut request: Request, next:
         let elapsed = started.elapsed();
         let latency_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(status, latency_us, "request answered");
-        gate.record(method, route, status, elapsed.as_secs_f64());
+        gate.meters.record(method, route, status, elapsed.as_secs_f64());
         response
     };
     let mut response = id.scope(work.instrument(span)).await;
@@ -109,13 +149,12 @@ pub(super) async fn handle(State(gate): State<Gate>, mut request: Request, next:
 }
 
 /// Counts a request while it is worked on, also when it is cancelled.
-struct InFlight(metrics::Gauge);
+struct InFlight(Gauge);
 
 impl InFlight {
-    fn enter(service: &Arc<str>) -> Self {
-        let gauge = metrics::gauge!(HTTP_REQUESTS_IN_FLIGHT, "service" => Arc::clone(service));
+    fn enter(gauge: &Gauge) -> Self {
         gauge.increment(1.0);
-        Self(gauge)
+        Self(gauge.clone())
     }
 }
 

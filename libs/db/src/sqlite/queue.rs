@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::lock;
+use super::statement::Remembering;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 
 /// Work that needs the connection for itself, outside any batch; it may keep the connection.
-pub(super) type Job = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Option<Remembering>) + Send>;
 
 /// What waits in the queue.
 pub(super) enum Turn {

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::lock;
-use super::statement::{self, Deadline, STATEMENTS_KEPT};
+use super::statement::{self, Deadline, Remembering};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::value::{Row, Value};
@@ -31,7 +31,7 @@ pub(super) struct Readers {
 
 #[derive(Debug)]
 struct Reader {
-    connection: Connection,
+    connection: Remembering,
     deadline: Arc<Deadline>,
 }
 
@@ -108,10 +108,9 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(self.busy_timeout)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         connection.execute_batch(super::CONNECTION_PRAGMAS)?;
         let deadline = Deadline::install(&mut connection)?;
-        Ok(Reader { connection, deadline })
+        Ok(Reader { connection: Remembering::new(connection), deadline })
     }
 }
 

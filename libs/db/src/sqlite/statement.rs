@@ -1,5 +1,8 @@
 //! Running one statement on a SQLite connection, and saying what went wrong in this crate's words.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +16,7 @@ use crate::value::{Row, Value};
 /// Virtual machine steps between two looks at the deadline, some 0.1 ms.
 const STEPS_PER_LOOK: std::ffi::c_int = 10_000;
 /// Statements that one connection keeps prepared; services have some hundred.
-pub(crate) const STATEMENTS_KEPT: usize = 512;
+const STATEMENTS_KEPT: usize = 512;
 
 /// The moment after which a connection's running statement is interrupted; shared with its progress handler.
 #[derive(Debug)]
@@ -47,22 +50,99 @@ impl Deadline {
     }
 }
 
+/// A connection that remembers what it would otherwise find out about a statement each time it runs.
+#[derive(Debug)]
+pub(crate) struct Remembering {
+    connection: Connection,
+    facts: RefCell<HashMap<Box<str>, Arc<Facts>>>,
+}
+
+/// What is the same each time a statement runs.
+#[derive(Debug)]
+struct Facts {
+    /// Which parameter stands at each place, from 0.
+    places: Vec<usize>,
+    /// How many parameters it takes.
+    params: usize,
+    changes_rows: bool,
+    columns: Arc<[String]>,
+}
+
+impl Remembering {
+    pub(crate) fn new(connection: Connection) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        Self { connection, facts: RefCell::default() }
+    }
+
+    pub(crate) fn into_inner(self) -> Connection {
+        self.connection
+    }
+
+    fn facts(&self, sql: &str, statement: &Statement<'_>) -> Arc<Facts> {
+        let mut known = self.facts.borrow_mut();
+        if let Some(facts) = known.get(sql) {
+            // a migration may have changed what `select *` answers
+            if facts.columns.len() == statement.column_count() {
+                return Arc::clone(facts);
+            }
+        }
+        if known.len() >= STATEMENTS_KEPT {
+            known.clear();
+        }
+        let facts = Arc::new(Facts::of(sql, statement));
+        known.insert(sql.into(), Arc::clone(&facts));
+        facts
+    }
+}
+
+impl Deref for Remembering {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Remembering {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl Facts {
+    fn of(sql: &str, statement: &Statement<'_>) -> Self {
+        // `$n` is the nth value, wherever and however often it stands; SQLite itself would number by first use
+        let number = |at: usize| {
+            let name = statement.parameter_name(at).and_then(|name| name.get(1..));
+            name.and_then(|digits| digits.parse::<usize>().ok()).unwrap_or(at)
+        };
+        let numbers: Vec<usize> = (1..=statement.parameter_count()).map(number).collect();
+        Self {
+            params: numbers.iter().copied().max().unwrap_or(0),
+            places: numbers.into_iter().map(|number| number.saturating_sub(1)).collect(),
+            changes_rows: changes_rows(sql),
+            columns: statement.column_names().map(str::to_owned).collect(),
+        }
+    }
+}
+
 /// Runs a statement and gives the number of rows it changed; rows that it returns are passed over.
-pub(crate) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64> {
+pub(crate) fn execute(connection: &Remembering, sql: &str, params: &[Value]) -> Result<u64> {
     let mut statement = connection.prepare_cached(sql).map_err(|error| explain(sql, error))?;
-    bind(&mut statement, sql, params)?;
-    let changes_rows = changes_rows(sql);
+    let facts = connection.facts(sql, &statement);
+    bind(&mut statement, &facts, sql, params)?;
     let mut rows = statement.raw_query();
     while rows.next().map_err(|error| explain(sql, error))?.is_some() {}
     // SQLite keeps the count of the last change, which a statement without changes leaves as it was
-    Ok(if changes_rows { connection.changes() } else { 0 })
+    Ok(if facts.changes_rows { connection.changes() } else { 0 })
 }
 
 /// Runs a statement and gives its rows.
-pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
+pub(crate) fn query(connection: &Remembering, sql: &str, params: &[Value], rows_max: usize) -> Result<Vec<Row>> {
     let mut statement = connection.prepare_cached(sql).map_err(|error| explain(sql, error))?;
-    bind(&mut statement, sql, params)?;
-    let columns: Arc<[String]> = statement.column_names().map(str::to_owned).collect();
+    let facts = connection.facts(sql, &statement);
+    bind(&mut statement, &facts, sql, params)?;
+    let columns = &facts.columns;
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(|error| explain(sql, error))? {
@@ -74,38 +154,28 @@ pub(crate) fn query(connection: &Connection, sql: &str, params: &[Value], rows_m
             let value = row.get_ref(at).map_err(|error| explain(sql, error))?;
             values.push(owned(sql, value)?);
         }
-        found.push(Row::new(Arc::clone(&columns), values));
+        found.push(Row::new(Arc::clone(columns), values));
     }
     Ok(found)
 }
 
-/// Binds `$n` to the nth value, wherever and however often it stands; SQLite itself would number by first use.
-fn bind(statement: &mut Statement<'_>, sql: &str, params: &[Value]) -> Result<()> {
-    let mut expected = 0;
-    for at in 1..=statement.parameter_count() {
-        let number = statement
-            .parameter_name(at)
-            .and_then(|name| name.get(1..))
-            .and_then(|digits| digits.parse::<usize>().ok())
-            .unwrap_or(at);
-        expected = expected.max(number);
-        let Some(value) = number.checked_sub(1).and_then(|index| params.get(index)) else {
-            continue;
-        };
+fn bind(statement: &mut Statement<'_>, facts: &Facts, sql: &str, params: &[Value]) -> Result<()> {
+    if facts.params != params.len() {
+        return Err(Error::Parameters { sql: shorten(sql), expected: facts.params, given: params.len() });
+    }
+    for (at, place) in facts.places.iter().enumerate() {
+        let Some(value) = params.get(*place) else { continue };
         let bound = match value {
-            Value::Null => statement.raw_bind_parameter(at, rusqlite::types::Null),
-            Value::Bool(value) => statement.raw_bind_parameter(at, value),
-            Value::Int(value) => statement.raw_bind_parameter(at, value),
-            Value::Real(value) => statement.raw_bind_parameter(at, value),
-            Value::Text(value) => statement.raw_bind_parameter(at, value),
-            Value::Bytes(value) => statement.raw_bind_parameter(at, value),
+            Value::Null => statement.raw_bind_parameter(at + 1, rusqlite::types::Null),
+            Value::Bool(value) => statement.raw_bind_parameter(at + 1, value),
+            Value::Int(value) => statement.raw_bind_parameter(at + 1, value),
+            Value::Real(value) => statement.raw_bind_parameter(at + 1, value),
+            Value::Text(value) => statement.raw_bind_parameter(at + 1, value),
+            Value::Bytes(value) => statement.raw_bind_parameter(at + 1, value),
         };
         bound.map_err(|error| explain(sql, error))?;
     }
-    if expected == params.len() {
-        return Ok(());
-    }
-    Err(Error::Parameters { sql: shorten(sql), expected, given: params.len() })
+    Ok(())
 }
 
 fn owned(sql: &str, value: ValueRef<'_>) -> Result<Value> {
@@ -197,7 +267,7 @@ mod tests {
 
     #[test]
     fn parameters_are_bound_by_number_in_any_order_and_often() {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = Remembering::new(Connection::open_in_memory().unwrap());
         let rows = query(&connection, "select $2 as second, $1 as first, $2 as again", &params!["a", 2], 10).unwrap();
         assert_eq!(rows[0].get::<i64>("second").unwrap(), 2);
         assert_eq!(rows[0].get::<String>("first").unwrap(), "a");
@@ -212,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_statement_without_changes_counts_none() {
-        let connection = Connection::open_in_memory().unwrap();
+        let connection = Remembering::new(Connection::open_in_memory().unwrap());
         execute(&connection, "create table t (n bigint)", &[]).unwrap();
         let insert = "insert into t (n) values (1), (2) returning n";
         assert_eq!(execute(&connection, insert, &[]).unwrap(), 2);
@@ -226,6 +296,7 @@ mod tests {
     fn a_statement_past_its_deadline_is_interrupted() {
         let mut connection = Connection::open_in_memory().unwrap();
         let deadline = Deadline::install(&mut connection).unwrap();
+        let connection = Remembering::new(connection);
         deadline.set(Duration::from_millis(20));
         let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
         assert!(matches!(query(&connection, endless, &[], 10), Err(Error::StatementTimedOut { .. })));

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -17,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::lock;
 use super::queue::{Granted, Job, Queue, Turn};
-use super::statement::{self, Deadline};
+use super::statement::{self, Deadline, Remembering};
 use crate::error::{Cause, Error, Reason, Result};
 use crate::metrics::{Meter, Outcome};
 use crate::tx::Hook;
@@ -57,7 +56,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 struct Desk {
     /// Away while a commit or a job has it, and gone once the database is closed.
-    connection: Option<Connection>,
+    connection: Option<Remembering>,
     /// The unit whose turn it is.
     unit: Option<Current>,
     /// Units that are part of the open transaction and wait for its commit.
@@ -83,7 +82,7 @@ impl std::fmt::Debug for Joined {
 }
 
 impl Writer {
-    pub(super) fn new(mut connection: Connection, limits: Limits, meter: Arc<Meter>) -> rusqlite::Result<Arc<Self>> {
+    pub(super) fn new(mut connection: Remembering, limits: Limits, meter: Arc<Meter>) -> rusqlite::Result<Arc<Self>> {
         let deadline = Deadline::install(&mut connection)?;
         let writer = Arc::new(Self {
             queue: Queue::default(),
@@ -140,7 +139,7 @@ impl Writer {
     }
 
     /// Lets the unit use the connection, on the caller's own task and thread.
-    pub(super) fn run<T>(&self, id: u64, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn run<T>(&self, id: u64, work: impl FnOnce(&Remembering) -> Result<T>) -> Result<T> {
         let mut desk = lock(&self.desk);
         let current = desk.current(id)?;
         let connection = desk.connection.as_ref().ok_or(Error::Closed)?;
@@ -367,7 +366,7 @@ impl Desk {
 /// The connection on its way through a blocking thread. However that ends, it comes back and the turn is passed on.
 struct Away {
     writer: Arc<Writer>,
-    connection: Option<Connection>,
+    connection: Option<Remembering>,
     batch: Vec<Joined>,
 }
 
@@ -437,7 +436,7 @@ impl Drop for Away {
 }
 
 /// Rolls back what is still open.
-fn end_transaction(connection: &Connection) {
+fn end_transaction(connection: &Remembering) {
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("rollback")
     {
