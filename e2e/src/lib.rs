@@ -4,7 +4,8 @@
 //! - [`program`]: building and running `techleet`; [`backbone`]: a whole one in one process.
 //! - [`system`]: one process or many, killed and started again on the same ports; [`balancer`]: what stands before copies.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
-//!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
+//!   record; [`mails`]: in the [`mailbox`]; [`trail`]: in the audit trail; [`gateway`]: what was sent as text messages
+//!   and push notices.
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`shell`]: commands as a reader pastes them; [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL; [`ground`]: which of them a run stands on.
@@ -19,6 +20,7 @@ pub mod ground;
 pub mod infrastructure;
 pub mod load;
 pub mod mailbox;
+pub mod mails;
 pub mod nestjs;
 pub mod openapi;
 pub mod program;
@@ -27,6 +29,7 @@ pub mod shell;
 pub mod soak;
 pub mod stage;
 pub mod system;
+pub mod trail;
 pub mod wire;
 
 pub use backbone::Backbone;

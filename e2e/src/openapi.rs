@@ -6,6 +6,10 @@ use serde_json::{Map, Value};
 /// The methods that an operation can have.
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
+/// Where a part describes what is for the operator, to the operator, and what is for users, to everybody.
+const FOR_OPERATORS: &str = "operator/v1/openapi.json";
+const FOR_USERS: &str = "openapi.json";
+
 /// A described API.
 #[derive(Debug)]
 pub struct Described {
@@ -25,18 +29,25 @@ pub struct Operation {
     pub path_parameters: Vec<(String, Option<String>)>,
     /// Its query parameters: names and schemas.
     pub query_parameters: Vec<(String, Value)>,
-    /// The properties of its JSON body, references resolved; `None` without a body or where it is no object.
-    pub body: Option<Map<String, Value>>,
+    /// The schema of its JSON body, references resolved; `None` without a body.
+    pub body: Option<Value>,
 }
 
 impl Described {
-    /// Asks a part for its description.
+    /// Asks a part for its descriptions: of what is for the operator, whose token this is, and of what is for users.
     ///
     /// # Errors
-    /// It gives none.
-    pub async fn fetch(url: &str) -> anyhow::Result<Self> {
-        let answer = reqwest::get(format!("{url}/openapi.json")).await?.error_for_status()?;
-        Ok(Self { document: answer.json().await? })
+    /// It does not give both.
+    pub async fn fetch_all(url: &str, token: &str) -> anyhow::Result<[Self; 2]> {
+        Ok([Self::fetch(url, FOR_OPERATORS, Some(token)).await?, Self::fetch(url, FOR_USERS, None).await?])
+    }
+
+    async fn fetch(url: &str, path: &str, token: Option<&str>) -> anyhow::Result<Self> {
+        let mut request = reqwest::Client::new().get(format!("{url}/{path}"));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        Ok(Self { document: request.send().await?.error_for_status()?.json().await? })
     }
 
     /// Every operation.
@@ -71,7 +82,7 @@ impl Described {
             access: operation["x-access"].as_str().with_context(|| format!("{method} {path}: x-access"))?.to_owned(),
             path_parameters: of_kind("path").map(|(name, schema)| (name, self.first_word(&schema))).collect(),
             query_parameters: of_kind("query").collect(),
-            body: schema.and_then(|schema| self.resolve(schema)["properties"].as_object().cloned()),
+            body: schema.map(|schema| self.resolve(schema).clone()),
         })
     }
 
@@ -85,6 +96,13 @@ impl Described {
             }
         }
         schema
+    }
+
+    /// The properties of an object, or of the objects in a list; none where a schema says nothing of them.
+    pub fn properties(&self, schema: &Value) -> Map<String, Value> {
+        let schema = self.resolve(schema);
+        let schema = if schema["type"] == "array" { self.resolve(&schema["items"]) } else { schema };
+        schema["properties"].as_object().cloned().unwrap_or_default()
     }
 
     fn first_word(&self, schema: &Value) -> Option<String> {

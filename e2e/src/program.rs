@@ -1,11 +1,14 @@
 //! Builds the program once, and runs its commands.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -120,6 +123,32 @@ pub async fn run_with(args: &[&str], input: &str, variable: Option<(&str, &str)>
     let stdout = String::from_utf8(output.stdout)?;
     let stderr = String::from_utf8(output.stderr)?;
     Ok(Ran { status: output.status, stdout, stderr })
+}
+
+/// Runs a command to its end as a person does who looks at its stderr on a terminal.
+///
+/// # Errors
+/// It cannot be run, or takes too long; there is no terminal to be had.
+pub async fn run_on_terminal(args: &[&str]) -> anyhow::Result<Ran> {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).context("open a terminal")?;
+    grantpt(&terminal)?;
+    unlockpt(&terminal)?;
+    let other_end = ptsname(&terminal, Vec::new())?.into_string()?;
+    let other_end = File::options().read(true).write(true).open(other_end).context("open the terminal's other end")?;
+    let mut command = Command::new(path()?);
+    command.args(args).env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let child = command.stderr(other_end).spawn().context("start the command")?;
+    // It holds the other end until then, and the reading would never come to its own.
+    drop(command);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut shown = Vec::new();
+        // It ends with an error when nobody holds the other end any more.
+        let _ = File::from(terminal).read_to_end(&mut shown);
+        shown
+    });
+    let output = tokio::time::timeout(COMMAND_MAX, child.wait_with_output()).await.context("it took too long")??;
+    let stderr = String::from_utf8_lossy(&reading.await?).into_owned();
+    Ok(Ran { status: output.status, stdout: String::from_utf8(output.stdout)?, stderr })
 }
 
 /// What the environment says; the one place where these tests read it.

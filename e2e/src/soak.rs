@@ -1,5 +1,7 @@
-//! How long the tests that kill go on: shortly in CI, long under `cargo xtask soak`, which asks by the environment.
+//! How long the tests that kill go on, and whom they kill: shortly in CI, long under `cargo xtask soak`, which asks by
+//! the environment.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -39,6 +41,40 @@ pub fn rounds() -> usize {
 /// How long a test takes the broker away.
 pub fn away() -> Duration {
     Duration::from_secs(number(AWAY_VARIABLE).unwrap_or(AWAY_SECONDS) as u64)
+}
+
+/// Whose turn it is to be killed: everybody's, before anybody's second.
+#[derive(Debug, Default)]
+pub struct Turns {
+    killed: BTreeMap<&'static str, usize>,
+}
+
+impl Turns {
+    /// Who is next of these, the least killed and of those the first.
+    ///
+    /// # Panics
+    /// There is nobody.
+    pub fn next(&self, processes: &[&'static str]) -> &'static str {
+        let killed = |process: &&&'static str| self.killed.get(**process).copied().unwrap_or(0);
+        processes.iter().min_by_key(killed).expect("a system has processes")
+    }
+
+    /// It was killed.
+    pub fn killed(&mut self, process: &'static str) {
+        *self.killed.entry(process).or_default() += 1;
+    }
+
+    /// Insists that each of these was killed as often as the others, or once more.
+    ///
+    /// # Panics
+    /// One was not.
+    pub fn assert_fair(&self, processes: &[&'static str]) {
+        let share = self.killed.values().sum::<usize>() / processes.len();
+        for process in processes {
+            let killed = self.killed.get(process).copied().unwrap_or(0);
+            assert!((share..=share + 1).contains(&killed), "{process}: {:?}", self.killed);
+        }
+    }
 }
 
 fn number(name: &str) -> Option<usize> {

@@ -402,6 +402,15 @@ impl System {
         self.run_with(part, args, "", Some((FAILPOINT_VARIABLE, spec))).await
     }
 
+    /// As [`System::run`], with the command's stderr on a terminal.
+    ///
+    /// # Errors
+    /// As [`System::run`].
+    pub async fn run_on_terminal(&self, part: &str, args: &[&str]) -> anyhow::Result<Ran> {
+        let own = self.options(part);
+        program::run_on_terminal(&own.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>()).await
+    }
+
     async fn run_with(
         &self,
         part: &str,
@@ -409,13 +418,18 @@ impl System {
         input: &str,
         variable: Option<(&str, &str)>,
     ) -> anyhow::Result<Ran> {
-        let data_dir = self.data_dir(part).display().to_string();
-        let listen = self.listen_settings();
-        let mut own = vec!["--data-dir", &data_dir];
-        for setting in self.settings.iter().chain(&listen) {
-            own.extend(["--set", setting]);
+        let own = self.options(part);
+        let args: Vec<&str> = own.iter().map(String::as_str).chain(args.iter().copied()).collect();
+        program::run_with(&args, input, variable).await
+    }
+
+    /// What tells a command where everything is.
+    fn options(&self, part: &str) -> Vec<String> {
+        let mut options = vec!["--data-dir".to_owned(), self.data_dir(part).display().to_string()];
+        for setting in self.settings.iter().cloned().chain(self.listen_settings()) {
+            options.extend(["--set".to_owned(), setting]);
         }
-        program::run_with(&[&own, args].concat(), input, variable).await
+        options
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {

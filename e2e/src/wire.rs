@@ -8,9 +8,10 @@ use anyhow::{Context, bail, ensure};
 use contracts::catalogue::CATALOGUE;
 use contracts::recruitment::ApplicationStatus;
 use contracts::topics::TOPICS;
-use contracts::{AUDIT_EVENTS, NOTIFICATION_EVENTS};
+use contracts::{AUDIT_EVENTS, COMPANY_EVENTS, NOTIFICATION_EVENTS, RECRUITMENT_EVENTS, USER_EVENTS};
 use demo::story::Told;
 use eventkit::Envelope;
+use eventkit::trace_context::{self, TRACEPARENT};
 use eventkit::transport::ConsumedRecord;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Next, Start};
 use serde_json::Value;
@@ -33,6 +34,7 @@ struct Event {
     event_type: &'static str,
     service: String,
     causation: Option<String>,
+    trace: String,
     data: Value,
 }
 
@@ -50,8 +52,42 @@ pub async fn check(kafka: &KafkaConfig, stories: &[Told]) -> anyhow::Result<()> 
         Ok(events) => lacking(&events, stories).is_none().then_some(Ok(events)),
     })
     .await?;
+    check_told(&events, stories)?;
+    check_traces(&events)?;
     check_notifications(&events, stories)?;
     check_audit(&events, stories)
+}
+
+/// What the services told is what the stories made happen, each once, and nothing else.
+fn check_told(events: &Events, stories: &[Told]) -> anyhow::Result<()> {
+    let expected: BTreeMap<Place, Vec<&str>> = stories.iter().flat_map(|told| told.ledger.expected()).collect();
+    let of_services = [USER_EVENTS, COMPANY_EVENTS, RECRUITMENT_EVENTS];
+    for ((topic, key), told) in events.iter().filter(|((topic, _), _)| of_services.contains(topic)) {
+        let told: Vec<&str> = told.iter().map(|event| event.event_type).collect();
+        let place = (*topic, key.clone());
+        ensure!(
+            expected.get(&place) == Some(&told),
+            "{topic} {key}: expected {:?}, found {told:?}",
+            expected.get(&place)
+        );
+    }
+    let untold = expected.keys().find(|place| !events.contains_key(*place));
+    ensure!(untold.is_none(), "nothing is told of {untold:?}");
+    Ok(())
+}
+
+/// An event that follows from another is of the same trace; not all are of one.
+fn check_traces(events: &Events) -> anyhow::Result<()> {
+    let traces: HashMap<&str, &str> =
+        events.values().flatten().map(|event| (event.id.as_str(), event.trace.as_str())).collect();
+    for event in events.values().flatten() {
+        let of_cause = event.causation.as_deref().and_then(|cause| traces.get(cause));
+        let is_same = of_cause.is_none_or(|trace| *trace == event.trace);
+        ensure!(is_same, "{} {}: {} instead of {of_cause:?} of its cause", event.event_type, event.id, event.trace);
+    }
+    let different: HashSet<&str> = traces.into_values().collect();
+    ensure!(different.len() > 1, "everything is of one trace: {different:?}");
+    Ok(())
 }
 
 /// Everything on the five topics; each record is checked against the contracts.
@@ -110,9 +146,12 @@ fn event(topic: &'static str, consumed: &ConsumedRecord) -> anyhow::Result<(Stri
     for (name, expected) in headers {
         ensure!(record.header(name) == Some(expected), "{name} is {:?}, not {expected}", record.header(name));
     }
+    let trace = record.header(TRACEPARENT).context("no traceparent")?;
+    ensure!(trace_context::read(trace).as_deref() == Some(trace), "a traceparent of {trace:?}");
+    let trace = trace.to_owned();
     let data = serde_json::from_str(envelope.data.get())?;
     let (service, causation) = (envelope.service, envelope.causation_id);
-    Ok((key, Event { id, event_type: entry.event_type, service, causation, data }))
+    Ok((key, Event { id, event_type: entry.event_type, service, causation, trace, data }))
 }
 
 /// What has not come yet: a type of event, or a change of the story without its audit record.
@@ -210,7 +249,7 @@ fn check_notifications(events: &Events, stories: &[Told]) -> anyhow::Result<()> 
 }
 
 /// What a candidate is told on the way to an end.
-fn steps(end: ApplicationStatus) -> &'static [&'static str] {
+pub(crate) fn steps(end: ApplicationStatus) -> &'static [&'static str] {
     match end {
         ApplicationStatus::Hired => &[
             "application-received",

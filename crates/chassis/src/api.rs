@@ -154,7 +154,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         self.0.get_openapi()
     }
 
-    /// The routes alone, for whoever adds them to another API: what is not for users is in no description.
+    /// The routes alone, for whoever adds them to another API: what is not for users is not in the users' description.
     pub fn into_routes(self, state: S) -> Router {
         self.0.with_state(state).split_for_parts().0
     }

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
 
 use crate::error_code::ErrorCode;
@@ -32,9 +32,61 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ValidJson<T> {
         let body = Bytes::from_request(request, state).await.map_err(unread_body)?;
         refuse_nul(&body)?;
         let mut json = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| json_problem(error, &body))?;
+        let whole = ByName(&mut json);
+        let value = serde_path_to_error::deserialize(whole).map_err(|error| json_problem(error, &body))?;
         json.end().map_err(|error| syntax_problem(&error))?;
         Ok(Self(value))
+    }
+}
+
+/// Reads a structure by the names of its fields alone: serde would take a list of their values in order too.
+struct ByName<D>(D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ByName<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    // To this one null is an empty one otherwise.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_option(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_enum(name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct identifier ignored_any
     }
 }
 
@@ -47,9 +99,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for ValidQuery<T> 
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        if query.contains("%00") {
-            return Err(Problem::new(ErrorCode::InvalidRequest).detail("the query string holds the character U+0000"));
-        }
+        refuse_nul_in_query(query)?;
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
         let value = serde_path_to_error::deserialize(pairs).map_err(|error| {
             let path = error.path().to_string();
@@ -95,6 +145,19 @@ fn refuse_nul(body: &[u8]) -> Result<(), Problem> {
         Some(field) => Err(Problem::validation(vec![FieldError::new(field, "must not hold the character U+0000")])),
         None => Ok(()),
     }
+}
+
+/// As [`refuse_nul`], for the parameters of a query.
+fn refuse_nul_in_query(query: &str) -> Result<(), Problem> {
+    if !query.contains("%00") {
+        return Ok(());
+    }
+    let refused = Problem::new(ErrorCode::InvalidRequest).detail("the query string holds the character U+0000");
+    let named = form_urlencoded::parse(query.as_bytes()).find(|(_, value)| value.contains('\0'));
+    Err(match named {
+        Some((name, _)) if !name.contains('\0') => refused.field(name, "must not hold the character U+0000"),
+        _ => refused,
+    })
 }
 
 /// The path of the first text with the character U+0000; names of fields are texts too.

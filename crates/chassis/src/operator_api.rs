@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use eventkit::relay::held::{self, HeldEvent};
 use eventkit::replay::{self, BATCH_MAX, Preview, Replayed, Selection, Target};
 use eventkit::trace::{self, Asked, Known};
@@ -15,6 +15,7 @@ use eventkit::transport::Transport;
 use eventkit::{EventPublisher, parking};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::api::Api;
@@ -46,9 +47,10 @@ impl fmt::Debug for Door {
     }
 }
 
-/// The routes over a part's events.
+/// The routes over a part's events, and the description of them.
 pub(crate) fn router(door: Door) -> Router {
-    Api::new(door.part, "For the operator's tools.")
+    let api = Api::new(door.part, "For the operator's tools.")
+        .operator(routes!(describe))
         .operator(routes!(known))
         .operator(routes!(preview))
         .operator(routes!(replay_some))
@@ -57,8 +59,19 @@ pub(crate) fn router(door: Door) -> Router {
         .operator(routes!(skip_parked))
         .operator(routes!(list_held))
         .operator(routes!(skip_held))
-        .merge(projections::routes())
-        .into_routes(door)
+        .merge(projections::routes());
+    let description = Description(Arc::new(api.openapi().clone()));
+    api.into_routes(door).layer(Extension(description))
+}
+
+/// What this API says of itself.
+#[derive(Clone)]
+struct Description(Arc<OpenApi>);
+
+/// This description.
+#[utoipa::path(get, path = "/operator/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
+async fn describe(Extension(description): Extension<Description>) -> Json<OpenApi> {
+    Json(OpenApi::clone(&description.0))
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,7 +81,10 @@ struct KnownRequest {
 }
 
 /// What this part knows of some events.
-#[utoipa::path(post, path = "/operator/v1/events/known", responses((status = 200, description = "One for each")))]
+#[utoipa::path(
+    post, path = "/operator/v1/events/known", request_body = Value,
+    responses((status = 200, description = "One for each")),
+)]
 async fn known(
     State(door): State<Door>,
     ValidJson(request): ValidJson<KnownRequest>,
@@ -110,7 +126,10 @@ struct SampleEvent {
 }
 
 /// What a selection of stored events holds.
-#[utoipa::path(post, path = "/operator/v1/events/preview", responses((status = 200, description = "Counts and some")))]
+#[utoipa::path(
+    post, path = "/operator/v1/events/preview", request_body = Value,
+    responses((status = 200, description = "Counts and some")),
+)]
 async fn preview(
     State(door): State<Door>,
     ValidJson(selection): ValidJson<Selection>,
@@ -151,7 +170,10 @@ struct ReplayRequest {
 }
 
 /// Publishes the first events of a selection again; whoever asks sets the pace and asks for the next.
-#[utoipa::path(post, path = "/operator/v1/events/replay", responses((status = 200, description = "How far it came")))]
+#[utoipa::path(
+    post, path = "/operator/v1/events/replay", request_body = Value,
+    responses((status = 200, description = "How far it came")),
+)]
 async fn replay_some(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ReplayRequest>,
@@ -211,7 +233,10 @@ struct Concerned {
 }
 
 /// Gives a key's dead letter up; what is parked behind it is handled in order, at once.
-#[utoipa::path(post, path = "/operator/v1/parked/release", responses((status = 200, description = "How many follow")))]
+#[utoipa::path(
+    post, path = "/operator/v1/parked/release", request_body = Value,
+    responses((status = 200, description = "How many follow")),
+)]
 async fn release_parked(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ParkedKeyRequest>,
@@ -235,7 +260,10 @@ async fn release_parked(
 }
 
 /// Gives a key's dead letter up and everything parked behind it.
-#[utoipa::path(post, path = "/operator/v1/parked/skip", responses((status = 200, description = "How many are lost")))]
+#[utoipa::path(
+    post, path = "/operator/v1/parked/skip", request_body = Value,
+    responses((status = 200, description = "How many are lost")),
+)]
 async fn skip_parked(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ParkedKeyRequest>,
@@ -264,7 +292,10 @@ struct HeldRequest {
 }
 
 /// Gives a held event up; the later ones of its key follow when the relay next tries.
-#[utoipa::path(post, path = "/operator/v1/held/skip", responses((status = 200, description = "How many are skipped")))]
+#[utoipa::path(
+    post, path = "/operator/v1/held/skip", request_body = Value,
+    responses((status = 200, description = "How many are skipped")),
+)]
 async fn skip_held(
     State(door): State<Door>,
     ValidJson(request): ValidJson<HeldRequest>,

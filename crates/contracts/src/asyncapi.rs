@@ -157,7 +157,7 @@ fn headers() -> Value {
             "ce_time": text("When it happened."),
             "ce_subject": text("The record's key."),
             "content-type": { "const": "application/json" },
-            "traceparent": text("The trace of its cause."),
+            "traceparent": text("The trace of its cause, or one that begins with it."),
         },
     })
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use contracts::{COMPANY_EVENTS, RECRUITMENT_EVENTS, USER_EVENTS};
 use eventkit::Envelope;
+use eventkit::trace_context::TRACEPARENT;
 use eventkit::transport::ConsumedRecord;
-use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
+use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Next, Start};
 
 use crate::error::Error;
 use crate::ledger::{Ledger, Place};
@@ -40,7 +41,8 @@ impl Found {
     }
 }
 
-/// Reads the topics from `since_ms` on until everything in the ledger has been found, or `wait_max` is over.
+/// Reads the topics from `since_ms` to their ends, and further until everything in the ledger has been found, or
+/// `wait_max` is over.
 ///
 /// # Errors
 /// A topic cannot be read.
@@ -56,10 +58,12 @@ pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max:
                 expected.iter().filter(|((place, _), _)| *place == topic).map(|(_, events)| events.len()).sum();
             let mut seen = HashSet::new();
             let give_up_at = Instant::now() + wait_max;
-            while missing > 0 && Instant::now() < give_up_at {
-                let Some(record) = reader.next(POLL_MAX).map_err(unreadable)? else { continue };
-                if take(topic, &record, &expected, &mut seen, &mut found) {
-                    missing -= 1;
+            while Instant::now() < give_up_at {
+                match reader.next_or_end(POLL_MAX).map_err(unreadable)? {
+                    Next::Record(record) if take(topic, &record, &expected, &mut seen, &mut found) => missing -= 1,
+                    // What is too much may come last.
+                    Next::End if missing == 0 => break,
+                    Next::Record(_) | Next::End | Next::Nothing => {}
                 }
             }
         }
@@ -68,7 +72,7 @@ pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max:
     looking.await?
 }
 
-/// Takes one record; true if it is the first occurrence of an event that the ledger knows a key of.
+/// Takes one record; true if it is the first occurrence of an event, and not more than the ledger expects under its key.
 fn take(
     topic: &'static str,
     consumed: &ConsumedRecord,
@@ -79,9 +83,7 @@ fn take(
     let record = &consumed.record;
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
     let place = (topic, key);
-    if !expected.contains_key(&place) {
-        return false;
-    }
+    let Some(expected) = expected.get(&place) else { return false };
     let Ok(envelope) = Envelope::read(record.value.as_deref().unwrap_or_default()) else {
         found.malformed.push(format!("{topic} {}: not an envelope", place.1));
         return false;
@@ -91,6 +93,7 @@ fn take(
         && record.header("ce_type") == Some(envelope.event_type.as_str())
         && record.header("ce_subject") == Some(place.1.as_str())
         && record.header("ce_specversion") == Some("1.0")
+        && record.header(TRACEPARENT).is_some()
         && envelope.timestamp.is_some()
         && envelope.correlation_id.is_some()
         && envelope.schema_version == 1
@@ -102,6 +105,7 @@ fn take(
         found.repeated += 1;
         return false;
     }
-    found.events.entry(place).or_default().push(envelope.event_type);
-    true
+    let events = found.events.entry(place).or_default();
+    events.push(envelope.event_type);
+    events.len() <= expected.len()
 }

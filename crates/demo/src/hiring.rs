@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use contracts::audit::{Action, Actor};
 use contracts::recruitment::ApplicationStatus;
+use contracts::services::USER_SERVICE;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::ledger::Person;
 use crate::people;
-use crate::story::{Company, Stage};
+use crate::story::{Company, Stage, employee};
 
 /// How long candidates may apply for.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);
@@ -29,6 +32,7 @@ pub(crate) struct Job {
     job_posting_id: i64,
     company: usize,
     department_id: i64,
+    manager_id: i64,
 }
 
 /// An application of the story.
@@ -40,8 +44,10 @@ pub struct Application {
     pub candidate_id: i64,
     /// The posting that it answers.
     pub job_posting_id: i64,
-    /// The candidate's address.
-    pub email: String,
+    /// Who decides on it.
+    pub manager_id: i64,
+    /// The candidate.
+    pub person: Person,
     /// How it ended.
     pub end: ApplicationStatus,
     job: usize,
@@ -77,14 +83,19 @@ pub(crate) async fn post_job(
     });
     let key = format!("job-{number}");
     let job_posting_id = manager.post_as(&key, &stage.recruitment("job-postings"), body).await?.id("jobPostingId")?;
+    let by = employee(company.manager_id);
+    let changed = |action| stage.ledger.changed(format!("job-{job_posting_id}"), action, &by);
+    changed(Action::Create);
     let publish = stage.recruitment(&format!("job-postings/{job_posting_id}/publish"));
     manager.post_as(&format!("publish-{number}"), &publish, json!({})).await?;
     stage.ledger.job(job_posting_id, "job.posted");
+    changed(Action::Update);
     let posting = stage.recruitment(&format!("job-postings/{job_posting_id}"));
     manager.patch(&posting, json!({"benefits": "Lunch and a bicycle."})).await?;
     stage.ledger.job(job_posting_id, "job.updated");
+    changed(Action::Update);
     stage.one_done();
-    Ok(Job { job_posting_id, company: index, department_id })
+    Ok(Job { job_posting_id, company: index, department_id, manager_id: company.manager_id })
 }
 
 pub(crate) async fn apply(stage: &Stage, number: usize, jobs: &[Job]) -> Result<Application, Error> {
@@ -98,6 +109,7 @@ pub(crate) async fn apply(stage: &Stage, number: usize, jobs: &[Job]) -> Result<
     });
     let candidate = stage.admin.post_as(&format!("candidate-{number}"), &stage.recruitment("candidates"), body).await?;
     let candidate_id = candidate.id("candidateId")?;
+    stage.by_admin(format!("candidate-{candidate_id}"), Action::Create);
     let body = json!({
         "jobPostingId": job.job_posting_id, "candidateId": candidate_id, "coverLetter": "I would like to.",
     });
@@ -105,9 +117,15 @@ pub(crate) async fn apply(stage: &Stage, number: usize, jobs: &[Job]) -> Result<
     let application_id =
         stage.admin.post_as(&key, &stage.recruitment("applications"), body).await?.id("applicationId")?;
     stage.ledger.application(application_id, "application.submitted");
+    stage.by_admin(format!("application-{application_id}"), Action::Create);
+    // The candidate is in process from now on.
+    stage.by_admin(format!("candidate-{candidate_id}"), Action::Update);
     stage.one_done();
     let end = end(jobs.len(), number);
-    Ok(Application { application_id, candidate_id, job_posting_id: job.job_posting_id, email, end, job: index })
+    let (first_name, last_name) = (first_name.to_owned(), last_name.to_owned());
+    let person = Person { first_name, last_name, email };
+    let Job { job_posting_id, manager_id, .. } = *job;
+    Ok(Application { application_id, candidate_id, job_posting_id, manager_id, person, end, job: index })
 }
 
 /// Reviews an application to its end, as its manager does.
@@ -117,23 +135,36 @@ pub(crate) async fn review(
     jobs: &[Job],
     managers: &[Client],
 ) -> Result<Application, Error> {
-    let manager = &managers[jobs[application.job].company];
+    let job = &jobs[application.job];
+    let (manager, by) = (&managers[job.company], employee(job.manager_id));
     let steps: &[&str] = match application.end {
         ApplicationStatus::Hired => &["screening", "interviewing", "offer", "hired"],
         ApplicationStatus::Rejected => &["screening", "rejected"],
         _ => &["withdrawn"],
     };
     let id = application.application_id;
+    let mut interviews = Vec::new();
     for step in steps {
         let url = stage.recruitment(&format!("applications/{id}/review"));
         manager.post_as(&format!("review-{id}-{step}"), &url, decision(step)).await?;
         stage.ledger.application(id, "application.reviewed");
+        stage.ledger.changed(format!("application-{id}"), Action::Update, &by);
         match *step {
-            "interviewing" => interview(stage, manager, &application, jobs).await?,
-            "hired" => stage.ledger.job(application.job_posting_id, "job.updated"),
+            "interviewing" => interviews.push(interview(stage, manager, &application, job).await?),
+            "hired" => {
+                stage.ledger.job(application.job_posting_id, "job.updated");
+                stage.ledger.changed(format!("job-{}", application.job_posting_id), Action::Update, &by);
+            }
             _ => {}
         }
     }
+    for interview_id in interviews {
+        stage.ledger.changed(format!("interview-{interview_id}"), Action::Create, &by);
+        // It lay ahead when the candidate was hired, and was cancelled.
+        stage.ledger.changed(format!("interview-{interview_id}"), Action::Update, &by);
+    }
+    // The candidate is at the end too.
+    stage.ledger.changed(format!("candidate-{}", application.candidate_id), Action::Update, &by);
     stage.one_done();
     Ok(application)
 }
@@ -146,23 +177,23 @@ fn decision(step: &str) -> Value {
     }
 }
 
-async fn interview(stage: &Stage, manager: &Client, application: &Application, jobs: &[Job]) -> Result<(), Error> {
+/// Sets an interview up; answers its number.
+async fn interview(stage: &Stage, manager: &Client, application: &Application, job: &Job) -> Result<i64, Error> {
     let posting = manager.get(&stage.recruitment(&format!("job-postings/{}", application.job_posting_id))).await?;
-    debug_assert_eq!(posting.body["departmentId"], jobs[application.job].department_id);
+    debug_assert_eq!(posting.body["departmentId"], job.department_id);
     let body = json!({
         "applicationId": application.application_id, "type": "technical", "scheduledDate": after(stage, INTERVIEW_IN),
         "location": "Main office", "interviewers": [posting.id("hiringManagerId")?],
     });
     let key = format!("interview-{}", application.application_id);
-    manager.post_as(&key, &stage.recruitment("interviews"), body).await?;
-    Ok(())
+    manager.post_as(&key, &stage.recruitment("interviews"), body).await?.id("interviewId")
 }
 
 /// Waits until everybody who was hired is an employee; answers who, and in which department.
 pub(crate) async fn wait_for_the_hired(stage: &Stage, applications: &[Application]) -> Result<Vec<(i64, i64)>, Error> {
     let mut employed = Vec::new();
     for application in applications.iter().filter(|application| application.end == ApplicationStatus::Hired) {
-        let url = stage.users(&format!("users?q={}", application.email));
+        let url = stage.users(&format!("users?q={}", application.person.email));
         let give_up_at = Instant::now() + EMPLOYED_MAX;
         let (id, department_id) = loop {
             let found = stage.admin.get(&url).await?;
@@ -176,7 +207,10 @@ pub(crate) async fn wait_for_the_hired(stage: &Stage, applications: &[Applicatio
             }
             sleep(EMPLOYED_POLL).await;
         };
+        stage.ledger.employed(id, application.person.clone());
         stage.ledger.user(id, "user.created");
+        let hirer = Actor::Service { name: USER_SERVICE.to_owned() };
+        stage.ledger.changed(format!("user-{id}"), Action::Create, &hirer);
         employed.push((id, department_id));
     }
     Ok(employed)

@@ -40,9 +40,10 @@ pub(crate) fn city(number: usize) -> &'static str {
     pick(CITIES, number)
 }
 
-/// The names of every company's departments.
-pub(crate) fn departments() -> &'static [&'static str] {
-    DEPARTMENTS
+/// The names of a company's departments; no two companies share one.
+pub(crate) fn departments(company: usize) -> Vec<String> {
+    let place = city(company);
+    DEPARTMENTS.iter().map(|name| format!("{name} {place} {}", company + 1)).collect()
 }
 
 pub(crate) fn job_title(number: usize) -> &'static str {

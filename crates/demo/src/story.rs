@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use contracts::audit::{Action, Actor};
 use eventkit::transport::kafka::KafkaConfig;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::client::{Addresses, Client};
 use crate::error::Error;
 use crate::hiring::{self, Application};
 use crate::invitations::Invitations;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Person};
 use crate::people;
 use crate::plan::Plan;
 
@@ -68,6 +69,8 @@ pub struct Company {
     pub company_id: i64,
     /// Its departments.
     pub department_ids: Vec<i64>,
+    /// Their names, in the same order.
+    pub department_names: Vec<String>,
     /// Its position.
     pub position_id: i64,
     /// The employee who leads its first department and decides whom it hires.
@@ -81,6 +84,7 @@ pub(crate) struct Stage {
     pub(crate) story: Story,
     pub(crate) run: String,
     pub(crate) admin: Client,
+    pub(crate) admin_id: i64,
     pub(crate) invitations: Invitations,
     pub(crate) ledger: Ledger,
     done: AtomicU64,
@@ -97,6 +101,11 @@ impl Stage {
 
     pub(crate) fn recruitment(&self, rest: &str) -> String {
         format!("{}/api/v1/{rest}", self.story.addresses.recruitment)
+    }
+
+    /// Takes note of what the administrator did to an entity.
+    pub(crate) fn by_admin(&self, entity: String, action: Action) {
+        self.ledger.changed(entity, action, &employee(self.admin_id));
     }
 
     pub(crate) fn one_done(&self) {
@@ -125,8 +134,8 @@ pub async fn tell(story: Story) -> Result<Told, Error> {
     let requests = Arc::new(AtomicU64::new(0));
     let invitations = Invitations::open(&story.kafka, story.now_ms);
     let ledger = Ledger::default();
-    let admin = administrator(&story, &run, &invitations, &ledger, requests.clone()).await?;
-    let stage = Stage { story, run, admin, invitations, ledger, done: AtomicU64::new(0) };
+    let (admin_id, admin) = administrator(&story, &run, &invitations, &ledger, requests.clone()).await?;
+    let stage = Stage { story, run, admin, admin_id, invitations, ledger, done: AtomicU64::new(0) };
 
     let mut companies = stage.each(stage.story.plan.companies, |number| found_company(&stage, number)).await?;
     take_people_on(&stage, &mut companies).await?;
@@ -146,6 +155,7 @@ pub async fn tell(story: Story) -> Result<Told, Error> {
         let (leaver, _) = company.members.pop().expect("a company has three employees at least");
         stage.admin.delete(&stage.users(&format!("users/{leaver}"))).await?;
         stage.ledger.user(leaver, "user.deleted");
+        stage.by_admin(format!("user-{leaver}"), Action::Delete);
     }
     let admin_token = stage.admin.token().await;
     let Stage { invitations, ledger, .. } = stage;
@@ -162,7 +172,7 @@ pub async fn log_in_without_roles(addresses: &Addresses, broker: &str, operator_
     let run = Uuid::now_v7().simple().to_string();
     let invitations = Invitations::open(&kafka, 0);
     let operator = Client::with_token(&run, "operator", operator_token.to_owned(), Arc::default());
-    let client = join(&operator, &addresses.users, &run, &invitations, &Ledger::default(), None).await?;
+    let (_, client) = join(&operator, &addresses.users, &run, &invitations, &Ledger::default(), None).await?;
     invitations.close().await?;
     Ok(client.token().await)
 }
@@ -174,7 +184,7 @@ async fn administrator(
     invitations: &Invitations,
     ledger: &Ledger,
     requests: Arc<AtomicU64>,
-) -> Result<Client, Error> {
+) -> Result<(i64, Client), Error> {
     let operator = Client::with_token(run, "operator", story.operator_token.clone(), requests);
     join(&operator, &story.addresses.users, run, invitations, ledger, Some("admin")).await
 }
@@ -187,17 +197,26 @@ async fn join(
     invitations: &Invitations,
     ledger: &Ledger,
     role: Option<&str>,
-) -> Result<Client, Error> {
+) -> Result<(i64, Client), Error> {
     let email = format!("{}-{run}@demo.example.com", role.unwrap_or("nobody"));
     let person = json!({"firstName": "Demo", "lastName": "Person", "email": email});
     let id = operator.post(&format!("{users}/api/v1/users"), person).await?.id("employeeId")?;
+    let person = Person { first_name: "Demo".to_owned(), last_name: "Person".to_owned(), email: email.clone() };
+    ledger.employed(id, person);
     ledger.user(id, "user.created");
+    ledger.changed(format!("user-{id}"), Action::Create, &Actor::Operator);
     let roles: Vec<Value> = role.iter().map(|role| json!({"role": role, "scope": {"type": "all"}})).collect();
     operator.put(&format!("{users}/api/v1/users/{id}/roles"), Value::Array(roles)).await?;
+    ledger.changed(format!("user-{id}"), Action::Update, &Actor::Operator);
     become_active(operator, users, invitations, ledger, id).await?;
     let client = operator.log_in(users, &email, PASSWORD).await?;
     ledger.user(id, "user.login");
-    Ok(client)
+    Ok((id, client))
+}
+
+/// As audit records name an employee.
+pub(crate) fn employee(employee_id: i64) -> Actor {
+    Actor::Employee { employee_id }
 }
 
 /// Accepts the invitation of an employee.
@@ -213,6 +232,7 @@ async fn become_active(
     let body = json!({"token": token, "password": PASSWORD});
     client.post_as(&key, &format!("{users}/api/v1/invitations/accept"), body).await?;
     ledger.user(employee_id, "user.updated");
+    ledger.changed(format!("user-{employee_id}"), Action::Update, &employee(employee_id));
     Ok(())
 }
 
@@ -225,6 +245,7 @@ async fn found_company(stage: &Stage, number: usize) -> Result<Company, Error> {
     });
     let company_id = admin.post_as(&name("company"), &stage.companies("companies"), body).await?.id("companyId")?;
     stage.ledger.company(company_id);
+    stage.by_admin(format!("company-{company_id}"), Action::Create);
     let body = json!({
         "companyId": company_id, "name": "Main office", "address": "1 Dinh Tien Hoang",
         "phone": people::phone_number(number), "email": format!("office-{company_id}@demo.example.com"),
@@ -232,20 +253,24 @@ async fn found_company(stage: &Stage, number: usize) -> Result<Company, Error> {
     });
     let headquarters = stage.companies("headquarters");
     let headquarter_id = admin.post_as(&name("headquarters"), &headquarters, body).await?.id("headquarterId")?;
+    stage.by_admin(format!("headquarter-{headquarter_id}"), Action::Create);
+    let department_names = people::departments(number);
     let mut department_ids = Vec::new();
-    for (index, department) in people::departments().iter().enumerate() {
+    for (index, department) in department_names.iter().enumerate() {
         let body = json!({"headquarterId": headquarter_id, "name": department});
         let key = format!("department-{number}-{index}");
         let id = admin.post_as(&key, &stage.companies("departments"), body).await?.id("departmentId")?;
         stage.ledger.department(id, "department.created");
+        stage.by_admin(format!("department-{id}"), Action::Create);
         department_ids.push(id);
     }
     let body = json!({
         "name": people::job_title(number), "level": 3, "minSalary": "15000000", "maxSalary": "45000000",
     });
     let position_id = admin.post_as(&name("position"), &stage.companies("positions"), body).await?.id("positionId")?;
+    stage.by_admin(format!("position-{position_id}"), Action::Create);
     stage.one_done();
-    Ok(Company { company_id, department_ids, position_id, manager_id: 0, members: Vec::new() })
+    Ok(Company { company_id, department_ids, department_names, position_id, manager_id: 0, members: Vec::new() })
 }
 
 /// Takes everybody on. The first of a company is its manager; every third later one moves to the other department.
@@ -269,19 +294,22 @@ async fn take_people_on(stage: &Stage, companies: &mut [Company]) -> Result<(), 
 async fn take_on(stage: &Stage, number: usize, place: usize, company: &Company) -> Result<(i64, i64), Error> {
     let (first_name, last_name) = people::name(number);
     let mut department_id = company.department_ids[place % company.department_ids.len()];
+    let email = format!("{first_name}.{last_name}.{number}-{}@demo.example.com", &stage.run[20..]).to_lowercase();
     let body = json!({
-        "firstName": first_name, "lastName": last_name, "phoneNumber": people::phone_number(number),
-        "email": format!("{}.{}.{number}-{}@demo.example.com", first_name, last_name, &stage.run[20..]).to_lowercase(),
+        "firstName": first_name, "lastName": last_name, "phoneNumber": people::phone_number(number), "email": email,
         "departmentId": department_id, "positionId": company.position_id,
         "baseSalary": "20000000", "address": "36 Hang Bac", "birthDate": "1990-02-03",
     });
     let created = stage.admin.post_as(&format!("employee-{number}"), &stage.users("users"), body).await?;
     let id = created.id("employeeId")?;
+    stage.ledger.employed(id, Person { first_name: first_name.to_owned(), last_name: last_name.to_owned(), email });
     stage.ledger.user(id, "user.created");
+    stage.by_admin(format!("user-{id}"), Action::Create);
     if place % 3 == 1 {
         department_id = company.department_ids[(place + 1) % company.department_ids.len()];
         stage.admin.patch(&stage.users(&format!("users/{id}")), json!({"departmentId": department_id})).await?;
         stage.ledger.user(id, "user.updated");
+        stage.by_admin(format!("user-{id}"), Action::Update);
     }
     stage.one_done();
     Ok((id, department_id))
@@ -294,9 +322,11 @@ async fn appoint_manager(stage: &Stage, company: &Company) -> Result<Client, Err
     let leader = json!({"leaderId": id});
     stage.admin.patch(&stage.companies(&format!("departments/{department_id}")), leader).await?;
     stage.ledger.department(department_id, "department.updated");
+    stage.by_admin(format!("department-{department_id}"), Action::Update);
     let scope: Value = json!({"type": "department", "departmentId": department_id});
     let roles = json!([{"role": "manager", "scope": scope}, {"role": "employee", "scope": {"type": "all"}}]);
     stage.admin.put(&stage.users(&format!("users/{id}/roles")), roles).await?;
+    stage.by_admin(format!("user-{id}"), Action::Update);
     let users = &stage.story.addresses.users;
     become_active(&stage.admin, users, &stage.invitations, &stage.ledger, id).await?;
     let manager = stage.admin.get(&stage.users(&format!("users/{id}"))).await?;

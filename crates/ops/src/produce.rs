@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use contracts::notification::recipient_of_key;
 use eventkit::transport::{HeaderName, Record};
-use eventkit::{Clock, Envelope, envelope};
+use eventkit::{Clock, Envelope, envelope, trace_context};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -38,7 +38,7 @@ pub fn event_record(
         correlation_id: Some(id.clone()),
         causation_id: None,
     };
-    let source = format!("/{SERVICE}");
+    let (source, trace) = (format!("/{SERVICE}"), trace_context::begin());
     let headers = [
         ("ce_specversion", "1.0"),
         ("ce_id", &id),
@@ -47,6 +47,7 @@ pub fn event_record(
         ("ce_time", &written),
         ("ce_subject", key),
         ("content-type", "application/json"),
+        (trace_context::TRACEPARENT, &trace),
     ];
     let header =
         |(name, value): (&'static str, &str)| (HeaderName::from(name), Bytes::copy_from_slice(value.as_bytes()));

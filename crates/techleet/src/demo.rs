@@ -95,7 +95,10 @@ pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<
     }
     match differences.len() {
         0 => Ok(()),
-        wrong => Err(classified(Class::CheckFailed, anyhow!("{wrong} keys do not have the events they should have"))),
+        1 => Err(classified(Class::CheckFailed, anyhow!("1 key does not have the events that it should have"))),
+        wrong => {
+            Err(classified(Class::CheckFailed, anyhow!("{wrong} keys do not have the events that they should have")))
+        }
     }
 }
 

@@ -166,6 +166,8 @@ fn record(args: &ProduceArgs, clock: &Clock, text: &[u8]) -> anyhow::Result<Opti
             event_record(&args.topic, key, event_type, value, clock).context("the data is not JSON")?
         }
     };
+    // What is said takes the place of what is added.
+    record.headers.retain(|(name, _)| !args.header.iter().any(|(said, _)| said == name));
     let header = |(name, value): &(String, String)| (name.clone().into(), Bytes::copy_from_slice(value.as_bytes()));
     record.headers.extend(args.header.iter().map(header));
     Ok(Some(record))

@@ -58,7 +58,7 @@ async fn two_copies_share_the_work_and_one_finishes_it_alone() {
             assert_divided(&system, service, 1).await;
         }
         stage.enter("the end state");
-        end_state::check(&system, &[first, second]).await.unwrap();
+        end_state::check(&system, &mut [first, second]).await.unwrap();
 
         for (service, victim) in SERVICES {
             stage.enter(format!("{victim} comes back"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::ground::Ground;
 use e2e::load::{Answers, Load};
 use e2e::promises;
-use e2e::soak;
+use e2e::soak::{self, Turns};
 use e2e::stage::{self, Stage};
 use e2e::system::{Layout, System, UP};
 use rand::rngs::StdRng;
@@ -42,10 +42,10 @@ async fn killed_under_load(layout: Layout) {
     let longer = KILL_MAX * u32::try_from(kills).unwrap();
     stage::within_time(longer, async |stage| {
         let mut random = StdRng::seed_from_u64(SEED);
-        let (mut killed, mut answered) = (0, 0);
+        let (mut killed, mut answered, mut turns) = (0, 0, Turns::default());
         while killed < kills {
             let until_look = KILLS_PER_LOOK.min(kills - killed);
-            answered += kill_and_look(stage, layout, until_look, &mut random).await;
+            answered += kill_and_look(stage, layout, until_look, &mut random, &mut turns).await;
             killed += until_look;
             soak::progress(&format!("{layout:?}, under load: {killed} of {kills} kills, {answered} answers kept"));
         }
@@ -55,7 +55,7 @@ async fn killed_under_load(layout: Layout) {
 }
 
 /// Kills and starts again, so many times, and looks whether every answer holds; tells how many there were.
-async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut StdRng) -> usize {
+async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut StdRng, turns: &mut Turns) -> usize {
     stage.enter("the start");
     let folder = tempfile::tempdir().unwrap();
     let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
@@ -66,10 +66,10 @@ async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut
         let life = Duration::from_millis(random.random_range(LIFE_MS));
         // The wait is the experiment: at any moment, under load.
         let _ = tokio::time::timeout(life, std::future::pending::<()>()).await;
-        let processes = system.processes();
-        let victim = processes[random.random_range(0..processes.len())];
+        let victim = turns.next(&system.processes());
         stage.enter(format!("kill {} of {kills}: {victim}", kill + 1));
         system.kill(victim).await.unwrap();
+        turns.killed(victim);
         let is_cut_off = ASKED.contains(&victim);
         system.start_process(victim).await.unwrap();
         if is_cut_off {
@@ -78,6 +78,7 @@ async fn kill_and_look(stage: &Stage, layout: Layout, kills: usize, random: &mut
         }
     }
     answers.extend(load.end().await);
+    turns.assert_fair(&system.processes());
     stage.enter("the look at every answer");
     promises::check_all(&system, &answers.acknowledged).await.unwrap();
     promises::check_projections(&system).await.unwrap();

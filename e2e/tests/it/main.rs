@@ -5,6 +5,7 @@ mod audit;
 mod background;
 mod compose;
 mod copies;
+mod demo_command;
 mod example;
 mod failpoints;
 mod handlers;

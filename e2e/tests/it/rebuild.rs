@@ -137,7 +137,7 @@ async fn damaged_and_rebuilt(
     stage.enter("the story");
     let plan = Plan { companies: 2, employees: 10, jobs: 2, applications: 8, ..Plan::default() };
     let told = demo::tell(stage::story(&system, plan).unwrap()).await.unwrap();
-    end_state::check(&system, &[told]).await.unwrap();
+    end_state::check(&system, &mut [told]).await.unwrap();
 
     stage.enter("every projection is listed");
     let listed = until_caught_up(&system).await;

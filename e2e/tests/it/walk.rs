@@ -77,10 +77,15 @@ async fn every_operation_is_refused_to_strangers_and_to_the_wrong_role() {
     for (part, _) in PARTS {
         let nobody = somebody_without_roles(&system).await;
         let url = system.url(part);
-        let mut operations = Described::fetch(&url).await.unwrap().operations().unwrap();
+        let described = Described::fetch_all(&url, &system.operator_token(part).unwrap()).await.unwrap();
+        let [for_operators, for_users] = described.map(|described| described.operations().unwrap());
+        assert!(for_operators.iter().all(|operation| operation.access == "operator"), "{part}: {for_operators:?}");
+        for described in [&for_operators, &for_users] {
+            assert!(!described.is_empty(), "{part} describes nothing");
+        }
+        let mut operations = [for_operators, for_users].concat();
         // Whoever logs out comes last.
         operations.sort_by_key(|operation| operation.method == "DELETE" && operation.path.ends_with("/current"));
-        assert!(!operations.is_empty(), "{part} describes nothing");
         let walk = Walk { client: reqwest::Client::new(), url };
         for operation in operations {
             let name = format!("{} {}", operation.method, operation.path);
@@ -111,12 +116,14 @@ async fn whatever_is_sent_is_refused_as_a_problem_that_names_the_field() {
     for (part, _) in PARTS {
         let url = system.url(part);
         let token = system.operator_token(part).unwrap();
-        let described = Described::fetch(&url).await.unwrap();
+        let all_described = Described::fetch_all(&url, &token).await.unwrap();
         let walk = Walk { client: reqwest::Client::new(), url };
-        for operation in described.operations().unwrap() {
-            bad_paths(&walk, &operation, &token).await;
-            bad_queries(&walk, &described, &operation, &token).await;
-            bad_bodies(&walk, &described, &operation, &token).await;
+        for described in &all_described {
+            for operation in described.operations().unwrap() {
+                bad_paths(&walk, &operation, &token).await;
+                bad_queries(&walk, described, &operation, &token).await;
+                bad_bodies(&walk, described, &operation, &token).await;
+            }
         }
     }
     system.stop().await.unwrap();
@@ -134,9 +141,10 @@ async fn bad_paths(walk: &Walk, operation: &Operation, token: &str) {
 async fn bad_queries(walk: &Walk, described: &Described, operation: &Operation, token: &str) {
     let path = operation.path_with("1");
     for (name, schema) in &operation.query_parameters {
-        if described.types(schema).contains(&"integer".to_owned()) {
-            let problem = walk.refused(operation, &format!("{path}?{name}=abc"), token, None).await;
-            assert!(names_field(&problem, name), "{} {path}?{name}=abc: {problem}", operation.method);
+        for value in wrong_parameters(described, name, schema) {
+            let address = format!("{path}?{name}={value}");
+            let problem = walk.refused(operation, &address, token, None).await;
+            assert!(names_field(&problem, name), "{} {address}: {problem}", operation.method);
         }
     }
     if operation.method == "GET" && !operation.query_parameters.is_empty() {
@@ -145,21 +153,39 @@ async fn bad_queries(walk: &Walk, described: &Described, operation: &Operation, 
     }
 }
 
+/// What a parameter of a query does not take, by its schema, and by its name where that means the same in every list.
+fn wrong_parameters(described: &Described, name: &str, schema: &Value) -> Vec<String> {
+    let types = described.types(schema);
+    let schema = described.resolve(schema);
+    let mut wrong = vec!["%00".to_owned()];
+    let is_of_kind = !types.contains(&"string".to_owned()) || schema["enum"].is_array() || schema["format"].is_string();
+    if is_of_kind || ["cursor", "sort"].contains(&name) {
+        wrong.extend(["abc", "", "%F0%9F%92%A5", "1%27--", "99999999999999999999"].map(str::to_owned));
+    }
+    if let Some(length_max) = schema["maxLength"].as_u64() {
+        wrong.push("x".repeat(usize::try_from(length_max).unwrap() + 1));
+    }
+    wrong
+}
+
 async fn bad_bodies(walk: &Walk, described: &Described, operation: &Operation, token: &str) {
-    let Some(properties) = &operation.body else { return };
+    let Some(schema) = &operation.body else { return };
     let path = operation.path_with("999999");
-    for body in ["", "{", "[]", "null", "7", "\"text\"", "{\"noSuchField\":1}"] {
+    for body in ["", "{", "[7]", "null", "7", "\"text\"", "{\"noSuchField\":1}"] {
         walk.refused(operation, &path, token, Some(body)).await;
     }
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     walk.refused(operation, &path, token, Some(&deep)).await;
-    for (name, schema) in properties {
-        for wrong in wrong_values(&described.types(schema)) {
-            let body = Value::Object(Map::from_iter([(name.clone(), wrong)])).to_string();
+    let is_list = schema["type"] == "array";
+    for (name, schema) in described.properties(schema) {
+        let field = if is_list { format!("[0].{name}") } else { name.clone() };
+        for wrong in wrong_values(&described.types(&schema)) {
+            let object = Value::Object(Map::from_iter([(name.clone(), wrong)]));
+            let body = if is_list { json!([object]) } else { object }.to_string();
             let problem = walk.refused(operation, &path, token, Some(&body)).await;
             // A patch of something that is not there is told so first.
             assert!(
-                names_field(&problem, name) || problem["status"] == 404 || problem["code"] == "validation_failed",
+                names_field(&problem, &field) || problem["status"] == 404 && operation.method == "PATCH",
                 "{} {path} {}: {problem}",
                 operation.method,
                 body.chars().take(200).collect::<String>()

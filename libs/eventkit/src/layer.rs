@@ -14,6 +14,7 @@ use tower::{Layer, Service};
 
 use crate::error::Error;
 use crate::publish::{EventPublisher, Origin, UnitOfWork};
+use crate::trace_context::{self, TRACEPARENT};
 
 /// Put into a response's extensions: commit although the answer is an error.
 ///
@@ -109,7 +110,7 @@ fn origin_of(headers: &HeaderMap) -> Origin {
     Origin {
         correlation_id: text("x-request-id"),
         causation_id: text("x-request-id"),
-        traceparent: text("traceparent"),
+        traceparent: text(TRACEPARENT).and_then(|given| trace_context::read(&given)),
     }
 }
 

@@ -75,7 +75,7 @@
 //! - [`outbox`], [`relay`]: the event store, and the way from it to Kafka.
 //! - [`replay`], [`projection`]: stored events once more, and tables made from them.
 //! - [`consume`], [`inbox`], [`retry`], [`dead_letter`], [`parking`]: handlers, once each, in order per key.
-//! - [`trace`]: what a database knows of one event.
+//! - [`trace`]: what a database knows of one event; [`trace_context`]: the trace that every event carries.
 //! - [`transport`]: Kafka, and memory for tests; [`testing`]: the suites that state their contract.
 //!
 //! # Invariants
@@ -103,6 +103,7 @@ pub mod replay;
 pub mod retry;
 pub mod testing;
 pub mod trace;
+pub mod trace_context;
 pub mod transport;
 
 pub use ::db;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::envelope::{EventFacts, cloud_events_headers};
 use crate::error::{Error, Result};
-use crate::trace::TRACEPARENT;
+use crate::trace_context::TRACEPARENT;
 use crate::transport::Record;
 
 /// How long [`Horizon::settle`] waits for open transactions, and how often it looks.
@@ -55,7 +55,7 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) key: &'a str,
     pub(crate) event_type: &'a str,
     pub(crate) service: &'a str,
-    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) traceparent: &'a str,
     pub(crate) envelope: String,
     pub(crate) occurred_at_ms: i64,
     pub(crate) recorded_at_ms: i64,
@@ -95,7 +95,7 @@ pub struct StoredEvent {
     pub event_type: String,
     /// The service that tells it.
     pub service: String,
-    /// The trace context of its cause.
+    /// The trace context of its cause; only what was stored before every event had one lacks it.
     pub traceparent: Option<String>,
     /// When it happened, in milliseconds since 1970.
     pub occurred_at_ms: i64,

@@ -15,6 +15,7 @@ use crate::event::{Event, Keyed};
 use crate::failpoint::failpoint;
 use crate::inbox::Handling;
 use crate::outbox::{self, NewEvent};
+use crate::trace_context;
 
 /// Writes events into a service's outbox; a cheap handle to clone.
 #[derive(Debug, Clone)]
@@ -92,7 +93,7 @@ pub struct Origin {
     pub correlation_id: Option<String>,
     /// The id of the direct cause.
     pub causation_id: Option<String>,
-    /// The W3C trace context of the cause.
+    /// The W3C trace context of the cause; where there is none, a trace begins with the unit's first event.
     pub traceparent: Option<String>,
 }
 
@@ -199,7 +200,7 @@ impl UnitOfWork {
 
     /// Stores an event in the outbox, to be published once the unit has committed; tells its id.
     ///
-    /// Fills in what the envelope lacks: identity, time, service, causes.
+    /// Fills in what the envelope lacks: identity, time, service, causes; and begins a trace where the origin has none.
     /// Inside a handler the id is derived from the handled event, and an event that is already stored is not stored again.
     ///
     /// # Errors
@@ -233,7 +234,7 @@ impl UnitOfWork {
             key,
             event_type: &envelope.event_type,
             service: &envelope.service,
-            traceparent: origin.traceparent.as_deref(),
+            traceparent: origin.traceparent.get_or_insert_with(trace_context::begin),
             envelope: envelope.write()?,
             occurred_at_ms: time.as_millisecond(),
             recorded_at_ms: now.as_millisecond(),

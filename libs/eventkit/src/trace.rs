@@ -8,8 +8,6 @@ use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::outbox::StoredEvent;
 
-/// The header that carries the trace context of an event's cause.
-pub(crate) const TRACEPARENT: &str = "traceparent";
 /// Events that are asked for at a time.
 pub const EVENTS_MAX: usize = 100;
 /// Parked copies of one event that are answered: one for each group.

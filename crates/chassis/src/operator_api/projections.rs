@@ -49,7 +49,10 @@ struct ReadRequest {
 }
 
 /// The next events of this part's store.
-#[utoipa::path(post, path = "/operator/v1/events/read", responses((status = 200, description = "Up to 500")))]
+#[utoipa::path(
+    post, path = "/operator/v1/events/read", request_body = Value,
+    responses((status = 200, description = "Up to 500")),
+)]
 async fn read(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ReadRequest>,
@@ -88,7 +91,10 @@ struct Begun {
 }
 
 /// Begins a rebuild of a projection beside the running one.
-#[utoipa::path(post, path = "/operator/v1/projections/begin", responses((status = 200, description = "Its id")))]
+#[utoipa::path(
+    post, path = "/operator/v1/projections/begin", request_body = Value,
+    responses((status = 200, description = "Its id")),
+)]
 async fn begin(State(door): State<Door>, ValidJson(request): ValidJson<BeginRequest>) -> Result<Json<Begun>, Problem> {
     let Fed { projection, feeder } = door.projection(&request.projection)?;
     let (db, now_ms) = (door.publisher.db(), door.publisher.clock().now_ms());
@@ -118,7 +124,10 @@ struct Applied {
 }
 
 /// Applies the next events of a service's store to a rebuild.
-#[utoipa::path(post, path = "/operator/v1/projections/apply", responses((status = 200, description = "How many so far")))]
+#[utoipa::path(
+    post, path = "/operator/v1/projections/apply", request_body = Value,
+    responses((status = 200, description = "How many so far")),
+)]
 async fn apply(
     State(door): State<Door>,
     ValidJson(request): ValidJson<ApplyRequest>,
@@ -138,7 +147,10 @@ struct FinishRequest {
 }
 
 /// Ends a rebuild whose stores were read to their ends; nothing is answered when it must be asked once more.
-#[utoipa::path(post, path = "/operator/v1/projections/finish", responses((status = 200, description = "What changed")))]
+#[utoipa::path(
+    post, path = "/operator/v1/projections/finish", request_body = Value,
+    responses((status = 200, description = "What changed")),
+)]
 async fn finish(
     State(door): State<Door>,
     ValidJson(request): ValidJson<FinishRequest>,
@@ -167,7 +179,10 @@ struct Cancelled {
 }
 
 /// Gives a rebuild up; the running projection is as it was.
-#[utoipa::path(post, path = "/operator/v1/projections/cancel", responses((status = 200, description = "Whether it ran")))]
+#[utoipa::path(
+    post, path = "/operator/v1/projections/cancel", request_body = Value,
+    responses((status = 200, description = "Whether it ran")),
+)]
 async fn cancel(
     State(door): State<Door>,
     ValidJson(request): ValidJson<CancelRequest>,

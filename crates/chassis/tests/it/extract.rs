@@ -97,7 +97,7 @@ async fn field_that_does_not_fit_is_named_by_its_path() {
             "salary",
             "unknown field `salary`, expected `email` or `addresses`",
         ),
-        ("[]", "", "invalid length 0, expected struct NewEmployee with 2 elements"),
+        ("[]", "", "invalid type: sequence, expected struct NewEmployee"),
     ];
     for (body, field, message) in cases {
         let (status, document) = post_json(Some("application/json"), body).await;
@@ -171,4 +171,17 @@ async fn a_path_that_no_entity_can_have_is_not_there() {
         let request = Request::get(format!("/jobs/{id}")).body(Body::empty()).unwrap();
         assert_eq!(call(router.clone(), request).await.status(), status, "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_list_of_values_is_no_structure() {
+    let (status, problem) = post_json(Some("application/json"), r#"["a@b.vn", [{"city": "Hue", "number": 1}]]"#).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("validation_failed")), "{problem}");
+}
+
+#[tokio::test]
+async fn a_parameter_with_the_character_nul_is_named() {
+    let (status, text) = get_text("/employees?sort=a&page=%00").await;
+    let problem: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!("page")), "{problem}");
 }

@@ -11,6 +11,7 @@ mod http_faults;
 mod lifecycle;
 mod net;
 mod problem;
+mod session_client;
 mod signals;
 mod support;
 mod telemetry;

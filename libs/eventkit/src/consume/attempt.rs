@@ -16,7 +16,7 @@ use crate::event::{Event, decode};
 use crate::inbox::Handling;
 use crate::publish::Origin;
 use crate::retry::FailureKind;
-use crate::trace::TRACEPARENT;
+use crate::trace_context::{self, TRACEPARENT};
 use crate::transport::ConsumedRecord;
 
 /// How an attempt ended well.
@@ -60,10 +60,12 @@ impl<'a> Delivery<'a> {
     /// What events published by the handler name as their cause.
     pub(crate) fn origin(&self) -> Origin {
         let correlation_id = self.envelope.as_ref().and_then(|envelope| envelope.correlation_id.clone());
+        let correlation_id = correlation_id.unwrap_or_else(|| self.identity.clone());
+        let given = self.record.record.header(TRACEPARENT).and_then(trace_context::read);
         Origin {
-            correlation_id: Some(correlation_id.unwrap_or_else(|| self.identity.clone())),
+            traceparent: Some(given.unwrap_or_else(|| trace_context::of_cause(&correlation_id))),
+            correlation_id: Some(correlation_id),
             causation_id: Some(self.identity.clone()),
-            traceparent: self.record.record.header(TRACEPARENT).map(str::to_owned),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, HandlerError, find};
 use crate::event::Event;
 use crate::metrics::HANDLE_SPAN;
 use crate::publish::{EventPublisher, UnitOfWork};
-use crate::trace::TRACEPARENT;
+use crate::trace_context::TRACEPARENT;
 
 /// The handler's name of tombstones in the inbox and in metrics.
 pub(crate) const TOMBSTONE: &str = "tombstone";

@@ -11,6 +11,7 @@ use eventkit::transport::memory::MemoryTransport;
 use eventkit::transport::{Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition, Transport};
 use eventkit::{Error, Result};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::sync::Mutex as Turn;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,6 +130,10 @@ impl Subscription for BrokenMember {
 
     async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
         self.inner.lock().await.commit(offsets).await
+    }
+
+    fn lag(&self, partitions: &[TopicPartition]) -> BoxFuture<'static, Result<Vec<(TopicPartition, i64)>>> {
+        self.inner.try_lock().unwrap().lag(partitions)
     }
 
     fn set_paused(&self, partition: &TopicPartition, paused: bool) {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use db::params;
 use eventkit::testing::eventually;
 use eventkit::transport::{Record, Transport};
-use eventkit::{Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, outbox};
+use eventkit::{
+    Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, outbox, trace_context,
+};
 use tokio::sync::Semaphore;
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
@@ -105,6 +107,48 @@ async fn an_event_published_by_a_handler_has_an_id_that_follows_from_its_cause()
     let expected = eventkit::envelope::derived_id(&cause, "group", "account.opened", 0).to_string();
     assert_eq!(events[0].event_id, expected);
     assert!(events[0].envelope.contains(&format!("\"causationId\":\"{cause}\"")), "{}", events[0].envelope);
+    let of_cause = outbox::read_after(&fixture.db, 0, i64::MAX, 1).await.unwrap().remove(0).traceparent;
+    assert!(of_cause.is_some());
+    assert_eq!(events[0].traceparent, of_cause, "the trace goes on");
+}
+
+#[tokio::test]
+async fn what_follows_from_causes_without_a_trace_of_their_own_has_the_trace_of_their_first_cause() {
+    let fixture = Fixture::new().await;
+    for account_id in 1..=3 {
+        fixture.open(account_id).await;
+    }
+    let foreign = |account_id: i64, correlation: &str, headers| {
+        Record {
+        topic: ACCOUNTS.to_owned(),
+        key: Some(format!("account-{account_id}").into()),
+        value: Some(
+            format!(
+                r#"{{"eventType":"account.opened","data":{{"accountId":{account_id},"owner":"x"}},"correlationId":"{correlation}"}}"#
+            )
+            .into(),
+        ),
+        headers,
+        timestamp_ms: None,
+    }
+    };
+    let wrong = vec![("traceparent".into(), Bytes::from_static(b"no trace"))];
+    let records = vec![foreign(1, "a", Vec::new()), foreign(2, "a", wrong), foreign(3, "b", Vec::new())];
+    fixture.transport.publish(records).await.unwrap();
+    let running = consumer(CountEffect::free()).start(fixture.publisher.clone(), fixture.transport.clone());
+    for account_id in 1..=3 {
+        until_effects(&fixture, account_id, 1).await;
+    }
+    running.stop().await;
+    let events = outbox::read_after(&fixture.db, 0, i64::MAX, 10).await.unwrap();
+    let trace = |account_id: i64| {
+        let event = events.iter().find(|event| event.key == format!("account-{}", account_id + 1_000)).unwrap();
+        let traceparent = event.traceparent.clone().unwrap();
+        assert_eq!(trace_context::read(&traceparent).as_ref(), Some(&traceparent));
+        traceparent
+    };
+    assert_eq!(trace(1), trace(2));
+    assert_ne!(trace(1), trace(3));
 }
 
 #[tokio::test]

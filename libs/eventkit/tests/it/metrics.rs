@@ -11,7 +11,7 @@ use db::params;
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::memory::MemoryTransport;
-use eventkit::transport::{Interest, Record, Subscription, Transport, partition_of};
+use eventkit::transport::{GroupStart, Interest, Record, Subscription, Transport, partition_of};
 use eventkit::{
     Clock, Consumer, Error, Handle, HandlerError, HandlerResult, Origin, Received, Result, RetryPolicy, UnitOfWork,
 };
@@ -248,6 +248,7 @@ async fn lag_in_a_partition_that_went_to_another_member_is_told_no_more() {
         topics: vec![ACCOUNTS.to_owned()],
         instance: None,
         drain_max: Duration::ZERO,
+        start: GroupStart::Earliest,
     };
     let second = fixture.transport.subscribe(interest).await.unwrap();
     told.until(&lag_of(1), 0.0).await;

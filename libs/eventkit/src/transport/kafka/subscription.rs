@@ -24,7 +24,7 @@ use super::lag;
 use super::{KafkaConfig, client_settings, failed, refused_setting};
 use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
-use crate::trace::TRACEPARENT;
+use crate::trace_context::TRACEPARENT;
 use crate::transport::{
     ConsumedRecord, GroupStart, HeaderName, Incoming, Interest, Record, RevocationGuard, Subscription, TopicPartition,
 };
