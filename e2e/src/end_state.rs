@@ -27,7 +27,7 @@ const CHANNELS_COUNT: usize = 2;
 /// # Errors
 /// Something is not as it should be; the error tells the first thing.
 pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
-    let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
+    let kafka = system.kafka();
     for told in stories {
         let found = demo::check::look(&kafka, 0, &told.ledger, ARRIVE_MAX).await?;
         let differences = found.differences(&told.ledger);

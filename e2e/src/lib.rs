@@ -5,6 +5,7 @@
 //! - [`system`]: one process or many, killed and started again on the same ports; [`balancer`]: what stands before copies.
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
 //!   record; [`mailbox`]: what was mailed; [`gateway`]: what was sent as text messages and push notices.
+//! - [`slow_proxy`]: a slow way to a server.
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL; [`ground`]: which of them a run stands on.
@@ -23,6 +24,7 @@ pub mod nestjs;
 pub mod openapi;
 pub mod program;
 pub mod promises;
+pub mod slow_proxy;
 pub mod soak;
 pub mod stage;
 pub mod system;

@@ -64,6 +64,7 @@ pub mod security_log;
 pub mod session_client;
 pub mod store;
 pub mod telemetry;
+mod topic_watch;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -1,5 +1,6 @@
 //! How a part of the backbone is put together: its port, its database, its outbox and relay, its consumers, its stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use contracts::audit::{AuditSystem, Occurrence, digest};
+use contracts::traffic;
 use db::{Db, Migration};
 use eventkit::projection::Projection;
 use eventkit::relay::{self, RelayConfig, RelayHandle};
@@ -34,6 +36,7 @@ use crate::problem::Problem;
 use crate::security_log::SecurityLog;
 use crate::session_client::SessionClient;
 use crate::telemetry::Telemetry;
+use crate::topic_watch::TopicWatch;
 
 /// Why a part did not start; the parts of a process fail in many ways, and all are told the same way.
 pub type StartError = BoxError;
@@ -160,14 +163,16 @@ impl Part<'_> {
         let db = databases.open(self.name).await?;
         migrate(&db, self.name, migrations).await?;
         let groups = Groups { part: self.name, id: kafka.group_id.clone() };
-        let transport = Arc::new(KafkaTransport::new(kafka)?);
+        let transport = Arc::new(KafkaTransport::new(kafka.clone())?);
         let publisher = EventPublisher::new(db.clone(), self.name, clock.clone());
         let instance = instance_id(&data_dir.part(self.name)?)?;
         let relay = relay::start(eventkit.relay(self.name, &instance), publisher.clone(), transport.clone());
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(db.clone()));
         watch_kafka(&checks, &transport);
-        Ok(Backbone { db, publisher, transport, relay, eventkit, instance, groups, checks })
+        watch_relay(&checks, &relay);
+        let topics = TopicWatch::start(self.name, kafka, &transport, &checks);
+        Ok(Backbone { topics, db, publisher, transport, relay, eventkit, instance, groups, checks })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -195,6 +200,7 @@ impl Part<'_> {
             projections: consumers.iter().flat_map(fed).collect(),
         };
         let router = router.merge(operator_api::router(door));
+        reads_what_is_told(self.name, &consumers)?;
         let consumers = Arc::new(consumers);
         let checks = backbone.checks.clone();
         watch_consumers(&checks, &consumers);
@@ -218,6 +224,17 @@ impl Part<'_> {
             Ok::<(), Error>(())
         });
         Ok((address, running))
+    }
+}
+
+/// What a part may do on a cluster follows from a table: a consumer that it does not tell of would be refused there.
+fn reads_what_is_told(part: &str, consumers: &[ConsumerHandle]) -> Result<(), StartError> {
+    let Some(told) = traffic::of(part) else { return Ok(()) };
+    let read: BTreeSet<&str> = consumers.iter().flat_map(ConsumerHandle::topics).map(String::as_str).collect();
+    let told: BTreeSet<&str> = told.consumes.iter().copied().collect();
+    match read == told {
+        true => Ok(()),
+        false => Err(format!("{part} reads {read:?}, and contracts::traffic tells of {told:?}").into()),
     }
 }
 
@@ -334,6 +351,7 @@ pub struct Backbone {
     instance: String,
     groups: Groups,
     checks: HealthChecks,
+    topics: Option<TopicWatch>,
 }
 
 /// What a part's consumer groups are called.
@@ -404,6 +422,7 @@ impl Backbone {
     }
 
     async fn stop(self) {
+        drop(self.topics);
         self.relay.stop(RELAY_DRAIN_MAX).await;
         drop(self.transport);
         self.db.close().await;
@@ -414,13 +433,25 @@ impl Backbone {
 fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
     let transport = Arc::downgrade(transport);
     checks.add("kafka", move || {
-        let is_away = transport.upgrade().is_some_and(|transport| transport.is_away());
+        let (is_away, refusals) = match transport.upgrade() {
+            Some(transport) => (transport.is_away(), transport.refusals()),
+            None => (false, Vec::new()),
+        };
         async move {
             match is_away {
                 true => Health::degraded("no broker answers; events wait"),
+                false if !refusals.is_empty() => Health::degraded(refusals.join("; ")),
                 false => Health::Ready,
             }
         }
+    });
+}
+
+fn watch_relay(checks: &HealthChecks, relay: &RelayHandle) {
+    let condition = relay.condition();
+    checks.add("relay", move || {
+        let complaint = condition.borrow().complaint();
+        async move { complaint.map_or(Health::Ready, Health::degraded) }
     });
 }
 

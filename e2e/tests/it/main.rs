@@ -4,6 +4,7 @@
 mod background;
 mod compose;
 mod copies;
+mod docker;
 mod example;
 mod failpoints;
 mod kafka_faults;
@@ -12,7 +13,9 @@ mod nestjs;
 mod operator;
 mod outages;
 mod postgres_faults;
+mod production;
 mod rebuild;
+mod secured;
 mod slice;
 mod start;
 mod story;

@@ -18,6 +18,8 @@ pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
 pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";
 /// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
 pub const HELD_EVENTS: &str = "eventkit_held_events";
+/// Topics that take nothing from a relay: it may not write there, or they are not there. Labels: `relay`.
+pub const STOPPED_TOPICS: &str = "eventkit_stopped_topics";
 /// The last position of a service's store that a projection was rebuilt from. Labels: `group`, `projection`, `service`.
 pub const PROJECTION_POSITION: &str = "eventkit_projection_position";
 /// Rebuilt projections that were swapped in. Labels: `group`, `projection`.

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::contact::ContactContext;
-use super::failed;
+use super::undelivered;
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
@@ -59,7 +59,7 @@ impl ProducerContext for ContactContext {
     fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
         batch.answer(match result {
             Ok(_) => Ok(()),
-            Err((error, message)) => Err(failed(&format!("publish to {}", message.topic()), error.clone())),
+            Err((error, message)) => Err(undelivered(message.topic(), error.clone())),
         });
     }
 }
@@ -87,7 +87,7 @@ fn send(producer: &BatchProducer, record: &Record, batch: &Arc<Batch>) -> Result
     match producer.send(out) {
         Ok(()) => Ok(true),
         Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
-        Err((error, _)) => Err(failed(&format!("publish to {}", record.topic), error)),
+        Err((error, _)) => Err(undelivered(&record.topic, error)),
     }
 }
 
