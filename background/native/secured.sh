@@ -39,7 +39,7 @@ secured_tool() {
 answers_over_tls() {
     local answer
     answer=$({ printf '\0\0\0\012\0\022\0\0\0\0\0\001\377\377'; sleep 1; } |
-        openssl s_client -quiet -verify_return_error -CAfile "$STATE_DIR/kafka/secrets/ca.pem" \
+        openssl s_client -quiet -no_ign_eof -verify_return_error -CAfile "$STATE_DIR/kafka/secrets/ca.pem" \
             -connect "localhost:$KAFKA_PORT" 2>/dev/null | head -c 4 | od -An -tx1)
     [[ -n $answer ]]
 }
