@@ -236,7 +236,13 @@ impl Infrastructure {
             Metadata::KRaft => "--kraft",
         };
         let mut process = Command::new("bash");
-        process.env("PATH", path).arg(script).args([command, "--native", mode]).args(flags).arg("--state-dir").arg(self.state.path());
+        process
+            .env("PATH", path)
+            .arg(script)
+            .args([command, "--native", mode])
+            .args(flags)
+            .arg("--state-dir")
+            .arg(self.state.path());
         for (name, port) in PORTS.into_iter().zip(self.ports) {
             process.arg(format!("--{name}-port")).arg(port.to_string());
         }

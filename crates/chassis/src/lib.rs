@@ -64,9 +64,9 @@ pub mod security_log;
 pub mod session_client;
 pub mod store;
 pub mod telemetry;
-mod topic_watch;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod topic_watch;
 
 pub use self::redis::{Redis, RedisConfig};
 pub use api::Api;

@@ -75,7 +75,12 @@ async fn make(part: &str, kafka: &KafkaConfig, missing: &[String], is_news: bool
         ),
         Err(error) if is_news => {
             let error = chain(&error);
-            tracing::error!(part, topics, error, "topics are missing, or this part may not see them, and it may make none");
+            tracing::error!(
+                part,
+                topics,
+                error,
+                "topics are missing, or this part may not see them, and it may make none"
+            );
         }
         Err(_) => {}
     }

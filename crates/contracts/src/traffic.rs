@@ -104,7 +104,8 @@ impl Traffic {
     #[must_use]
     pub fn rights(&self) -> Vec<Right> {
         let topic = |name: String, operation| Right { resource: Resource::Topic(name), operation };
-        let mut rights: Vec<Right> = self.publishes.iter().map(|name| topic((*name).to_owned(), Operation::Write)).collect();
+        let mut rights: Vec<Right> =
+            self.publishes.iter().map(|name| topic((*name).to_owned(), Operation::Write)).collect();
         for name in self.consumes {
             rights.push(topic((*name).to_owned(), Operation::Read));
             rights.push(topic(format!("{name}{SUFFIX}"), Operation::Write));
@@ -131,8 +132,12 @@ mod tests {
 
     #[test]
     fn a_part_may_write_its_own_events_and_letters_and_read_what_it_consumes() {
-        let rights: Vec<(Resource, &str)> =
-            of(COMPANY_SERVICE).unwrap().rights().into_iter().map(|right| (right.resource, right.operation.name())).collect();
+        let rights: Vec<(Resource, &str)> = of(COMPANY_SERVICE)
+            .unwrap()
+            .rights()
+            .into_iter()
+            .map(|right| (right.resource, right.operation.name()))
+            .collect();
         let topic = |name: &str| Resource::Topic(name.to_owned());
         let expected = [
             (topic("audit-events"), "Write"),

@@ -54,7 +54,10 @@ fn assert_summary(infrastructure: &Infrastructure, metadata: Metadata, printed: 
     let mut expected = vec![
         format!("Kafka       localhost:{} (internal: {})", port("kafka"), port("kafka-internal")),
         format!("ZooKeeper   localhost:{}", port("zookeeper")),
-        format!("Redis       localhost:{} (password: techleet123, or REDIS_PASSWORD at the first start)", port("redis")),
+        format!(
+            "Redis       localhost:{} (password: techleet123, or REDIS_PASSWORD at the first start)",
+            port("redis")
+        ),
         format!("PostgreSQL  localhost:{} (user and database: techleet)", port("postgres")),
     ];
     if metadata == Metadata::KRaft {

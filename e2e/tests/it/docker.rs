@@ -65,7 +65,8 @@ impl Docker {
         command.env("RECORD", self.record()).env("SICK", sick).kill_on_drop(true);
         let output = command.output().await.unwrap();
         let asked = std::fs::read_to_string(self.record()).unwrap();
-        let is_question = |line: &&str| ["info", "compose version", "inspect", "volume ls"].iter().any(|q| line.starts_with(q));
+        let is_question =
+            |line: &&str| ["info", "compose version", "inspect", "volume ls"].iter().any(|q| line.starts_with(q));
         Asked {
             code: output.status.code(),
             printed: String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
@@ -91,7 +92,11 @@ async fn start_brings_every_part_up_makes_the_topics_once_and_ends_with_the_summ
         assert!(line.contains(&format!("PartitionCount: {}\t", topic.partitions)), "{line}");
         assert!(topic.settings.iter().all(|(name, value)| line.contains(&format!("{name}={value}"))), "{line}");
     }
-    for line in ["Kafka UI    http://localhost:8080", "Container   http://localhost:8181", "Redis       localhost:6379 (password: techleet123"] {
+    for line in [
+        "Kafka UI    http://localhost:8080",
+        "Container   http://localhost:8181",
+        "Redis       localhost:6379 (password: techleet123",
+    ] {
         assert!(first.printed.contains(line), "{line} is missing in: {}", first.printed);
     }
     let second = docker.run(&["start", "--kraft"], "").await;

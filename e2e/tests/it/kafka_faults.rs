@@ -10,8 +10,8 @@ use e2e::load::{Answers, Load};
 use e2e::promises::{self, arrived};
 use e2e::slow_proxy::SlowProxy;
 use e2e::system::{Layout, System};
-use eventkit::transport::kafka::admin::KafkaAdmin;
 use eventkit::transport::kafka::KafkaTransport;
+use eventkit::transport::kafka::admin::KafkaAdmin;
 use eventkit::transport::{Incoming, Interest, Transport};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -255,11 +255,9 @@ async fn a_producer_that_comes_back_after_another_took_over_repeats_no_effect_an
         load.more_acknowledged(REQUESTS).await.unwrap();
         system.freeze(zombie).await.unwrap();
         let before = published(&system, other).await.unwrap();
-        arrived("the other copy publishes", async || {
-            Ok((published(&system, other).await? > before).then_some(()))
-        })
-        .await
-        .unwrap();
+        arrived("the other copy publishes", async || Ok((published(&system, other).await? > before).then_some(())))
+            .await
+            .unwrap();
         system.thaw(zombie).unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
         answers.extend(load.end().await);

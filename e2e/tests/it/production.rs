@@ -75,7 +75,9 @@ impl Shell {
         let mut command = Command::new("bash");
         command.arg(&script).current_dir(folder).env("PATH", path + &program::path_variable());
         command.env("repository", Path::new(BACKGROUND).parent().unwrap());
-        for (name, part) in [("kafka", "kafka"), ("kafka_internal", "kafka-internal"), ("kafka_controller", "kafka-controller")] {
+        for (name, part) in
+            [("kafka", "kafka"), ("kafka_internal", "kafka-internal"), ("kafka_controller", "kafka-controller")]
+        {
             command.env(name, format!("localhost:{}", infrastructure.port(part)));
         }
         command.env("database_url", infrastructure.database_url());

@@ -157,9 +157,13 @@ async fn whole_system(metadata: Metadata) {
 }
 
 fn settings() -> Vec<String> {
-    ["kafka.session_timeout_ms=6000", "kafka.delivery_timeout_ms=5000", "auth.operator_token=the operator's own secret token of this test"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "kafka.session_timeout_ms=6000",
+        "kafka.delivery_timeout_ms=5000",
+        "auth.operator_token=the operator's own secret token of this test",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// The embedded broker has logins and rules, too; Kafka's own tools set them.

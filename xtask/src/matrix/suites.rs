@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
 
-use super::servers::Servers;
 use super::Ground;
+use super::servers::Servers;
 
 /// What tells the tests of `e2e` on what to stand (`e2e/src/ground.rs`).
 const GROUND_VARIABLE: &str = "TECHLEET_TEST_GROUND";
@@ -108,13 +108,9 @@ impl Suite {
             (Self::Services, Ground { sessions: "database", .. }) => vec!["postgres", "--skip", "redis"],
             (Self::Services, _) => vec!["postgres_with_redis"],
             (Self::Story, _) => vec!["the_story_holds_in_one", "the_story_holds_with", "--test-threads", "1"],
-            (Self::Crashes, _) => vec![
-                "the_story_holds_while",
-                "answers_hold_while",
-                "every_failpoint",
-                "--test-threads",
-                "1",
-            ],
+            (Self::Crashes, _) => {
+                vec!["the_story_holds_while", "answers_hold_while", "every_failpoint", "--test-threads", "1"]
+            }
         }
     }
 }

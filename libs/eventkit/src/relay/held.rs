@@ -159,11 +159,7 @@ impl Relay {
     }
 
     /// Publishes what may be published of the events after a position; answers what must be noted as held.
-    pub(super) async fn publish_or_hold(
-        &mut self,
-        after: i64,
-        mut events: Vec<StoredEvent>,
-    ) -> Result<Vec<NewlyHeld>> {
+    pub(super) async fn publish_or_hold(&mut self, after: i64, mut events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
         let last = events.last().map_or(after, |event| event.position);
         loop {
             events.retain(|event| !self.stopped.stops(&event.topic));

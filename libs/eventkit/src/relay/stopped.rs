@@ -79,7 +79,12 @@ impl Relay {
                    values ($1, $2, $3, 1, $4, $5) on conflict (relay, topic) do nothing";
         let values = params![relay.as_str(), topic, position, text.as_str(), now_ms];
         self.publisher.db().unit(async |tx| tx.execute(sql, &values).await.map_err(Error::from)).await?;
-        tracing::error!(relay, topic, error = text, "topic takes no events: they wait, and those of other topics go on");
+        tracing::error!(
+            relay,
+            topic,
+            error = text,
+            "topic takes no events: they wait, and those of other topics go on"
+        );
         let retry_at = Instant::now() + self.config.backoff.delay(1);
         let stop = Stop { position, failures: 1, retry_at, error: text, oldest_ms: now_ms };
         self.stopped.0.insert(topic.to_owned(), stop);

@@ -171,7 +171,8 @@ impl KafkaTransport {
         let producer = self.producer();
         let ask = move || {
             let found = producer.client().fetch_metadata(None, REFRESH_MAX)?;
-            let is_there = |name: &String| found.topics().iter().any(|topic| topic.name() == name && topic.error().is_none());
+            let is_there =
+                |name: &String| found.topics().iter().any(|topic| topic.name() == name && topic.error().is_none());
             Ok(topics.into_iter().filter(|name| !is_there(name)).collect())
         };
         let found = tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Stopped)?;

@@ -75,11 +75,8 @@ impl Transport for Doors {
 }
 
 fn start(fixture: &Fixture, transport: &Arc<Doors>) -> RelayHandle {
-    let backoff = RetryPolicy {
-        initial: Duration::from_millis(5),
-        max: Duration::from_millis(20),
-        ..RetryPolicy::default()
-    };
+    let backoff =
+        RetryPolicy { initial: Duration::from_millis(5), max: Duration::from_millis(20), ..RetryPolicy::default() };
     let config = RelayConfig {
         backoff,
         batch_max: 10,
@@ -195,10 +192,8 @@ async fn an_event_that_is_refused_itself_holds_its_key_when_its_topic_opens() {
         store_with(&fixture, CLOSED, "a", 3, "small").await;
         store_with(&fixture, CLOSED, "b", 4, "small").await;
         relay.condition().wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
-        eventually("all four wait", async || {
-            (held::list(&fixture.db, "bank").await.unwrap().len() == 4).then_some(())
-        })
-        .await;
+        eventually("all four wait", async || (held::list(&fixture.db, "bank").await.unwrap().len() == 4).then_some(()))
+            .await;
         transport.open(CLOSED);
         let held = eventually("two are held and the other key is published", async || {
             let held = held::list(&fixture.db, "bank").await.unwrap();

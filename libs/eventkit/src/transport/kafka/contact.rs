@@ -13,8 +13,8 @@ use rdkafka::producer::Producer;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
-use super::{lock, log};
 use super::producer::BatchProducer;
+use super::{lock, log};
 
 /// How long a cluster that was away may take to answer whether it is back.
 const PROBE_MAX: Duration = Duration::from_secs(2);
