@@ -1,18 +1,19 @@
 @echo off
-rem Brings the infrastructure up with Docker, on Windows. What start-infrastructure.sh does elsewhere.
+rem Brings the infrastructure up with Docker, on Windows: all parts, on the usual ports and with the documented passwords.
+rem It makes topics that are missing and mends the settings of the others; it gives none of them partitions.
 rem   start-infrastructure.bat [start ^| stop ^| status ^| logs [part] ^| reset] [--kraft]
 setlocal EnableExtensions
 
 set "COMMAND=start"
 set "PART="
 set "COMPOSE_FILE_NAME=kafka.docker-compose.yaml"
-set "PARTS=zookeeper kafka kafka-ui redis postgres container"
+set "PARTS=zookeeper kafka kafka-ui redis postgres user-service container"
 
 :arguments
 if "%~1"=="" goto ready
 if "%~1"=="--kraft" (
     set "COMPOSE_FILE_NAME=kafka-kraft.docker-compose.yaml"
-    set "PARTS=kafka kafka-ui redis postgres container"
+    set "PARTS=kafka kafka-ui redis postgres user-service container"
 ) else if "%~1"=="start" ( set "COMMAND=start"
 ) else if "%~1"=="stop" ( set "COMMAND=stop"
 ) else if "%~1"=="status" ( set "COMMAND=status"

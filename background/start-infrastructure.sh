@@ -16,14 +16,18 @@ Usage: $0 [start | stop | status | logs [PART] [-f] | reset] [OPTION…]
   logs      shows the log of one part or of all; -f goes on with what comes
   reset     stops, and deletes all data
 
-Parts: zookeeper, kafka, redis, postgres; with Docker also kafka-ui and container.
+Parts: zookeeper, kafka, redis, postgres; with Docker also kafka-ui, user-service and container.
 
   --zookeeper, --kraft    Kafka 3.4 with ZooKeeper (the default), or Kafka 4 with KRaft
+  --secured               Kafka natively as in production: over TLS, with logins and access rules
+                          (docs/guide/production.md)
   --docker, --native      one or the other, whatever answers
   --only PART,PART        these parts only
   --state-dir DIR         where everything native is kept          [INFRASTRUCTURE_DIR, $HERE/.state]
   --zookeeper-port N      [ZOOKEEPER_PORT, 2181]
   --kafka-port N          [KAFKA_PORT, 9092]
+  --kafka-advertised-port N  where Kafka's clients are told to come back to, behind a proxy
+                                                          [KAFKA_ADVERTISED_PORT, Kafka's own port]
   --kafka-internal-port N [KAFKA_INTERNAL_PORT, 29092]
   --kafka-controller-port N  with KRaft                            [KAFKA_CONTROLLER_PORT, 9093]
   --redis-port N          [REDIS_PORT, 6379]
@@ -52,6 +56,10 @@ is_root() {
 . "$HERE/native/process.sh"
 # shellcheck source=background/native/parts.sh
 . "$HERE/native/parts.sh"
+# shellcheck source=background/native/tools.sh
+. "$HERE/native/tools.sh"
+# shellcheck source=background/native/secured.sh
+. "$HERE/native/secured.sh"
 # shellcheck source=background/topics.sh
 . "$HERE/topics.sh"
 # shellcheck source=background/docker.sh
@@ -59,14 +67,15 @@ is_root() {
 
 # In the order in which they start.
 readonly NATIVE_PARTS="zookeeper kafka redis postgres"
-readonly ALL_PARTS="$NATIVE_PARTS kafka-ui container"
-readonly SETTINGS="KAFKA_MODE ZOOKEEPER_PORT KAFKA_PORT KAFKA_INTERNAL_PORT KAFKA_CONTROLLER_PORT REDIS_PORT POSTGRES_PORT"
+readonly ALL_PARTS="$NATIVE_PARTS kafka-ui user-service container"
+readonly SETTINGS="KAFKA_MODE KAFKA_SECURITY ZOOKEEPER_PORT KAFKA_PORT KAFKA_ADVERTISED_PORT KAFKA_INTERNAL_PORT KAFKA_CONTROLLER_PORT REDIS_PORT POSTGRES_PORT"
 
 COMMAND=start
 ENGINE=
 ONLY=
 FOLLOW=
 KAFKA_MODE=${KAFKA_MODE:-}
+KAFKA_SECURITY=${KAFKA_SECURITY:-}
 STATE_DIR=${INFRASTRUCTURE_DIR:-$HERE/.state}
 MISSING=()
 TO_INSTALL=()
@@ -82,6 +91,7 @@ read_arguments() {
             -f | --follow) FOLLOW=-f ;;
             --zookeeper) KAFKA_MODE=zookeeper ;;
             --kraft) KAFKA_MODE=kraft ;;
+            --secured) KAFKA_SECURITY=secured ;;
             --docker) ENGINE=docker ;;
             --native) ENGINE=native ;;
             --only | --state-dir | --*-port) take_value "$@"; shift ;;
@@ -122,13 +132,16 @@ complete_settings() {
         done <"$STATE_DIR/settings"
     fi
     KAFKA_MODE=${KAFKA_MODE:-zookeeper}
+    KAFKA_SECURITY=${KAFKA_SECURITY:-plain}
     ZOOKEEPER_PORT=${ZOOKEEPER_PORT:-2181}
     KAFKA_PORT=${KAFKA_PORT:-9092}
+    KAFKA_ADVERTISED_PORT=${KAFKA_ADVERTISED_PORT:-$KAFKA_PORT}
     KAFKA_INTERNAL_PORT=${KAFKA_INTERNAL_PORT:-29092}
     KAFKA_CONTROLLER_PORT=${KAFKA_CONTROLLER_PORT:-9093}
     REDIS_PORT=${REDIS_PORT:-6379}
     POSTGRES_PORT=${POSTGRES_PORT:-5432}
     [[ $KAFKA_MODE == zookeeper || $KAFKA_MODE == kraft ]] || fail "KAFKA_MODE is zookeeper or kraft"
+    [[ $KAFKA_SECURITY == plain || $KAFKA_SECURITY == secured ]] || fail "KAFKA_SECURITY is plain or secured"
     for name in $SETTINGS; do
         if [[ $name == *_PORT ]]; then
             [[ ${!name} =~ ^[0-9]{1,5}$ ]] || fail "$name must be a port, and is: ${!name}"
@@ -246,19 +259,27 @@ native_start() {
     done
     if [[ " $(parts | paste -s -d ' ' -) " == *" kafka "* ]]; then
         mend_topics
+        if is_secured; then mend_access; fi
     fi
 }
 
 native_kafka_topics() {
-    local class=kafka.admin.TopicCommand
-    if [[ $KAFKA_MODE == kraft ]]; then
-        class=org.apache.kafka.tools.TopicCommand
-    fi
-    kafka_tool "$class" --bootstrap-server "127.0.0.1:$KAFKA_PORT" "$@"
+    native_kafka_tool kafka-topics "$@"
 }
 
 native_kafka_configs() {
-    kafka_tool kafka.admin.ConfigCommand --bootstrap-server "127.0.0.1:$KAFKA_PORT" "$@"
+    native_kafka_tool kafka-configs "$@"
+}
+
+# native_kafka_tool NAME ARGUMENT…
+native_kafka_tool() {
+    local name=$1
+    shift
+    if is_secured; then
+        secured_tool "$name" "$@"
+    else
+        "$STATE_DIR/kafka/bin/$name.sh" --bootstrap-server "127.0.0.1:$KAFKA_PORT" "$@"
+    fi
 }
 
 kafka_topics() {
@@ -326,23 +347,6 @@ native_reset() {
     say "all data deleted"
 }
 
-docker_stop() {
-    compose down
-}
-
-docker_status() {
-    compose ps
-}
-
-docker_logs() {
-    # shellcheck disable=SC2086 # the names of parts have no spaces
-    compose logs $FOLLOW $ONLY
-}
-
-docker_reset() {
-    compose down -v
-}
-
 summary() {
     local title="TechLeet's infrastructure runs" selected
     selected=" $(if [[ $ENGINE == docker ]]; then docker_parts; else parts; fi | paste -s -d ' ' -) "
@@ -352,7 +356,9 @@ summary() {
     }
     line kafka-ui "Kafka UI" "http://localhost:8080"
     line container Container "http://localhost:8181"
+    line user-service "Users" "http://localhost:3001"
     line kafka Kafka "localhost:$KAFKA_PORT (internal: $KAFKA_INTERNAL_PORT)"
+    if is_secured; then line kafka "" "who may enter, and how: $STATE_DIR/kafka/secrets"; fi
     line zookeeper ZooKeeper "localhost:$ZOOKEEPER_PORT"
     line redis Redis "localhost:$REDIS_PORT (password: techleet123, or REDIS_PASSWORD at the first start)"
     line postgres PostgreSQL "localhost:$POSTGRES_PORT (user and database: techleet)"
@@ -376,6 +382,8 @@ main() {
     fi
     complete_settings
     LIBRARY_DIR=${INFRASTRUCTURE_LIBRARY_DIR:-$STATE_DIR/lib}
+    if is_secured && [[ $ENGINE != docker ]]; then ENGINE=native; fi
+    if is_secured && [[ $ENGINE == docker ]]; then fail "--secured is for --native; docs/guide/production.md says how to do it elsewhere"; fi
     if [[ -z $ENGINE ]]; then
         if docker_answers; then ENGINE=docker; else ENGINE=native; fi
     fi

@@ -7,13 +7,14 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../background" && pwd)
 STATE_DIR=$1
 KAFKA_PORT=$2
+KAFKA_ADVERTISED_PORT=$2
 KAFKA_INTERNAL_PORT=$3
 KAFKA_CONTROLLER_PORT=$4
 SASL_PORT=$5
 TLS_PORT=$6
 MUTUAL_PORT=$7
 KAFKA_MODE=kraft
-export LIBRARY_DIR STATE_DIR KAFKA_PORT KAFKA_INTERNAL_PORT KAFKA_CONTROLLER_PORT KAFKA_MODE
+export LIBRARY_DIR STATE_DIR KAFKA_PORT KAFKA_ADVERTISED_PORT KAFKA_INTERNAL_PORT KAFKA_CONTROLLER_PORT KAFKA_MODE
 
 say() {
     printf '== %s\n' "$*" >&2
@@ -24,8 +25,14 @@ fail() {
     exit 1
 }
 
+KAFKA_SECURITY=plain
+export KAFKA_SECURITY
 # shellcheck source=background/native/parts.sh
 . "$HERE/native/parts.sh"
+# shellcheck source=background/native/tools.sh
+. "$HERE/native/tools.sh"
+# shellcheck source=background/native/secured.sh
+. "$HERE/native/secured.sh"
 
 mkdir -p "$STATE_DIR/kafka"
 prepare_kafka

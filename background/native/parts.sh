@@ -70,12 +70,18 @@ ask_zookeeper() {
 
 needs_kafka() {
     needs_zookeeper
+    if is_secured; then need openssl openssl openssl; fi
 }
 
 prepare_kafka() {
     fetch_library "$(kafka_pom)"
     local data=$STATE_DIR/kafka/data-$KAFKA_MODE
+    write_kafka_tools "$STATE_DIR/kafka/bin"
     kafka_properties >"$STATE_DIR/kafka/server.properties"
+    if is_secured; then
+        make_secrets
+        secured_properties >>"$STATE_DIR/kafka/server.properties"
+    fi
     if [[ $KAFKA_MODE == kraft && ! -f $data/meta.properties ]]; then
         local id
         id=$(kafka_tool kafka.tools.StorageTool random-uuid 2>/dev/null)
@@ -87,10 +93,11 @@ prepare_kafka() {
 
 # One node: nothing is replicated, and nobody waits for a second member of a group.
 kafka_properties() {
-    local listeners="EXTERNAL://127.0.0.1:$KAFKA_PORT,INTERNAL://127.0.0.1:$KAFKA_INTERNAL_PORT"
+    local internal=INTERNAL://127.0.0.1:$KAFKA_INTERNAL_PORT
+    local listeners=EXTERNAL://127.0.0.1:$KAFKA_PORT,$internal
     cat <<END
 log.dirs=$STATE_DIR/kafka/data-$KAFKA_MODE
-advertised.listeners=$listeners
+advertised.listeners=EXTERNAL://127.0.0.1:$KAFKA_ADVERTISED_PORT,$internal
 inter.broker.listener.name=INTERNAL
 auto.create.topics.enable=false
 num.partitions=3
@@ -157,6 +164,10 @@ wait_for_old_session() {
 
 # Whether a request for the API's versions is answered.
 answers_kafka() {
+    if is_secured; then
+        answers_over_tls
+        return
+    fi
     (
         exec 3<>"/dev/tcp/127.0.0.1/$KAFKA_PORT"
         # Length 10; ApiVersions (18), version 0; request 1; no client's name.

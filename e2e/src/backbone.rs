@@ -51,7 +51,7 @@ impl Backbone {
     pub async fn start_with(data_dir: &Path, settings: &[String]) -> anyhow::Result<Self> {
         let mut command = command(data_dir)?;
         for setting in settings {
-            command.arg("--set").arg(setting);
+            program::set(&mut command, setting);
         }
         let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet up")?;
         let stdout = child.stdout.take().context("a piped stdout")?;

@@ -8,7 +8,6 @@ use contracts::USER_EVENTS;
 use contracts::audit::{Action, Actor};
 use demo::ledger::Person;
 use demo::story::{Company, Told};
-use eventkit::transport::kafka::KafkaConfig;
 use serde_json::{Value, json};
 
 use crate::stage::eventually;
@@ -29,7 +28,7 @@ const CHANNELS_COUNT: usize = 2;
 /// # Errors
 /// Something is not as it should be; the error tells the first thing.
 pub async fn check(system: &System, stories: &mut [Told]) -> anyhow::Result<()> {
-    let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
+    let kafka = system.kafka();
     take_one_more_on(system, stories.last_mut().context("a story")?).await?;
     let stories = &*stories;
     for told in stories {

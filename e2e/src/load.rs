@@ -57,6 +57,14 @@ impl Load {
     /// # Errors
     /// The operator's token cannot be read.
     pub fn begin(system: &System, name: &str) -> anyhow::Result<Self> {
+        Self::begin_at(system, name, &system.url("user-service"))
+    }
+
+    /// As [`Load::begin`], asking the copy of it at `url`.
+    ///
+    /// # Errors
+    /// As [`Load::begin`].
+    pub fn begin_at(system: &System, name: &str, url: &str) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(Counts::default());
         let token = system.operator_token("user-service")?;
@@ -64,7 +72,7 @@ impl Load {
         for number in 0..CLIENTS {
             let client = Client {
                 http: reqwest::Client::new(),
-                users: format!("{}/api/v1/users", system.url("user-service")),
+                users: format!("{url}/api/v1/users"),
                 token: token.clone(),
                 name: format!("{name}c{number}"),
                 answers: Answers::default(),

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use chassis::config::is_secret;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -86,6 +87,18 @@ fn build_with(name: &str, what: &[&str]) -> anyhow::Result<PathBuf> {
     executable.context("cargo named no executable")
 }
 
+/// Gives a command a setting (`key=value`), a secret where nobody else can read it.
+pub(crate) fn set(command: &mut Command, setting: &str) {
+    match setting.split_once('=') {
+        Some((key, value)) if is_secret(key) => {
+            command.env(format!("TECHLEET_{}", key.to_uppercase().replace('.', "__")), value);
+        }
+        _ => {
+            command.arg("--set").arg(setting);
+        }
+    }
+}
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -110,7 +123,23 @@ pub async fn run(args: &[&str]) -> anyhow::Result<Ran> {
 /// # Errors
 /// It cannot be run, or takes too long.
 pub async fn run_with(args: &[&str], input: &str, variable: Option<(&str, &str)>) -> anyhow::Result<Ran> {
+    run_set(&[], args, input, variable).await
+}
+
+/// As [`run_with`], with settings (`key=value`).
+///
+/// # Errors
+/// As [`run_with`].
+pub async fn run_set(
+    settings: &[String],
+    args: &[&str],
+    input: &str,
+    variable: Option<(&str, &str)>,
+) -> anyhow::Result<Ran> {
     let mut command = Command::new(path()?);
+    for setting in settings {
+        set(&mut command, setting);
+    }
     command.args(args).envs(variable);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("start the command")?;
@@ -149,6 +178,11 @@ pub async fn run_on_terminal(args: &[&str]) -> anyhow::Result<Ran> {
     let output = tokio::time::timeout(COMMAND_MAX, child.wait_with_output()).await.context("it took too long")??;
     let stderr = String::from_utf8_lossy(&reading.await?).into_owned();
     Ok(Ran { status: output.status, stdout: String::from_utf8(output.stdout)?, stderr })
+}
+
+/// Where this process finds programs, for those that it starts.
+pub fn path_variable() -> String {
+    variable("PATH").unwrap_or_default()
 }
 
 /// What the environment says; the one place where these tests read it.

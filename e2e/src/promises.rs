@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use contracts::{AUDIT_EVENTS, USER_EVENTS};
 use eventkit::testing::checker::{Fact, check, once};
-use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Start};
+use eventkit::transport::kafka::{KafkaReader, Start};
 use serde_json::Value;
 
 use crate::load::REQUEST_PREFIX;
@@ -77,6 +77,21 @@ pub async fn check_projections(system: &System) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As [`check_all`], where a topic has lost records: what was answered has had its effects, each once.
+///
+/// # Errors
+/// A promise was broken; the error tells which.
+pub async fn check_effects(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
+    check_state(system, acknowledged).await?;
+    let trail = arrived("an audit record of every write", async || {
+        let trail = trail(system).await?;
+        Ok(is_among(acknowledged, &trail).then_some(trail))
+    })
+    .await?;
+    ensure!(once(&trail).len() == trail.len(), "the audit trail tells something twice");
+    check_mails(system, acknowledged).await
+}
+
 /// Everybody whose creation was answered is listed.
 async fn check_state(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
     let (http, token) = (reqwest::Client::new(), system.operator_token("user-service")?);
@@ -99,7 +114,7 @@ async fn check_state(system: &System, acknowledged: &[Fact]) -> anyhow::Result<(
 /// # Errors
 /// Two events follow from one request, or the topic cannot be read.
 async fn facts_on(system: &System, topic: &'static str) -> anyhow::Result<Vec<Fact>> {
-    let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
+    let kafka = system.kafka();
     let read = move || {
         let reader = KafkaReader::open(&kafka, topic, None, Start::Beginning)?;
         let (mut facts, mut ids) = (Vec::new(), HashMap::new());

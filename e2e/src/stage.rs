@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use demo::{Plan, Story};
 use eventkit::Clock;
-use eventkit::transport::kafka::KafkaConfig;
 
 use crate::system::System;
 
@@ -69,7 +68,7 @@ pub async fn within_time(longer: Duration, test: impl AsyncFnOnce(&Stage)) {
 pub fn story(system: &System, plan: Plan) -> anyhow::Result<Story> {
     Ok(Story {
         addresses: system.addresses(),
-        kafka: KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() },
+        kafka: system.kafka(),
         operator_token: system.operator_token("user-service")?,
         now_ms: Clock::system().now_ms(),
         plan,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use demo::Addresses;
+use eventkit::transport::kafka::KafkaConfig;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -76,8 +77,12 @@ pub struct System {
     settings: Vec<String>,
     gateway: Gateway,
     balancers: BTreeMap<&'static str, Balancer>,
-    /// Apache Kafka, in the place of a broker of the system's own.
-    kafka: Option<String>,
+    /// Apache Kafka, in the place of a broker of the system's own, and how whoever looks at it logs in there.
+    kafka: Option<KafkaConfig>,
+    /// What only one process is told.
+    own_settings: BTreeMap<&'static str, Vec<String>>,
+    /// Where what the processes say on stderr is kept, a file each.
+    logs: Option<PathBuf>,
     /// Where the next process that starts is to die.
     armed: Option<String>,
 }
@@ -97,9 +102,7 @@ impl System {
     /// As [`System::start`].
     pub async fn start_with(layout: Layout, folder: &Path, settings: &[String]) -> anyhow::Result<Self> {
         let mut system = Self::prepare(layout, folder, settings).await?;
-        for process in system.processes() {
-            system.start_process(process).await?;
-        }
+        system.start_all().await?;
         Ok(system)
     }
 
@@ -122,11 +125,38 @@ impl System {
         settings: &[String],
     ) -> anyhow::Result<Self> {
         let mut system = Self::prepare(layout, folder, settings).await?;
-        system.kafka = kafka;
-        for process in system.processes() {
-            system.start_process(process).await?;
+        if let Some(brokers) = kafka {
+            system.stand_on(KafkaConfig { brokers, ..KafkaConfig::default() });
         }
+        system.start_all().await?;
         Ok(system)
+    }
+
+    /// Puts Apache Kafka in the place of a broker of its own. Tests and the program's commands log in as `kafka` says; a
+    /// password has to be in a file.
+    pub fn stand_on(&mut self, kafka: KafkaConfig) {
+        self.kafka = Some(kafka);
+    }
+
+    /// Gives one process a setting (`key=value`) of its own, from its next start on.
+    pub fn configure_process(&mut self, process: &'static str, setting: String) {
+        self.own_settings.entry(process).or_default().push(setting);
+    }
+
+    /// Keeps what the processes say on stderr in this folder, from their next start on.
+    pub fn keep_logs(&mut self, folder: PathBuf) {
+        self.logs = Some(folder);
+    }
+
+    /// Starts every process.
+    ///
+    /// # Errors
+    /// One does not get ready.
+    pub async fn start_all(&mut self) -> anyhow::Result<()> {
+        for process in self.processes() {
+            self.start_process(process).await?;
+        }
+        Ok(())
     }
 
     /// As [`System::start_with`], with nothing started yet.
@@ -144,6 +174,8 @@ impl System {
             gateway,
             balancers: BTreeMap::new(),
             kafka: None,
+            own_settings: BTreeMap::new(),
+            logs: None,
             armed: None,
         };
         system.balance().await?;
@@ -191,6 +223,10 @@ impl System {
         let armed = self.armed.take();
         let mut command = self.command(process)?;
         command.envs(armed.iter().map(|spec| (FAILPOINT_VARIABLE, spec)));
+        if let Some(folder) = &self.logs {
+            let log = folder.join(format!("{process}.log"));
+            command.stderr(std::fs::File::options().create(true).append(true).open(log)?);
+        }
         let mut child = command.stdout(Stdio::piped()).spawn().context("start techleet")?;
         let stdout = child.stdout.take().context("a piped stdout")?;
         self.children.insert(process, child);
@@ -328,7 +364,13 @@ impl System {
 
     /// `host:port` of the broker.
     pub fn broker(&self) -> String {
-        self.kafka.clone().unwrap_or_else(|| self.ports[BROKER].to_string())
+        self.kafka().brokers
+    }
+
+    /// How to get to the broker.
+    pub fn kafka(&self) -> KafkaConfig {
+        let own = || KafkaConfig { brokers: self.ports[BROKER].to_string(), ..KafkaConfig::default() };
+        self.kafka.clone().unwrap_or_else(own)
     }
 
     /// `http://host:port` of a part, or of the balancer before its copies.
@@ -418,9 +460,10 @@ impl System {
         input: &str,
         variable: Option<(&str, &str)>,
     ) -> anyhow::Result<Ran> {
-        let own = self.options(part);
-        let args: Vec<&str> = own.iter().map(String::as_str).chain(args.iter().copied()).collect();
-        program::run_with(&args, input, variable).await
+        let data_dir = self.data_dir(part).display().to_string();
+        let login = self.kafka.iter().flat_map(login_settings).collect::<Vec<_>>();
+        let settings = [&self.settings[..], &self.listen_settings(), &login].concat();
+        program::run_set(&settings, &[&["--data-dir", &data_dir], args].concat(), input, variable).await
     }
 
     /// What tells a command where everything is.
@@ -438,12 +481,15 @@ impl System {
         for setting in self.settings.iter().chain(&self.listen_settings()) {
             // An address of Kafka would mean that no broker is to be embedded.
             if process != UP || self.kafka.is_some() || !setting.starts_with("kafka.brokers=") {
-                command.arg("--set").arg(setting);
+                program::set(&mut command, setting);
             }
         }
         if let Some((_, key)) = PARTS.iter().find(|(part, _)| *part == part_of(process)) {
             // Of two copies, each listens on its own.
             command.arg("--set").arg(format!("{key}={}", self.ports[process]));
+        }
+        for setting in self.own_settings.get(process).into_iter().flatten() {
+            program::set(&mut command, setting);
         }
         match process {
             UP | BROKER => command.arg(process),
@@ -459,6 +505,21 @@ impl System {
             .chain([format!("broker.listen={}", self.ports[BROKER]), format!("kafka.brokers={}", self.broker())])
             .collect()
     }
+}
+
+/// The settings with which a process logs in at a cluster.
+pub fn login_settings(kafka: &KafkaConfig) -> Vec<String> {
+    let settings = [
+        ("security_protocol", &kafka.security_protocol),
+        ("sasl_mechanism", &kafka.sasl_mechanism),
+        ("sasl_username", &kafka.sasl_username),
+        ("sasl_password_file", &kafka.sasl_password_file),
+        ("ssl_ca", &kafka.ssl_ca),
+        ("ssl_certificate", &kafka.ssl_certificate),
+        ("ssl_key", &kafka.ssl_key),
+    ];
+    let said = settings.into_iter().filter(|(_, value)| !value.is_empty());
+    said.map(|(key, value)| format!("kafka.{key}={value}")).collect()
 }
 
 /// What a process runs.

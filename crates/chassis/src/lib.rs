@@ -66,6 +66,7 @@ pub mod store;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod topic_watch;
 
 pub use self::redis::{Redis, RedisConfig};
 pub use api::Api;

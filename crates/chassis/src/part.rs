@@ -1,5 +1,6 @@
 //! How a part of the backbone is put together: its port, its database, its outbox and relay, its consumers, its stop.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use contracts::audit::{AuditSystem, Occurrence, digest};
+use contracts::traffic;
 use db::{Db, Migration};
 use eventkit::projection::Projection;
 use eventkit::relay::{self, RelayConfig, RelayHandle, RelayStatus};
@@ -36,6 +38,7 @@ use crate::problem::Problem;
 use crate::security_log::SecurityLog;
 use crate::session_client::SessionClient;
 use crate::telemetry::Telemetry;
+use crate::topic_watch::TopicWatch;
 
 /// Why a part did not start; the parts of a process fail in many ways, and all are told the same way.
 pub type StartError = BoxError;
@@ -169,7 +172,8 @@ impl Part<'_> {
         let checks = HealthChecks::default();
         checks.add("database", DatabaseCheck(db.clone()));
         watch_kafka(&checks, &transport);
-        watch_relay(&checks, relay.status());
+        watch_relay(&checks, &relay);
+        watch_outbox(&checks, relay.status());
         let consumers = Consumers {
             publisher: publisher.clone(),
             transport: transport.clone(),
@@ -179,7 +183,8 @@ impl Part<'_> {
             started: Arc::default(),
         };
         watch_consumers(&checks, &consumers);
-        Ok(Backbone { db, publisher, transport, relay, kafka, consumers, checks, closing: Vec::new() })
+        let topics = TopicWatch::start(self.name, kafka.clone(), &transport, &checks);
+        Ok(Backbone { topics, db, publisher, transport, relay, kafka, consumers, checks, closing: Vec::new() })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -207,6 +212,7 @@ impl Part<'_> {
             projections: consumers.iter().flat_map(fed).collect(),
         };
         let router = router.merge(operator_api::router(door));
+        reads_what_is_told(self.name, &consumers)?;
         let closing = std::mem::take(&mut backbone.closing);
         let checks = backbone.checks.clone();
         let (log, logging) = SecurityLog::start(self.name, backbone.publisher.clone());
@@ -226,6 +232,17 @@ impl Part<'_> {
             Ok::<(), Error>(())
         });
         Ok((address, running))
+    }
+}
+
+/// What a part may do on a cluster follows from a table: a consumer that it does not tell of would be refused there.
+fn reads_what_is_told(part: &str, consumers: &[ConsumerHandle]) -> Result<(), StartError> {
+    let Some(told) = traffic::of(part) else { return Ok(()) };
+    let read: BTreeSet<&str> = consumers.iter().flat_map(ConsumerHandle::topics).map(String::as_str).collect();
+    let told: BTreeSet<&str> = told.consumes.iter().copied().collect();
+    match read.is_subset(&told) {
+        true => Ok(()),
+        false => Err(format!("{part} reads {read:?}, and contracts::traffic tells of {told:?} only").into()),
     }
 }
 
@@ -340,6 +357,7 @@ pub struct Backbone {
     kafka: KafkaConfig,
     consumers: Consumers,
     checks: HealthChecks,
+    topics: Option<TopicWatch>,
     closing: Vec<BoxFuture<'static, ()>>,
 }
 
@@ -483,6 +501,7 @@ impl Backbone {
     }
 
     async fn stop(self) {
+        drop(self.topics);
         self.relay.stop(RELAY_DRAIN_MAX).await;
         drop((self.transport, self.consumers));
         self.db.close().await;
@@ -490,7 +509,7 @@ impl Backbone {
 }
 
 /// Requests go on while a transaction that does not end holds events back.
-fn watch_relay(checks: &HealthChecks, status: RelayStatus) {
+fn watch_outbox(checks: &HealthChecks, status: RelayStatus) {
     checks.add("outbox", move || {
         let held_back = status.held_back();
         async move {
@@ -509,13 +528,25 @@ fn watch_relay(checks: &HealthChecks, status: RelayStatus) {
 fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
     let transport = Arc::downgrade(transport);
     checks.add("kafka", move || {
-        let is_away = transport.upgrade().is_some_and(|transport| transport.is_away());
+        let (is_away, refusals) = match transport.upgrade() {
+            Some(transport) => (transport.is_away(), transport.refusals()),
+            None => (false, Vec::new()),
+        };
         async move {
             match is_away {
                 true => Health::degraded("no broker answers; events wait"),
+                false if !refusals.is_empty() => Health::degraded(refusals.join("; ")),
                 false => Health::Ready,
             }
         }
+    });
+}
+
+fn watch_relay(checks: &HealthChecks, relay: &RelayHandle) {
+    let condition = relay.condition();
+    checks.add("relay", move || {
+        let complaint = condition.borrow().complaint();
+        async move { complaint.map_or(Health::Ready, Health::degraded) }
     });
 }
 

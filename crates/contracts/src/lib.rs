@@ -7,7 +7,7 @@
 //! - [`topics`]: the one table of topics, which topic creation, documents and tests read.
 //! - [`user`], [`company`], [`recruitment`], [`notification`], [`audit`]: the events, by topic.
 //! - [`catalogue`]: every event with its samples; [`asyncapi`]: the document about all of them.
-//! - [`services`]: who tells them.
+//! - [`services`]: who tells them; [`traffic`]: which part publishes and consumes what.
 //! - [`access`]: permissions and roles; [`money`]: amounts.
 
 pub mod access;
@@ -20,6 +20,7 @@ pub mod notification;
 pub mod recruitment;
 pub mod services;
 pub mod topics;
+pub mod traffic;
 pub mod user;
 
 pub use money::Money;

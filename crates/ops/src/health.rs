@@ -121,13 +121,13 @@ impl Kafka {
         Ok(findings)
     }
 
-    /// Whether every topic of the backbone is there, as far as this client may see.
+    /// Whether these topics are there, as far as this client may see.
     ///
     /// # Errors
     /// The cluster does not answer.
-    pub async fn has_all_topics(&self) -> Result<bool> {
+    pub async fn has_topics(&self, names: &[String]) -> Result<bool> {
         let cluster = self.cluster().await?;
-        Ok(required_topics().iter().all(|spec| find(&cluster, &spec.name).is_ok()))
+        Ok(names.iter().all(|name| find(&cluster, name).is_ok()))
     }
 
     /// Lets topics of the backbone keep records for as long as the table says, where they keep them for less. What is

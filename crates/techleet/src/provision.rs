@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use contracts::topics::required_topics;
+use contracts::traffic::{self, Traffic};
 use eventkit::transport::kafka::{KafkaConfig, TopicSpec, ensure_topics};
 use ops::Kafka;
 use ops::health::{Finding, Status};
@@ -19,12 +20,13 @@ pub(crate) async fn topics(kafka: &KafkaConfig) -> eventkit::Result<()> {
     ensure_topics(kafka, &topics).await
 }
 
-/// Makes the topics that are missing as soon as a broker answers; a part starts without waiting for that.
-pub(crate) fn topics_soon(kafka: KafkaConfig) {
+/// Makes the topics that are missing as soon as a broker answers; `part` starts without waiting for that.
+pub(crate) fn topics_soon(kafka: KafkaConfig, part: &'static str) {
     tokio::spawn(async move {
         let mut is_told = false;
         while let Err(error) = topics(&kafka).await {
-            if are_there(&kafka).await {
+            if are_there(&kafka, part).await {
+                tracing::info!(part, "topics are there; this part may make none");
                 return;
             }
             if !std::mem::replace(&mut is_told, true) {
@@ -36,10 +38,11 @@ pub(crate) fn topics_soon(kafka: KafkaConfig) {
     });
 }
 
-/// Whether somebody else has made them, for a part that may make none.
-async fn are_there(kafka: &KafkaConfig) -> bool {
+/// Whether somebody else has made those that a part needs, where it may make none; more than those it may not see.
+async fn are_there(kafka: &KafkaConfig, part: &str) -> bool {
+    let needed = traffic::of(part).map(Traffic::topics).unwrap_or_default();
     match Kafka::new(kafka.clone()) {
-        Ok(kafka) => kafka.has_all_topics().await.unwrap_or(false),
+        Ok(kafka) => kafka.has_topics(&needed).await.unwrap_or(false),
         Err(_) => false,
     }
 }

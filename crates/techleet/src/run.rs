@@ -14,7 +14,7 @@ use crate::{exit, load, output, provision};
 pub(crate) async fn run(sources: Sources, part: PartName) -> anyhow::Result<()> {
     let settings = load(&sources)?;
     let (mut parts, data_dir, telemetry) = prepare(&settings)?;
-    provision::topics_soon(settings.section("kafka")?);
+    provision::topics_soon(settings.section("kafka")?, part.name());
     let process = Process::new(settings, data_dir, telemetry).map_err(anyhow::Error::from_boxed)?;
     let (name, address) = start_part(&mut parts, &process, part).await?;
     output::line(&format!("{name}  http://{address}"))?;

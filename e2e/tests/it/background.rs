@@ -34,9 +34,8 @@ async fn life(metadata: Metadata) {
     }
     let infrastructure = Infrastructure::new(metadata, Path::new(LIBRARIES)).unwrap();
     let printed = infrastructure.start().await.unwrap();
-    for part in infrastructure.parts() {
-        assert!(printed.contains(&infrastructure.port(part).to_string()), "{part} is missing in: {printed}");
-    }
+    assert_summary(&infrastructure, metadata, &printed);
+    logs_are_shown(&infrastructure).await;
     assert_topics(&infrastructure).await;
 
     second_start_changes_nothing(&infrastructure).await;
@@ -45,6 +44,62 @@ async fn life(metadata: Metadata) {
     stop_leaves_nothing(&infrastructure).await;
     stranger_is_left_alone(&infrastructure).await;
     reset_deletes_the_data(&infrastructure).await;
+}
+
+/// As the seed's script ends: what runs, where, with which password, and how it is stopped.
+fn assert_summary(infrastructure: &Infrastructure, metadata: Metadata, printed: &str) {
+    let (_, summary) = printed.split_once("\nTechLeet's infrastructure runs (native).\n\n").unwrap();
+    let lines: Vec<&str> = summary.lines().filter(|line| !line.is_empty()).map(str::trim).collect();
+    let port = |part| infrastructure.port(part);
+    let mut expected = vec![
+        format!("Kafka       localhost:{} (internal: {})", port("kafka"), port("kafka-internal")),
+        format!("ZooKeeper   localhost:{}", port("zookeeper")),
+        format!(
+            "Redis       localhost:{} (password: techleet123, or REDIS_PASSWORD at the first start)",
+            port("redis")
+        ),
+        format!("PostgreSQL  localhost:{} (user and database: techleet)", port("postgres")),
+    ];
+    if metadata == Metadata::KRaft {
+        expected.remove(1);
+    }
+    assert_eq!(lines[..expected.len()], expected);
+    let place = infrastructure.folder().display();
+    for (line, command) in lines[expected.len()..].iter().zip(["stop", "logs [part] [-f]", "reset"]) {
+        assert!(line.contains(&format!("start-infrastructure.sh {command} --state-dir {place}")), "{line}");
+    }
+}
+
+async fn logs_are_shown(infrastructure: &Infrastructure) {
+    let of_kafka = infrastructure.run_with("logs", &["kafka"]).await.unwrap();
+    assert!(of_kafka.status.success() && of_kafka.stdout.contains("Kafka Server started"), "{}", of_kafka.stdout);
+    let of_all = infrastructure.run("logs").await.unwrap().stdout;
+    for part in infrastructure.parts() {
+        assert!(of_all.contains(&format!("{part}/log <==")), "nothing of {part} in {of_all}");
+    }
+    let of_none = infrastructure.run_with("logs", &["karaf"]).await.unwrap();
+    assert!(of_none.stderr.contains("there is no part karaf; there are: zookeeper kafka"), "{}", of_none.stderr);
+}
+
+/// What the script itself calls is there, and what it would start is not.
+#[tokio::test]
+async fn what_is_missing_is_said_in_one_line_with_the_command_that_installs_it() {
+    let bin = tempfile::tempdir().unwrap();
+    for program in ["bash", "awk", "dirname", "grep", "ls", "mkdir", "paste", "ps", "tr", "sed"] {
+        let path = program::path_variable();
+        let found = path.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(found, bin.path().join(program)).unwrap();
+    }
+    let infrastructure = Infrastructure::new(Metadata::ZooKeeper, Path::new(LIBRARIES)).unwrap();
+    let parts = ["--only", "zookeeper,kafka,redis"];
+    let ran = infrastructure.run_found_in(bin.path(), "start", &parts).await.unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    assert_eq!(
+        ran.stderr,
+        "== missing: java mvn redis-server redis-cli; install: \
+         sudo apt-get install -y default-jdk-headless maven redis-server redis-tools\n"
+    );
+    assert!(!infrastructure.folder().join("settings").exists(), "nothing is begun");
 }
 
 async fn second_start_changes_nothing(infrastructure: &Infrastructure) {

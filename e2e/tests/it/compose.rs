@@ -77,7 +77,34 @@ fn every_container_is_named_checked_and_reachable_from_this_machine_alone() {
                 assert!(text(port).starts_with("127.0.0.1:"), "{file}: {name} is published to the world");
             }
         }
-        assert_eq!(compose(file)["networks"]["backbone"]["internal"], true, "{file}");
+        let networks = &compose(file)["networks"];
+        assert_eq!(networks["backbone"]["internal"], true, "{file}");
+        // What is published has to be on a network that leads outside; there they must not reach each other.
+        let isolation = &networks["edge"]["driver_opts"]["com.docker.network.bridge.enable_icc"];
+        assert_eq!(isolation, "false", "{file}");
+    }
+}
+
+#[test]
+fn our_image_is_pinned_and_runs_as_nobody_in_particular_with_one_folder_to_write() {
+    let file = std::fs::read_to_string(background("../Dockerfile")).unwrap();
+    let lines: Vec<&str> = file.lines().map(str::trim).collect();
+    let after = |word: &str| -> Vec<&str> { lines.iter().filter_map(|line| line.strip_prefix(word)).collect() };
+    let toolchain = std::fs::read_to_string(background("../rust-toolchain.toml")).unwrap();
+    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")?.strip_suffix('"')).unwrap();
+    let bases = after("FROM ");
+    assert!(bases[0].starts_with(&format!("rust:{channel}")), "{bases:?} builds with another Rust than {channel}");
+    assert!(bases.iter().all(|base| base.split(['-', ' ']).next().unwrap().contains('.')), "{bases:?} are not pinned");
+    let last = file.rsplit_once("\nFROM ").unwrap().1;
+    assert!(!last.contains("RUN "), "the image that is shipped holds what it copies, and nothing that was installed");
+    assert_eq!(after("USER "), ["10001:10001"]);
+    assert_eq!(after("VOLUME "), ["/data"]);
+    assert_eq!(after("ENV "), ["TECHLEET_DATA_DIR=/data"]);
+    assert_eq!(after("ENTRYPOINT "), [r#"["/usr/local/bin/techleet"]"#]);
+    assert!(after("COPY --from=build --chown=10001:10001 ").contains(&"/out/data /data"), "it owns what it writes");
+    let ignored = std::fs::read_to_string(background("../.dockerignore")).unwrap();
+    for folder in ["target", "data", ".git"] {
+        assert!(ignored.lines().any(|line| line.trim_start_matches("**/") == folder), "{folder} goes into the build");
     }
 }
 

@@ -18,35 +18,53 @@ const EMPLOYEES: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nestjs_service_and_ours_take_each_others_events_on_the_embedded_broker() {
-    let Some((folder, url)) = nestjs_service().zip(postgres_url()) else { return };
-    let data_dir = tempfile::tempdir().unwrap();
-    let backbone = Backbone::start(data_dir.path()).await.unwrap();
-    let schema = Schema::create(&url).await;
-    let service = start(&folder, &backbone, &schema.url, Publish::AfterSuccess).await;
-    both_ways(&backbone, &service).await;
-    service.stop().await.unwrap();
-    schema.drop().await;
-    assert!(backbone.interrupt().await.unwrap().success());
+    on_the_embedded_broker(Publish::AfterSuccess).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nestjs_service_with_an_outbox_and_ours_take_each_others_events_on_apache_kafka() {
-    let Some(folder) = nestjs_service() else { return };
+async fn a_nestjs_service_with_an_outbox_and_ours_take_each_others_events_on_the_embedded_broker() {
+    on_the_embedded_broker(Publish::Outbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nestjs_service_and_ours_take_each_others_events_on_kafka_with_zookeeper() {
+    on_apache_kafka(Metadata::ZooKeeper, Publish::AfterSuccess).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nestjs_service_with_an_outbox_and_ours_take_each_others_events_on_kafka_with_kraft() {
+    on_apache_kafka(Metadata::KRaft, Publish::Outbox).await;
+}
+
+async fn on_the_embedded_broker(publish: Publish) {
+    let Some((folder, url)) = nestjs_service().zip(postgres_url()) else { return };
+    let data_dir = tempfile::tempdir().unwrap();
+    let backbone = Backbone::start(data_dir.path()).await.unwrap();
+    exchange(&folder, &backbone, &url, publish).await;
+    assert!(backbone.interrupt().await.unwrap().success());
+}
+
+async fn on_apache_kafka(metadata: Metadata, publish: Publish) {
+    let Some((folder, url)) = nestjs_service().zip(postgres_url()) else { return };
     if !is_required() {
         left_out(&format!("no {REQUIRED}"));
         return;
     }
-    let infrastructure = Infrastructure::new(Metadata::KRaft, Path::new(LIBRARIES)).unwrap();
-    infrastructure.start().await.unwrap();
+    let infrastructure = Infrastructure::new(metadata, Path::new(LIBRARIES)).unwrap();
+    infrastructure.start_kafka().await.unwrap();
     let data_dir = tempfile::tempdir().unwrap();
     let brokers = format!("kafka.brokers={}", infrastructure.brokers());
     let backbone = Backbone::start_with(data_dir.path(), &[brokers]).await.unwrap();
-    let service = start(&folder, &backbone, &infrastructure.database_url(), Publish::Outbox).await;
-    both_ways(&backbone, &service).await;
-    service.stop().await.unwrap();
+    exchange(&folder, &backbone, &url, publish).await;
     assert!(backbone.interrupt().await.unwrap().success());
-    let stopped = infrastructure.run("stop").await.unwrap();
-    assert!(stopped.status.success(), "{}", stopped.stderr);
+}
+
+async fn exchange(folder: &Path, backbone: &Backbone, url: &str, publish: Publish) {
+    let schema = Schema::create(url).await;
+    let service = start(folder, backbone, &schema.url, publish).await;
+    both_ways(backbone, &service).await;
+    service.stop().await.unwrap();
+    schema.drop().await;
 }
 
 async fn start(folder: &Path, backbone: &Backbone, database_url: &str, publish: Publish) -> NestjsService {

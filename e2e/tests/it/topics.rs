@@ -12,6 +12,15 @@ pub(crate) async fn read_until(
     is_enough: impl Fn(&[ConsumedRecord]) -> bool + Send + 'static,
 ) -> Vec<ConsumedRecord> {
     let config = KafkaConfig { brokers: broker.to_owned(), ..KafkaConfig::default() };
+    read_until_on(config, topic, is_enough).await
+}
+
+/// As [`read_until`], on a cluster that may ask who reads.
+pub(crate) async fn read_until_on(
+    config: KafkaConfig,
+    topic: &str,
+    is_enough: impl Fn(&[ConsumedRecord]) -> bool + Send + 'static,
+) -> Vec<ConsumedRecord> {
     let topic = topic.to_owned();
     let read = move || {
         let reader = KafkaReader::open(&config, &topic, None, Start::Beginning).unwrap();

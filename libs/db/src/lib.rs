@@ -29,6 +29,7 @@
 //! ```
 //!
 //! Modules: `config` the settings; `tx` the unit of work; `value` parameters and rows; `error` what can go wrong;
+//! `listen` a word between processes;
 //! [`metrics`] names of metrics; `migrate` schema steps; `sqlite` the shared writer, its queue and its readers;
 //! `postgres` connections, units and types.
 //!
@@ -45,6 +46,7 @@
 
 mod config;
 mod error;
+mod listen;
 pub mod metrics;
 mod migrate;
 mod postgres;
@@ -58,6 +60,7 @@ pub use crate::config::Config;
 use crate::config::Target;
 use crate::error::shorten;
 pub use crate::error::{Cause, Error, Result};
+pub use crate::listen::Listener;
 pub use crate::metrics::Stats;
 pub use crate::migrate::Migration;
 pub use crate::tx::{Commit, Tx};
@@ -175,6 +178,27 @@ impl Db {
     pub async fn query_one(&self, sql: &str, params: &[Value]) -> Result<Row> {
         let row = self.query_opt(sql, params).await?;
         row.ok_or_else(|| Error::NoRow { sql: shorten(sql) })
+    }
+
+    /// Wakes whoever listens on a channel of this database, in whichever process; on SQLite nobody does.
+    ///
+    /// # Errors
+    /// As [`Db::query`].
+    pub async fn notify(&self, channel: &str) -> Result<()> {
+        match &*self.0 {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(db) => db.notify(channel).await,
+        }
+    }
+
+    /// Listens on a channel from now on, over one more connection, which is made again whenever it ends. On SQLite nothing
+    /// is ever heard.
+    #[must_use]
+    pub fn listen(&self, channel: &str) -> Listener {
+        match &*self.0 {
+            Backend::Sqlite(_) => Listener::deaf(),
+            Backend::Postgres(db) => db.listen(channel),
+        }
     }
 
     /// What the database has done since it was opened.

@@ -1,5 +1,6 @@
 //! PostgreSQL: a pool of connections for units, and a pool of read-only ones for queries.
 
+mod listen;
 mod statement;
 mod types;
 mod unit;

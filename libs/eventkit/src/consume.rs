@@ -325,9 +325,10 @@ impl Consumer {
         let lanes = Arc::new(Lanes::new(self.config.uncommitted_window_max, self.config.uncommitted_bytes_max));
         let drain_max = self.config.drain_max;
         let inbox_retention_ms = i64::try_from(self.config.inbox_retention.as_millis()).unwrap_or(i64::MAX);
+        let topics: Vec<String> = self.topics.into_iter().collect();
         let engine = run::Engine {
             group: self.group.clone(),
-            topics: self.topics.into_iter().collect(),
+            topics: topics.clone(),
             instance: self.instance,
             runners: self.runners,
             tombstone_runners: self.tombstone_runners,
@@ -339,7 +340,7 @@ impl Consumer {
         };
         let task = tokio::spawn(Arc::new(engine).run(stopping));
         let feeder = Feeder { group: self.group.to_string(), inbox_retention_ms };
-        ConsumerHandle { feeder, projections: self.projections, lanes, stop, task, drain_max }
+        ConsumerHandle { feeder, topics, projections: self.projections, lanes, stop, task, drain_max }
     }
 }
 
@@ -347,6 +348,7 @@ impl Consumer {
 #[derive(Debug)]
 pub struct ConsumerHandle {
     feeder: Feeder,
+    topics: Vec<String>,
     projections: Vec<Projection>,
     lanes: Arc<Lanes>,
     stop: watch::Sender<bool>,
@@ -379,6 +381,11 @@ impl ConsumerHandle {
     /// What tells of its stalled partitions, also to whoever does not hold it.
     pub fn stalls(&self) -> Stalls {
         Stalls { group: self.group().to_owned(), lanes: Arc::downgrade(&self.lanes) }
+    }
+
+    /// The topics that it reads.
+    pub fn topics(&self) -> &[String] {
+        &self.topics
     }
 
     /// The projections that it feeds.

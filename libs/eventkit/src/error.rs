@@ -65,6 +65,14 @@ pub enum Error {
         /// What the transport's client said.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The broker takes nothing on a topic for now: this client may not write there, or the topic is not there.
+    #[error("topic {topic} takes no records")]
+    TopicRefused {
+        /// The topic.
+        topic: String,
+        /// What the transport's client said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A transaction that is still open hides which stored events are complete.
     #[error("an open transaction holds back what was stored after it began")]
     HeldBack,
@@ -112,7 +120,7 @@ impl Error {
         match self {
             Self::Database(error) => error.is_transient(),
             Self::Transport { transient, .. } | Self::Projection { transient, .. } => *transient,
-            Self::HeldBack | Self::RebuildRuns { .. } => true,
+            Self::TopicRefused { .. } | Self::HeldBack | Self::RebuildRuns { .. } => true,
             Self::Encode { .. }
             | Self::Decode { .. }
             | Self::NewerSchema { .. }

@@ -22,6 +22,8 @@ pub const CONSUMER_LAG_RECORDS: &str = "eventkit_consumer_lag_records";
 pub const STALLED_PARTITIONS: &str = "eventkit_stalled_partitions";
 /// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
 pub const HELD_EVENTS: &str = "eventkit_held_events";
+/// Topics that take nothing from a relay: it may not write there, or they are not there. Labels: `relay`.
+pub const STOPPED_TOPICS: &str = "eventkit_stopped_topics";
 /// The last position of a service's store that a projection was rebuilt from. Labels: `group`, `projection`, `service`.
 pub const PROJECTION_POSITION: &str = "eventkit_projection_position";
 /// Rebuilt projections that were swapped in. Labels: `group`, `projection`.

@@ -37,6 +37,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 6, name: "relay_marks", sql: include_str!("../migrations/6_relay_marks.sql") },
     Migration { version: 7, name: "projections", sql: include_str!("../migrations/7_projections.sql") },
     Migration { version: 8, name: "lease_length", sql: include_str!("../migrations/8_lease_length.sql") },
+    Migration { version: 9, name: "stopped_topics", sql: include_str!("../migrations/9_stopped_topics.sql") },
 ];
 
 /// Creates or upgrades eventkit's own tables (event store, relay cursors, inbox) in `db`.
@@ -235,6 +236,26 @@ pub(crate) const READ_BYTES_MAX: i64 = 8 * 1024 * 1024;
 pub async fn read_after(db: &Db, position: i64, horizon: i64, limit: usize) -> Result<Vec<StoredEvent>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = db.query(READ_AFTER, &params![position, horizon, limit, READ_BYTES_MAX]).await?;
+    rows.into_iter().map(StoredEvent::from_row).collect()
+}
+
+/// Up to `limit` events for `topic` after `position` and not above `end`, in order of position.
+pub(crate) async fn read_topic(
+    db: &Db,
+    topic: &str,
+    position: i64,
+    end: i64,
+    limit: usize,
+) -> Result<Vec<StoredEvent>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = db
+        .query(
+            "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
+                 occurred_at, recorded_at, envelope
+             from event_store where topic = $1 and position > $2 and position <= $3 order by position limit $4",
+            &params![topic, position, end, limit],
+        )
+        .await?;
     rows.into_iter().map(StoredEvent::from_row).collect()
 }
 

@@ -3,15 +3,18 @@
 //! A relay holds a lease, so that one owner publishes at a time; an owner that comes back under the same name goes on
 //! at once. It publishes a batch, waits for every acknowledgement, then moves its cursor: dying in between means
 //! publishing that batch again, so duplicates may follow, but first occurrences stay in order. What is new does not wait
-//! for a backlog.
+//! for a backlog. On PostgreSQL copies of the service wake the owner when they store something.
 
 mod ahead;
 mod behind;
+mod condition;
 pub mod held;
+mod stopped;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use db::Listener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -25,7 +28,9 @@ use crate::transport::Transport;
 use ahead::Ahead;
 use behind::Behind;
 pub use behind::RelayStatus;
+pub use condition::RelayCondition;
 use held::{Held, NewlyHeld};
+use stopped::Stopped;
 
 /// How soon to look again while an open transaction of another writer holds the horizon back.
 const HELD_BACK_POLL: Duration = Duration::from_millis(5);
@@ -71,6 +76,7 @@ impl RelayConfig {
 #[derive(Debug)]
 pub struct RelayHandle {
     stop: watch::Sender<bool>,
+    condition: watch::Receiver<RelayCondition>,
     task: JoinHandle<()>,
     status: RelayStatus,
 }
@@ -78,12 +84,19 @@ pub struct RelayHandle {
 impl RelayHandle {
     /// A relay that does nothing.
     pub(crate) fn stopped() -> Self {
-        Self { stop: watch::Sender::new(true), task: tokio::spawn(async {}), status: RelayStatus::default() }
+        let condition = watch::Sender::default().subscribe();
+        Self { stop: watch::Sender::new(true), condition, task: tokio::spawn(async {}), status: RelayStatus::default() }
     }
 
     /// What is to be told of it in a health check.
     pub fn status(&self) -> RelayStatus {
         self.status.clone()
+    }
+
+    /// What keeps events from being published, now and whenever that changes.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<RelayCondition> {
+        self.condition.clone()
     }
 
     /// Stops at once, as a crash would: what was not recorded as published is published again.
@@ -105,18 +118,23 @@ impl RelayHandle {
 /// Starts a relay for the publisher's outbox.
 pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
     let (stop, stopping) = watch::channel(false);
+    let (tell, condition) = watch::channel(RelayCondition::default());
     let status = RelayStatus::default();
     let relay = Relay {
+        others: publisher.db().listen(&config.name),
         behind: Behind::new(status.clone()),
         config,
         publisher,
         transport,
         horizon: Horizon::default(),
         leased_until: None,
+        position: 0,
         held: Held::default(),
+        stopped: Stopped::default(),
         ahead: Ahead::default(),
+        condition: tell,
     };
-    RelayHandle { stop, task: tokio::spawn(relay.run(stopping)), status }
+    RelayHandle { stop, condition, task: tokio::spawn(relay.run(stopping)), status }
 }
 
 #[derive(Debug)]
@@ -126,9 +144,15 @@ struct Relay {
     transport: Arc<dyn Transport>,
     horizon: Horizon,
     leased_until: Option<Instant>,
+    /// Up to here everything is published, or noted as held or stopped.
+    position: i64,
     held: Held,
+    stopped: Stopped,
     ahead: Ahead,
     behind: Behind,
+    condition: watch::Sender<RelayCondition>,
+    /// Copies of the service that stored something while this one has the lease.
+    others: Listener,
 }
 
 /// What one round came to.
@@ -143,19 +167,23 @@ enum Round {
 impl Relay {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
         let mut failures = 0;
-        let mut position = 0;
         loop {
-            let wait = match self.round(&mut position).await {
+            let outcome = self.round().await;
+            let is_elsewhere = matches!(outcome, Ok(Round::Elsewhere));
+            let wait = match outcome {
                 Ok(Round::Published) => {
                     if std::mem::take(&mut failures) > 0 {
                         tracing::warn!(relay = self.config.name, "events are published again");
                     }
+                    self.tell(None);
                     continue;
                 }
                 Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
                 Ok(Round::Idle | Round::Elsewhere) => {
                     failures = 0;
-                    self.held_wait().map_or(self.config.poll_interval, |wait| wait.min(self.config.poll_interval))
+                    self.tell(None);
+                    let waits = [Some(self.config.poll_interval), self.held_wait(), self.stopped.wait()];
+                    waits.into_iter().flatten().min().unwrap_or_default()
                 }
                 Err(error) => {
                     failures += 1;
@@ -168,34 +196,56 @@ impl Relay {
                 return;
             }
             tokio::select! {
-                () = self.publisher.appended().notified(), if failures == 0 => {}
-                () = tokio::time::sleep(wait) => {}
+                () = self.hand_on(wait), if is_elsewhere => {}
+                () = self.publisher.appended().notified(), if failures == 0 && !is_elsewhere => {}
+                () = self.others.heard(), if failures == 0 && !is_elsewhere => {}
+                () = tokio::time::sleep(wait), if !is_elsewhere => {}
                 _ = stopping.changed() => {}
             }
         }
     }
 
-    async fn round(&mut self, position: &mut i64) -> Result<Round> {
+    /// Tells whoever has the lease of what is stored here, until it is time to ask for the lease again.
+    async fn hand_on(&self, wait: Duration) {
+        let telling = async {
+            loop {
+                self.publisher.appended().notified().await;
+                // It would find out by itself, later.
+                if let Err(error) = self.publisher.db().notify(&self.config.name).await {
+                    tracing::debug!(relay = self.config.name, %error, "the relay's owner could not be woken");
+                }
+            }
+        };
+        // It ends by its time alone.
+        tokio::time::timeout(wait, telling).await.unwrap_or_default()
+    }
+
+    async fn round(&mut self) -> Result<Round> {
         if self.leased_until.is_none_or(|until| Instant::now() >= until) {
             match self.lease().acquire(self.publisher.db(), self.now_ms()).await? {
-                None => return Ok(Round::Elsewhere),
-                Some(published) => *position = published,
+                None => {
+                    self.leased_until = None;
+                    return Ok(Round::Elsewhere);
+                }
+                Some(published) => self.position = published,
             }
             self.renewed();
             self.load_held().await?;
+            self.load_stopped().await?;
         }
         self.retry_held().await?;
+        let has_caught_up = self.retry_stopped().await?;
         let horizon = self.horizon.advance(self.publisher.db()).await?;
-        let mut events = outbox::read_after(self.publisher.db(), *position, horizon, self.config.batch_max).await?;
+        let mut events = outbox::read_after(self.publisher.db(), self.position, horizon, self.config.batch_max).await?;
         let Some(last) = events.last().map(|event| event.position) else {
-            self.report_idle(*position).await?;
-            return Ok(Round::Idle);
+            self.report_idle(self.position).await?;
+            return Ok(if has_caught_up { Round::Published } else { Round::Idle });
         };
         self.behind.is_over();
         let is_full = events.len() == self.config.batch_max;
         self.look_ahead(&events, horizon).await?;
         self.ahead.leave_out(&mut events);
-        let newly_held = self.publish_or_hold(*position, events).await?;
+        let newly_held = self.publish_or_hold(self.position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
             self.leased_until = None;
@@ -205,7 +255,7 @@ impl Relay {
             self.load_held().await?;
         }
         self.renewed();
-        *position = last;
+        self.position = last;
         self.ahead.pass(last, is_full);
         // The backlog comes first: what is wrong for longer shows there.
         if let Err(error) = self.publish_ahead(last, horizon).await {
@@ -247,6 +297,8 @@ impl Relay {
         ::metrics::counter!(metrics::PUBLISH_FAILURES_TOTAL, "relay" => self.config.name.clone()).increment(1);
         let relay = &self.config.name;
         let error_chain = chain(error);
+        // Whoever asks for health is told no more than that: causes may name addresses.
+        self.tell(Some(error.to_string()));
         if error.is_transient() && failures > 1 {
             tracing::debug!(relay, failures, error = error_chain, "publishing failed again");
         } else if error.is_transient() {
@@ -265,7 +317,8 @@ impl Relay {
     }
 
     fn gauge_oldest(&self, age_ms: i64) {
-        let age_ms = age_ms.max(self.held_age_ms());
+        let waiting_ms = self.stopped.oldest_ms().map_or(0, |oldest_ms| self.now_ms() - oldest_ms);
+        let age_ms = age_ms.max(self.held_age_ms()).max(waiting_ms);
         ::metrics::gauge!(metrics::OLDEST_UNPUBLISHED_SECONDS, "relay" => self.config.name.clone())
             .set(seconds(age_ms));
     }

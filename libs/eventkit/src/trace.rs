@@ -132,8 +132,11 @@ async fn stored(db: &Db, relay: &str, event: StoredEvent) -> Result<Stored> {
                    (select min(second) from relay_marks where relay = $1 and position >= $2) as second";
     let row = db.query_one(sql, &params![relay, event.position]).await?;
     let (reached, second): (i64, Option<i64>) = (row.get("reached")?, row.get("second")?);
-    let sql = "select error from held_events where relay = $1 and position = $2";
-    let held = db.query_opt(sql, &params![relay, event.position]).await?;
+    let sql = "select error from held_events where relay = $1 and position = $2
+               union all
+               select error from stopped_topics where relay = $1 and topic = $3 and position < $2 and $2 <= $4";
+    let mut held = db.query(sql, &params![relay, event.position, event.topic.as_str(), reached]).await?;
+    let held = held.pop();
     let state = match (&held, reached >= event.position) {
         (Some(_), _) => State::Held,
         (None, true) => State::Published,

@@ -6,6 +6,9 @@ use std::fmt;
 /// Variables of ours begin with this.
 pub(super) const PREFIX: &str = "TECHLEET_";
 
+/// A variable of a secret with this behind its name names a file that holds the value.
+pub(super) const FILE_SUFFIX: &str = "_FILE";
+
 /// Variables with this prefix steer tests and are no configuration.
 pub(super) const TEST_PREFIX: &str = "TECHLEET_TEST_";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::environment::{ALIASES, Environment, PREFIX, TEST_PREFIX};
+use super::environment::{ALIASES, Environment, FILE_SUFFIX, PREFIX, TEST_PREFIX};
 use super::schema::{Allowed, Key, Schema, join, line_of, syntax_mistake};
 use super::value::{Value, shown};
 use super::{Source, Sources, is_secret};
@@ -115,16 +115,24 @@ impl Layer<'_> {
         }
         // Aliases first: a variable with our own prefix is the more specific one and wins.
         for (name, key) in ALIASES {
-            if let (Some(text), Some(known)) = (environment.get(name), self.schema.key(key)) {
+            let Some(known) = self.schema.key(key) else { continue };
+            if let Some(text) = environment.get(name) {
                 self.set_text(known, text, Source::Variable((*name).to_owned()));
+            }
+            let file = format!("{name}{FILE_SUFFIX}");
+            let is_alias = ALIASES.iter().any(|(alias, _)| *alias == file);
+            if let Some(path) = environment.get(&file).filter(|_| is_secret(key) && !is_alias) {
+                self.set_from_file(known, path, Source::Variable(file));
             }
         }
         for (name, text) in environment.iter().filter(|(name, _)| is_ours(name)) {
             let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
             let source = Source::Variable(name.to_owned());
-            match self.schema.key(&key) {
-                Some(known) => self.set_text(known, text, source),
-                None => {
+            let of_file = key.strip_suffix(&FILE_SUFFIX.to_lowercase()).filter(|key| is_secret(key));
+            match (self.schema.key(&key), of_file.and_then(|key| self.schema.key(key))) {
+                (Some(known), _) => self.set_text(known, text, source),
+                (None, Some(known)) => self.set_from_file(known, text, source),
+                (None, None) => {
                     let near = self.schema.nearest_key(&key).map(variable);
                     self.mistake(source, unknown("key", &key, near));
                 }
@@ -140,12 +148,29 @@ impl Layer<'_> {
         let key = key.trim();
         let source = Source::Flag(key.to_owned());
         match self.schema.key(key) {
+            Some(_) if is_secret(key) && holds_secret(text) => {
+                let problem = format!(
+                    "`{key}` is a secret, and everybody on this machine can read a command line: set {0}, or {0}{FILE_SUFFIX} \
+                     to the name of a file that holds it, or write it into the file of --config",
+                    variable(key)
+                );
+                self.mistake(source, problem);
+            }
             Some(known) => self.set_text(known, text, source),
             None => {
                 let near = self.schema.nearest_key(key).map(str::to_owned);
                 self.mistake(source, unknown("key", key, near));
             }
         }
+    }
+
+    /// Sets a secret to what a file holds; a line's end at the end of it does not count.
+    fn set_from_file(&mut self, known: &Key, path: &str, source: Source) {
+        let text = match read_limited(Path::new(path)) {
+            Ok(text) => text,
+            Err(reason) => return self.mistake(source, format!("{path} cannot be read: {reason}")),
+        };
+        self.set_text(known, text.trim_end_matches(['\r', '\n']), source);
     }
 
     fn set_text(&mut self, known: &Key, text: &str, source: Source) {
@@ -193,6 +218,12 @@ pub(super) fn check(known: &Key, value: Value) -> Result<Value, String> {
         }
         (_, value) => Ok(value),
     }
+}
+
+/// Whether a secret key's value is one; an address of a database without a password is none.
+fn holds_secret(text: &str) -> bool {
+    let is_bare_address = text.split_once("://").is_some_and(|(_, rest)| !rest.contains('@'));
+    !text.is_empty() && !text.starts_with("sqlite:") && !is_bare_address
 }
 
 fn unknown(what: &str, key: &str, near: Option<String>) -> String {

@@ -113,8 +113,9 @@ async fn route_without_an_authenticator_lets_nobody_in() {
 fn configured_operator_token_comes_before_the_one_of_the_data_directory() {
     let folder = tempfile::tempdir().unwrap();
     let settings = |token: &str| {
-        let flags = vec![format!("data_dir={}", folder.path().display()), format!("auth.operator_token={token}")];
-        Settings::load(&Sources { flags, ..Sources::default() }).unwrap()
+        let data_dir = folder.path().display().to_string();
+        let variables = [("TECHLEET_DATA_DIR", data_dir.as_str()), ("TECHLEET_AUTH__OPERATOR_TOKEN", token)];
+        Settings::load(&Sources { environment: variables.into_iter().collect(), ..Sources::default() }).unwrap()
     };
     let own = DataDir::open(folder.path()).unwrap().operator_token().unwrap();
     assert!(configured_operator_token(&settings("")).unwrap().is_none());

@@ -240,6 +240,47 @@ fn secrets_are_in_no_message() {
 }
 
 #[test]
+fn secret_on_the_command_line_is_refused_and_not_repeated() {
+    let flags = ["redis.password=hunter2", "database.url=postgres://u:hunter2@h/d", "log.filter=info"];
+    let error = Settings::load(&sources(None, &[], &flags)).unwrap_err().to_string();
+    assert!(error.contains("set TECHLEET_REDIS__PASSWORD, or TECHLEET_REDIS__PASSWORD_FILE"), "{error}");
+    assert!(error.contains("flag --set database.url: "), "{error}");
+    assert!(!error.contains("hunter2") && !error.contains("log.filter"), "{error}");
+    let harmless = ["redis.password=", "database.url=sqlite:a.db", "database.url=postgres://h/d"];
+    Settings::load(&sources(None, &[], &harmless)).unwrap();
+}
+
+#[test]
+fn every_secret_can_be_in_a_file_of_its_own() {
+    let secret = file("hunter2\n");
+    let path = secret.path().to_str().unwrap();
+    let variables: Vec<(String, String)> = chassis::config::SECRET_KEYS
+        .iter()
+        .map(|key| (format!("TECHLEET_{}_FILE", key.to_uppercase().replace('.', "__")), path.to_owned()))
+        .collect();
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect();
+    let settings = Settings::load(&sources(None, &variables, &[])).unwrap();
+    for key in chassis::config::SECRET_KEYS {
+        let (own_key, expected) = match settings.get::<String>(&format!("{key}_file")) {
+            Ok(file) => (file, path.to_owned()),
+            Err(_) => match settings.get::<Vec<String>>(key) {
+                Ok(texts) => (texts.concat(), "hunter2".to_owned()),
+                Err(_) => (settings.get(key).unwrap(), "hunter2".to_owned()),
+            },
+        };
+        assert_eq!(own_key, expected, "{key}");
+    }
+    assert!(!settings.print().contains("hunter2"));
+    let aliases = [("REDIS_PASSWORD_FILE", path), ("DATABASE_URL_FILE", path), ("KAFKA_SASL_PASSWORD_FILE", path)];
+    let settings = Settings::load(&sources(None, &aliases, &[])).unwrap();
+    assert_eq!(settings.get::<String>("redis.password").unwrap(), "hunter2");
+    assert_eq!(settings.get::<String>("database.url").unwrap(), "hunter2");
+    assert_eq!(settings.get::<String>("kafka.sasl_password_file").unwrap(), path);
+    let error = Settings::load(&sources(None, &[("REDIS_PASSWORD_FILE", "/nowhere")], &[])).unwrap_err().to_string();
+    assert!(error.contains("variable REDIS_PASSWORD_FILE: /nowhere cannot be read"), "{error}");
+}
+
+#[test]
 fn value_that_does_not_fit_its_field_is_told_with_its_place() {
     #[derive(Debug, Deserialize)]
     struct Small {

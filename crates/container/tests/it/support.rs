@@ -99,9 +99,12 @@ impl House {
         let db = Db::open(database).await.unwrap();
         outbox::migrate(&db).await.unwrap();
         db.migrate("container", MIGRATIONS).await.unwrap();
-        let mut flags = vec!["container.put_off_ms=1".to_owned()];
-        flags.extend(settings.iter().map(|setting| (*setting).to_owned()));
-        let settings = Settings::load(&Sources { flags, ..Sources::default() }).unwrap();
+        let variable = |setting: &str| {
+            let (key, value) = setting.split_once('=').unwrap();
+            (format!("TECHLEET_{}", key.to_uppercase().replace('.', "__")), value.to_owned())
+        };
+        let environment = settings.iter().copied().chain(["container.put_off_ms=1"]).map(variable).collect();
+        let settings = Settings::load(&Sources { environment, ..Sources::default() }).unwrap();
         let config: Config = settings.section("container").unwrap();
         let publisher = EventPublisher::new(db, "container", Clock::system());
         let transport = Arc::new(MemoryTransport::new());

@@ -180,15 +180,7 @@ impl Recovery<'_> {
                     walker = Walker::new(&file, next, offset, length, true);
                 }
                 Step::Damaged { position, .. } => {
-                    tracing::warn!(
-                        topic = self.topic,
-                        partition = self.partition,
-                        segment = base,
-                        position,
-                        cut = length - position,
-                        "torn end cut back"
-                    );
-                    self.disk.set_len(&file, position)?;
+                    self.cut_back(&file, base, position, length)?;
                     whole = false;
                     break;
                 }
@@ -203,6 +195,18 @@ impl Recovery<'_> {
         }
         progress.segments.push(segment);
         Ok(whole || last)
+    }
+
+    fn cut_back(&self, file: &std::fs::File, base: i64, position: u64, length: u64) -> io::Result<()> {
+        tracing::warn!(
+            topic = self.topic,
+            partition = self.partition,
+            segment = base,
+            position,
+            cut = length - position,
+            "torn end cut back"
+        );
+        self.disk.set_len(file, position)
     }
 
     /// Bytes of the segment that were known to be synced.

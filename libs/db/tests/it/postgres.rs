@@ -1,9 +1,11 @@
 //! What PostgreSQL adds: types of its own, lost connections, deadlocks, checks at the commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use db::{Config, Db, Error, Migration, Tx, params};
 use tokio::sync::Barrier;
+use tokio::time::timeout;
 
 use crate::support::{count, eventually, postgres, postgres_url, schema};
 
@@ -179,4 +181,27 @@ async fn a_database_that_does_not_exist_is_not_transient() {
     let (server, _) = url.rsplit_once('/').unwrap();
     let error = Db::open(&Config::new(format!("{server}/{}", schema()))).await.unwrap_err();
     assert!(!error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_listener_hears_its_own_channel_of_its_own_schema_also_after_its_connection_was_cut() {
+    let (Some(db), Some(elsewhere)) = (postgres(|_| ()).await, postgres(|_| ()).await) else {
+        return;
+    };
+    let (listener, other) = (db.listen("news"), db.listen("other news"));
+    let soon = Duration::from_secs(30);
+    // Whoever begins to listen looks once.
+    timeout(soon, listener.heard()).await.expect("it listens");
+    timeout(soon, other.heard()).await.expect("it listens");
+    elsewhere.notify("news").await.unwrap();
+    db.notify("news").await.unwrap();
+    timeout(soon, listener.heard()).await.expect("it hears");
+    let cut = "select count(pg_terminate_backend(pid)) as cut from pg_stat_activity
+               where query like 'listen %' and datname = current_database()";
+    db.query_one(cut, &[]).await.unwrap();
+    timeout(soon, listener.heard()).await.expect("it listens again");
+    // Others heard neither channel until then: what was waiting is the new beginning alone.
+    timeout(soon, other.heard()).await.expect("it listens again");
+    db.notify("other news").await.unwrap();
+    timeout(soon, other.heard()).await.expect("it hears");
 }

@@ -76,7 +76,8 @@ impl Relay {
             let is_published = |position: i64| {
                 position <= cursor || positions.contains(&position) || self.ahead.published.contains(&position)
             };
-            if previous.is_none_or(is_published) && !self.held.holds(&HeldKey::of(&event)) {
+            let is_kept = self.stopped.stops(&event.topic) || self.held.holds(&HeldKey::of(&event));
+            if previous.is_none_or(is_published) && !is_kept {
                 positions.insert(event.position);
                 free.push(event);
             }
@@ -84,7 +85,7 @@ impl Relay {
         if !free.is_empty() {
             match self.publish(free).await {
                 // The cursor finds out which one it is, and what to do with it.
-                Err(error) if is_refused(&error) => {
+                Err(error) if is_refused(&error) || matches!(error, Error::TopicRefused { .. }) => {
                     self.ahead.reached = Some(i64::MAX);
                     return Ok(());
                 }

@@ -38,19 +38,25 @@ pub struct HeldEvent {
     pub since_ms: i64,
 }
 
-/// The events that `relay` holds, in order of position, up to [`LIST_MAX`].
+/// The events that `relay` holds, and those whose topic takes nothing, in order of position, up to [`LIST_MAX`].
 ///
 /// # Errors
 /// Those of the database.
 pub async fn list(db: &Db, relay: &str) -> Result<Vec<HeldEvent>> {
-    let sql = "select position, topic, entity_key, attempts, error, held_at from held_events
-               where relay = $1 order by position limit $2";
+    let sql = "select position, topic, entity_key, attempts, error, held_at from held_events where relay = $1
+               union all
+               select e.position, e.topic, e.entity_key, s.attempts, s.error, s.stopped_at as held_at
+               from stopped_topics s join event_store e on e.topic = s.topic and e.position > s.position
+               join relay_cursors c on c.relay = s.relay and e.position <= c.position
+               where s.relay = $1 and not exists
+                   (select 1 from held_events h where h.relay = $1 and h.position = e.position)
+               order by position limit $2";
     let rows = db.query(sql, &params![relay, LIST_MAX]).await?;
     rows.iter().map(HeldEvent::from_row).collect()
 }
 
 /// Gives up a held event: it is never published, and the later ones of its key follow when the relay next tries. False
-/// when it is not held.
+/// when it is not held; one whose whole topic takes nothing is not.
 ///
 /// # Errors
 /// Those of the database.
@@ -97,6 +103,10 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     pub(super) fn holds(&self, key: &HeldKey) -> bool {
         self.keys.contains(key)
     }
@@ -117,6 +127,11 @@ pub(super) struct NewlyHeld {
 }
 
 impl NewlyHeld {
+    /// One that waits behind another of its key.
+    pub(super) fn behind(position: i64, key: HeldKey) -> Self {
+        Self { position, key, error: None }
+    }
+
     pub(super) async fn insert(&self, tx: &mut Tx, relay: &str, now_ms: i64) -> Result<()> {
         let HeldKey { topic, key } = &self.key;
         tx.execute(
@@ -144,57 +159,73 @@ impl Relay {
     }
 
     /// Publishes what may be published of the events after a position; answers what must be noted as held.
-    pub(super) async fn publish_or_hold(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+    pub(super) async fn publish_or_hold(&mut self, after: i64, mut events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
         let last = events.last().map_or(after, |event| event.position);
-        let (behind, free): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|event| self.held.holds(&HeldKey::of(event)));
-        let outcome = match free.is_empty() {
-            true => Ok(()),
-            false => self.publish(free).await,
-        };
-        match outcome {
-            Err(error) if is_refused(&error) => {
-                // Read anew, so that the usual batch need not be copied.
-                let again = read_after(self.publisher.db(), after, last, self.config.batch_max).await?;
-                self.isolate(again).await
-            }
-            Err(error) => Err(error),
-            Ok(()) => {
-                let wait =
-                    |event: &StoredEvent| NewlyHeld { position: event.position, key: HeldKey::of(event), error: None };
-                Ok(behind.iter().map(wait).collect())
+        loop {
+            events.retain(|event| !self.stopped.stops(&event.topic));
+            let (behind, free): (Vec<_>, Vec<_>) =
+                events.into_iter().partition(|event| self.held.holds(&HeldKey::of(event)));
+            let outcome = match free.is_empty() {
+                true => Ok(()),
+                false => self.publish(free).await,
+            };
+            let error = match outcome {
+                Ok(()) => {
+                    let wait = |event: &StoredEvent| NewlyHeld::behind(event.position, HeldKey::of(event));
+                    return Ok(behind.iter().map(wait).collect());
+                }
+                Err(error) => error,
+            };
+            // Read anew, so that the usual batch need not be copied.
+            let again = read_after(self.publisher.db(), after, last, self.config.batch_max);
+            match error {
+                Error::TopicRefused { ref topic, .. } => {
+                    let topic = topic.clone();
+                    events = again.await?;
+                    self.stop_topic(&topic, after, error).await?;
+                }
+                error if is_refused(&error) => {
+                    let again = again.await?;
+                    return self.isolate(after, again).await;
+                }
+                error => return Err(error),
             }
         }
     }
 
     /// Publishes one event after the other to find those that are refused.
-    async fn isolate(&mut self, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+    async fn isolate(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
         let mut newly = Vec::new();
         for event in events {
             let (position, key) = (event.position, HeldKey::of(&event));
-            if self.held.keys.contains(&key) {
-                newly.push(NewlyHeld { position, key, error: None });
+            if self.stopped.stops(&key.topic) {
                 continue;
             }
-            let event_id = event.event_id.clone();
+            if self.held.keys.contains(&key) {
+                newly.push(NewlyHeld::behind(position, key));
+                continue;
+            }
             match self.publish(vec![event]).await {
-                Err(error) if is_refused(&error) && self.held.keys.len() < HELD_KEYS_MAX => {
-                    let (relay, text) = (&self.config.name, chain(&error));
-                    tracing::error!(
-                        relay,
-                        position,
-                        event = event_id,
-                        error = text,
-                        "event is refused and holds its key"
-                    );
-                    self.held.keys.insert(key.clone());
-                    self.held.retry_at = Instant::now() + self.config.held_retry_interval;
-                    newly.push(NewlyHeld { position, key, error: Some(text) });
-                }
+                Err(error) if is_refused(&error) => newly.push(self.hold(position, key, &error)?),
+                Err(error @ Error::TopicRefused { .. }) => self.stop_topic(&key.topic, after, error).await?,
                 outcome => outcome?,
             }
         }
         Ok(newly)
+    }
+
+    /// Holds a key from a refused event on.
+    pub(super) fn hold(&mut self, position: i64, key: HeldKey, error: &Error) -> Result<NewlyHeld> {
+        let (relay, text) = (&self.config.name, chain(error));
+        if self.held.keys.len() >= HELD_KEYS_MAX {
+            let source = format!("{HELD_KEYS_MAX} keys are held already, and another event is refused: {text}");
+            let operation = "hold one more key".to_owned();
+            return Err(Error::Transport { operation, transient: false, source: source.into() });
+        }
+        tracing::error!(relay, position, error = text, "event is refused and holds its key");
+        self.held.keys.insert(key.clone());
+        self.held.retry_at = Instant::now() + self.config.held_retry_interval;
+        Ok(NewlyHeld { position, key, error: Some(text) })
     }
 
     /// Tries the first held event of each key again when it is time, and lets the others follow.
@@ -204,6 +235,9 @@ impl Relay {
         }
         let keys: Vec<HeldKey> = self.held.keys.iter().cloned().collect();
         for key in keys {
+            if self.stopped.stops(&key.topic) {
+                continue;
+            }
             for _ in 0..self.config.batch_max {
                 let Some(event) = self.first_held(&key).await? else {
                     tracing::info!(relay = self.config.name, topic = key.topic, "a held key is free again");
@@ -215,6 +249,10 @@ impl Relay {
                     Ok(()) => self.forget_held(position).await?,
                     Err(error) if is_refused(&error) => {
                         self.note_refusal(position, &error).await?;
+                        break;
+                    }
+                    Err(error @ Error::TopicRefused { .. }) => {
+                        self.stop_topic(&key.topic, self.position, error).await?;
                         break;
                     }
                     Err(error) => return Err(error),

@@ -8,7 +8,8 @@ mod reader;
 mod subscription;
 mod writer;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,6 +33,10 @@ pub use writer::{Acknowledged, InFlight, KafkaWriter};
 
 /// How long a stopping producer waits for records in flight.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
+/// How long the cluster may take to say what it now thinks of a topic that took nothing.
+const REFRESH_MAX: Duration = Duration::from_secs(2);
+/// How long a topic that was just made may be unknown to brokers before records for it fail.
+const UNKNOWN_TOPIC_MAX_MS: u64 = 5_000;
 /// Longest file with a password.
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 
@@ -63,7 +68,8 @@ pub struct KafkaConfig {
     pub ssl_key: String,
     /// How long the producer gathers records before it sends them, in milliseconds.
     pub linger_ms: u64,
-    /// How long a record may wait for its acknowledgement before publishing fails, in milliseconds.
+    /// How long a record may wait for its acknowledgement before publishing fails, in milliseconds; 0: as long as it
+    /// takes.
     pub delivery_timeout_ms: u64,
     /// After how long without a heartbeat the group gives a member's partitions away, in milliseconds.
     pub session_timeout_ms: u64,
@@ -118,6 +124,8 @@ const MESSAGE_BYTES_MAX: &str = "104857600";
 pub struct KafkaTransport {
     config: KafkaConfig,
     producers: Arc<Producers>,
+    /// Topics that took nothing: the client believes that for minutes, unless it is told to ask again.
+    refused: Mutex<BTreeSet<String>>,
     contact: Arc<Contact>,
     watching: AbortHandle,
 }
@@ -138,18 +146,23 @@ impl KafkaTransport {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(config: KafkaConfig) -> Result<Self> {
+        let unknown_topic_max_ms = match config.delivery_timeout_ms {
+            0 => UNKNOWN_TOPIC_MAX_MS,
+            timeout_ms => UNKNOWN_TOPIC_MAX_MS.min(timeout_ms / 2),
+        };
         let mut settings = client_settings(&config)?;
         settings
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("linger.ms", config.linger_ms.to_string())
+            .set("topic.metadata.propagation.max.ms", unknown_topic_max_ms.to_string())
             .set("message.max.bytes", MESSAGE_BYTES_MAX);
         let contact = Arc::new(Contact::new(&config.client_id));
         let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
         let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
         let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producers))).abort_handle();
-        Ok(Self { config, producers, contact, watching })
+        Ok(Self { config, producers, refused: Mutex::default(), contact, watching })
     }
 
     /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
@@ -157,12 +170,58 @@ impl KafkaTransport {
     pub fn is_away(&self) -> bool {
         self.contact.is_away()
     }
+
+    /// What groups of this client may not do, as far as is known, each in a line.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        self.contact.refusals()
+    }
+
+    /// Which of `topics` are not there, as far as this client may see.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] when the cluster does not answer.
+    pub async fn missing(&self, topics: Vec<String>) -> Result<Vec<String>> {
+        let producers = self.producers.clone();
+        let ask = move || {
+            let found = producers.topics(REFRESH_MAX)?;
+            let is_there =
+                |name: &String| found.topics().iter().any(|topic| topic.name() == name && topic.error().is_none());
+            Ok(topics.into_iter().filter(|name| !is_there(name)).collect())
+        };
+        let found = tokio::task::spawn_blocking(ask).await.map_err(|_| Error::Stopped)?;
+        found.map_err(|error: KafkaError| failed("list the topics", error))
+    }
+}
+
+impl KafkaTransport {
+    /// Has the client ask anew about topics of `records` that took nothing before.
+    async fn ask_again(&self, records: &[Record]) {
+        let concerned: BTreeSet<String> = {
+            let mut refused = lock(&self.refused);
+            let concerned = records.iter().filter_map(|record| refused.take(&record.topic)).collect();
+            concerned
+        };
+        for topic in concerned {
+            let producers = self.producers.clone();
+            let ask = move || producers.ask_about(&topic, REFRESH_MAX);
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(ask).await {
+                tracing::debug!(%error, "the cluster did not say what it thinks of a topic");
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl Transport for KafkaTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
-        self.producers.publish(&records).await?;
+        self.ask_again(&records).await;
+        if let Err(error) = self.producers.publish(&records).await {
+            if let Error::TopicRefused { topic, .. } = &error {
+                lock(&self.refused).insert(topic.clone());
+            }
+            return Err(error);
+        }
         if !records.is_empty() {
             self.contact.regain();
         }
@@ -192,6 +251,10 @@ impl Drop for KafkaTransport {
             tracing::warn!(%error, "records in flight at the end of a producer");
         }
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Logs all that librdkafka has to say, for tools that people look at.
@@ -263,6 +326,23 @@ fn client_settings(config: &KafkaConfig) -> Result<ClientConfig> {
 
 fn refused_setting(error: KafkaError) -> Error {
     Error::Config { reason: format!("kafka client: {error}") }
+}
+
+/// Why a record was not delivered; some errors are about its topic and not about the record.
+fn undelivered(topic: &str, error: KafkaError) -> Error {
+    let is_of_topic = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    );
+    match is_of_topic {
+        true => Error::TopicRefused { topic: topic.to_owned(), source: Box::new(error) },
+        false => failed(&format!("publish to {topic}"), error),
+    }
 }
 
 /// Wraps a client error; those that only a person can mend are permanent.

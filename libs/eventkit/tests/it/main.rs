@@ -23,6 +23,7 @@ mod rebuild;
 mod redrive;
 mod relay;
 mod replay;
+mod stopped;
 mod suites;
 mod support;
 mod trace;

@@ -1,6 +1,6 @@
 //! What only PostgreSQL can do to an outbox: commit a lower position after a higher one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use eventkit::outbox::{self, Horizon};
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::memory::MemoryTransport;
-use eventkit::{Clock, EventPublisher, Origin, UnitOfWork};
+use eventkit::{Clock, Envelope, EventPublisher, Origin, UnitOfWork};
+use tokio::task::JoinSet;
 
 use crate::fixture::{ACCOUNTS, AccountOpened, opened};
 use crate::support::postgres;
@@ -146,43 +147,159 @@ async fn publisher_horizon(publisher: &EventPublisher) -> i64 {
     Horizon::default().advance(publisher.db()).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn concurrent_writers_lose_nothing_and_keep_the_order_of_each_key() {
-    const WRITERS: i64 = 8;
-    const ROUNDS: usize = 40;
-    let Some(publisher) = publisher().await else { return };
+#[tokio::test]
+async fn what_another_copy_stores_wakes_the_relay_that_publishes() {
+    let Some(config) = postgres() else { return };
+    let (owner, other) = (copy(&config).await, copy(&config).await);
     let transport = Arc::new(MemoryTransport::new());
-    let relay = relay::start(RelayConfig::new("bank", "copy-1"), publisher.clone(), transport.clone());
-    let mut writers = tokio::task::JoinSet::new();
+    // Nobody looks by itself while this test lasts.
+    let start = |publisher: &EventPublisher, name: &str| {
+        let config = RelayConfig {
+            poll_interval: Duration::from_secs(3_600),
+            lease: Duration::from_secs(7_200),
+            ..RelayConfig::new("bank", name)
+        };
+        relay::start(config, publisher.clone(), transport.clone())
+    };
+    let publishing = start(&owner, "copy-1");
+    owner.publish_event(ACCOUNTS, "account-0", envelope(0)).await.unwrap();
+    eventually("the first copy has the lease", async || (keys(&transport).len() == 1).then_some(())).await;
+    let waiting = start(&other, "copy-2");
+    for account_id in 1..=3 {
+        other.publish_event(ACCOUNTS, &format!("account-{account_id}"), envelope(account_id)).await.unwrap();
+        let expected = 1 + usize::try_from(account_id).unwrap();
+        eventually("the owner publishes it", async || (keys(&transport).len() == expected).then_some(())).await;
+    }
+    // Its connection is cut; it makes another one, and looks once.
+    let cut = "select count(pg_terminate_backend(pid)) as cut from pg_stat_activity
+               where query like 'listen %' and datname = current_database() and pid <> pg_backend_pid()";
+    owner.db().query_one(cut, &[]).await.unwrap();
+    other.publish_event(ACCOUNTS, "account-4", envelope(4)).await.unwrap();
+    eventually("it hears again", async || (keys(&transport).len() == 5).then_some(())).await;
+    waiting.stop(Duration::from_secs(5)).await;
+    publishing.stop(Duration::from_secs(5)).await;
+}
+
+async fn copy(config: &db::Config) -> EventPublisher {
+    let db = Db::open(config).await.unwrap();
+    outbox::migrate(&db).await.unwrap();
+    EventPublisher::new(db, "bank", Clock::system())
+}
+
+fn envelope(account_id: i64) -> Envelope {
+    Envelope::of(&opened(account_id)).unwrap()
+}
+
+const WRITERS: i64 = 16;
+const ROUNDS: usize = 100;
+const EVENTS: usize = 16 * ROUNDS * 2;
+/// Publishes go on for so many events before the relay's owner is killed and another copy has to take over.
+const LIFE: usize = EVENTS / 8;
+
+/// Writes from many units at a time: each stores an event of its writer's own entity and one of an entity that all share.
+fn write_all(publisher: &EventPublisher) -> JoinSet<()> {
+    let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
         let publisher = publisher.clone();
         writers.spawn(async move {
             for round in 0..ROUNDS {
                 let mut work = publisher.begin(Origin::default());
-                // Two entities a unit, always in the same order: one of the writer's own, one that all share.
                 work.publish(&AccountOpened { owner: round.to_string(), ..opened(writer) }).await.unwrap();
+                // Half of them have their position long before they commit.
+                if round % 2 == 0 {
+                    work.query("select pg_sleep(0.002)::text as slept", &[]).await.unwrap();
+                }
                 work.publish(&AccountOpened { owner: writer.to_string(), ..opened(99) }).await.unwrap();
                 work.commit().await.unwrap();
             }
         });
     }
-    writers.join_all().await;
-    let expected = usize::try_from(WRITERS).unwrap() * ROUNDS * 2;
-    eventually("every event is published", async || (keys(&transport).len() >= expected).then_some(())).await;
-    relay.stop(Duration::from_secs(5)).await;
-    assert_eq!(keys(&transport).len(), expected);
-    let mut published: HashMap<String, Vec<String>> = HashMap::new();
-    for record in transport.records(ACCOUNTS) {
-        let key = String::from_utf8(record.record.key.clone().unwrap().to_vec()).unwrap();
-        published.entry(key).or_default().push(record.record.header("ce_id").unwrap().to_owned());
-    }
+    writers
+}
+
+/// The stored events by key, in the order of their sequence.
+async fn stored(publisher: &EventPublisher) -> HashMap<String, Vec<String>> {
     let mut stored: HashMap<String, Vec<(i64, String)>> = HashMap::new();
-    for event in outbox::read_after(publisher.db(), 0, i64::MAX, expected * 2).await.unwrap() {
+    for event in outbox::read_after(publisher.db(), 0, i64::MAX, EVENTS * 2).await.unwrap() {
         stored.entry(event.key).or_default().push((event.sequence, event.event_id));
     }
-    for (key, mut events) in stored {
+    let in_order = |mut events: Vec<(i64, String)>| {
         events.sort_unstable();
-        let ids: Vec<String> = events.into_iter().map(|(_, id)| id).collect();
-        assert_eq!(published[&key], ids, "{key} is published in the order of its sequence");
+        events.into_iter().map(|(_, id)| id).collect()
+    };
+    stored.into_iter().map(|(key, events)| (key, in_order(events))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_and_changing_owners_skip_nothing_and_keep_the_order_of_each_key() {
+    let Some(config) = postgres() else { return };
+    let (writing, copies) = (copy(&config).await, [copy(&config).await, copy(&config).await]);
+    let transport = Arc::new(MemoryTransport::new());
+    let start = |index: usize| {
+        let config = RelayConfig {
+            batch_max: 50,
+            lease: Duration::from_millis(200),
+            poll_interval: Duration::from_millis(20),
+            ..RelayConfig::new("bank", &format!("copy-{index}"))
+        };
+        relay::start(config, copies[index].clone(), transport.clone())
+    };
+    let mut relays = [0, 1].map(start);
+    let mut writers = write_all(&writing);
+    for kill in 1..=4 {
+        eventually("the relays get on", async || (keys(&transport).len() >= kill * LIFE).then_some(())).await;
+        let killed = kill % 2;
+        std::mem::replace(&mut relays[killed], start(killed)).abort();
     }
+    while let Some(written) = writers.join_next().await {
+        written.unwrap();
+    }
+    let stored = stored(&writing).await;
+    assert_eq!(stored.values().map(Vec::len).sum::<usize>(), EVENTS);
+    eventually("every event is published, first occurrences in the order of their sequence", async || {
+        (first_occurrences(&transport) == stored).then_some(())
+    })
+    .await;
+    for relay in relays {
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
+fn first_occurrences(transport: &MemoryTransport) -> HashMap<String, Vec<String>> {
+    let (mut published, mut seen) = (HashMap::<String, Vec<String>>::new(), HashSet::new());
+    for record in transport.records(ACCOUNTS) {
+        let key = String::from_utf8(record.record.key.clone().unwrap().to_vec()).unwrap();
+        let id = record.record.header("ce_id").unwrap().to_owned();
+        if seen.insert(id.clone()) {
+            published.entry(key).or_default().push(id);
+        }
+    }
+    published
+}
+
+/// Reads the store to its end while it is being written, as a relay does.
+async fn follow(publisher: &EventPublisher, mut horizon: impl AsyncFnMut(&Db) -> i64) -> usize {
+    let mut writers = write_all(publisher);
+    let (mut position, mut read) = (0, 0);
+    loop {
+        let is_over = writers.try_join_next().is_none() && writers.is_empty();
+        let reached = horizon(publisher.db()).await;
+        let events = outbox::read_after(publisher.db(), position, reached, 50).await.unwrap();
+        read += events.len();
+        match events.last() {
+            Some(last) => position = last.position,
+            // Writers of other tests hold the horizon back for a moment.
+            None if is_over && position == i64::try_from(EVENTS).unwrap() => return read,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// The load above can tell: a reader that goes by what it sees, and not by the horizon, misses events under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_without_a_horizon_skips_events_under_this_load_and_one_with_it_none() {
+    let (Some(sound), Some(broken)) = (publisher().await, publisher().await) else { return };
+    let mut horizon = Horizon::default();
+    assert_eq!(follow(&sound, async |db| horizon.advance(db).await.unwrap()).await, EVENTS);
+    assert!(follow(&broken, async |_| i64::MAX).await < EVENTS, "the load is too light to show what is skipped");
 }

@@ -1,7 +1,8 @@
 //! Whether the cluster can be reached, told once when that changes: librdkafka itself says it again with every try of
 //! every connection of every client.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -11,8 +12,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
-use super::log;
 use super::producer::Producers;
+use super::{lock, log};
 
 /// How long a cluster that was away may take to answer whether it is back.
 const PROBE_MAX: Duration = Duration::from_secs(2);
@@ -29,12 +30,19 @@ pub(super) struct Contact {
     client: String,
     away_since: Mutex<Option<Instant>>,
     lost: Notify,
+    /// What groups may not do, since their partitions were dealt out.
+    refusals: Mutex<BTreeMap<String, &'static str>>,
 }
 
 impl Contact {
     /// `client` is how the clients call themselves, for the log.
     pub(super) fn new(client: &str) -> Self {
-        Self { client: client.to_owned(), away_since: Mutex::default(), lost: Notify::new() }
+        Self {
+            client: client.to_owned(),
+            away_since: Mutex::default(),
+            lost: Notify::new(),
+            refusals: Mutex::default(),
+        }
     }
 
     /// Takes what a client complains of: that no broker answers is told once, that one of them does not is its own
@@ -67,6 +75,26 @@ impl Contact {
         }
     }
 
+    /// Takes note when a member of `group` may not do what it came for.
+    pub(super) fn refuse(&self, group: &str, error: &KafkaError) {
+        let refused = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "may not be joined",
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "may not read one of its topics",
+            _ => return,
+        };
+        lock(&self.refusals).insert(group.to_owned(), refused);
+    }
+
+    /// A member of `group` has got partitions; whatever it may not read is told after that.
+    pub(super) fn admit(&self, group: &str) {
+        lock(&self.refusals).remove(group);
+    }
+
+    /// What groups may not do, each in a line.
+    pub(super) fn refusals(&self) -> Vec<String> {
+        lock(&self.refusals).iter().map(|(group, refused)| format!("the group {group} {refused}")).collect()
+    }
+
     /// Whether the cluster does not answer, as far as is known.
     pub(super) fn is_away(&self) -> bool {
         self.away().is_some()
@@ -89,8 +117,8 @@ impl Contact {
         }
     }
 
-    fn away(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
+        lock(&self.away_since)
     }
 }
 

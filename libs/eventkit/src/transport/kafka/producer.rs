@@ -14,12 +14,13 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::contact::{Contact, ContactContext};
-use super::{failed, refused_setting};
+use super::{refused_setting, undelivered};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
@@ -29,6 +30,9 @@ pub(super) const QUEUE_FULL_POLL: Duration = Duration::from_millis(10);
 const LARGE_BYTES: usize = 64 * 1024;
 /// How long a producer that is given up may take to tell what became of its records.
 const GIVE_UP_MAX: Duration = Duration::from_secs(1);
+
+/// What a call without a limit waits: longer than any process runs, and less than overflows a clock.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 type Threaded = ThreadedProducer<ContactContext>;
 
@@ -95,6 +99,10 @@ impl Producers {
         send_all(&producer, std::slice::from_ref(record), &batch).await?;
         // librdkafka keeps its time.
         batch.is_answered().await;
+        if let Some((code, reason)) = producer.client().fatal_error() {
+            tracing::error!(%code, reason, "kafka producer is broken, another one takes its place");
+            lock(&self.alone).take_if(|broken| Arc::ptr_eq(broken, &producer));
+        }
         batch.outcome()
     }
 
@@ -107,7 +115,8 @@ impl Producers {
             batch.is_answered_or_failed().await;
             batch.outcome()
         };
-        let error = match tokio::time::timeout(self.delivery_timeout, all).await {
+        let wait = if self.delivery_timeout.is_zero() { FOR_EVER } else { self.delivery_timeout };
+        let error = match tokio::time::timeout(wait, all).await {
             Ok(Ok(())) => {
                 std::mem::forget(unless_over);
                 return Ok(());
@@ -159,6 +168,21 @@ impl Producers {
             alone.flush(wait)?;
         }
         lock(&self.together).flush(wait)
+    }
+
+    /// What the cluster has, if it answers within `wait`; blocks.
+    pub(super) fn topics(&self, wait: Duration) -> std::result::Result<Metadata, KafkaError> {
+        let producer = lock(&self.together).clone();
+        producer.client().fetch_metadata(None, wait)
+    }
+
+    /// Has the clients look at a topic anew, if the cluster answers within `wait`; blocks.
+    pub(super) fn ask_about(&self, topic: &str, wait: Duration) -> std::result::Result<(), KafkaError> {
+        let alone = lock(&self.alone).clone();
+        for producer in alone.into_iter().chain([lock(&self.together).clone()]) {
+            producer.client().fetch_metadata(Some(topic), wait)?;
+        }
+        Ok(())
     }
 
     /// Whether a broker answers within `wait`; blocks.
@@ -217,8 +241,9 @@ impl Batch {
 
     /// Keeps a failure; what was refused is the cause of all others.
     fn note(&self, error: Error) {
+        let is_cause = |error: &Error| !error.is_transient() || matches!(error, Error::TopicRefused { .. });
         let mut failure = lock(&self.failure);
-        if failure.as_ref().is_none_or(|known| known.is_transient() && !error.is_transient()) {
+        if failure.as_ref().is_none_or(|known| !is_cause(known) && is_cause(&error)) {
             *failure = Some(error);
         }
         drop(failure);
@@ -261,7 +286,7 @@ impl ProducerContext for ContactContext {
     fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
         batch.answer(match result {
             Ok(_) => Ok(()),
-            Err((error, message)) => Err(failed(&format!("publish to {}", message.topic()), error.clone())),
+            Err((error, message)) => Err(undelivered(message.topic(), error.clone())),
         });
     }
 }
@@ -293,7 +318,7 @@ fn send(producer: &BatchProducer, record: &Record, batch: &Arc<Batch>) -> Result
     match producer.send(out) {
         Ok(()) => Ok(true),
         Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
-        Err((error, _)) => Err(failed(&format!("publish to {}", record.topic), error)),
+        Err((error, _)) => Err(undelivered(&record.topic, error)),
     }
 }
 

@@ -62,7 +62,13 @@ impl std::fmt::Debug for ConsumerHandle {
 impl KafkaSubscription {
     pub(super) fn join(config: &KafkaConfig, contact: Arc<Contact>, interest: Interest) -> Result<Self> {
         let (outgoing, incoming) = mpsc::channel(BATCHES_QUEUED_MAX);
-        let context = GroupContext { outgoing, gathered: Mutex::default(), drain_max: interest.drain_max, contact };
+        let context = GroupContext {
+            group: interest.group.clone(),
+            outgoing,
+            gathered: Mutex::default(),
+            drain_max: interest.drain_max,
+            contact,
+        };
         let mut settings = client_settings(config)?;
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
@@ -182,7 +188,10 @@ fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
                     context.end(failed("consume", error));
                     return;
                 }
-                Some(Err(error)) => context.contact.complain(&error, "the consumer could not poll"),
+                Some(Err(error)) => {
+                    context.contact.complain(&error, "the consumer could not poll");
+                    context.contact.refuse(&context.group, &error);
+                }
             }
             wait = Duration::ZERO;
         }
@@ -227,6 +236,7 @@ fn header_name(name: &str) -> HeaderName {
 /// Hands records over and tells the consumer of rebalances, and lets a revocation wait until it has let go.
 #[derive(Debug)]
 struct GroupContext {
+    group: String,
     outgoing: mpsc::Sender<Result<Incoming>>,
     /// Records polled but not handed over yet: a rebalance must not overtake them.
     gathered: Mutex<Vec<ConsumedRecord>>,
@@ -292,6 +302,7 @@ impl ConsumerContext for GroupContext {
         if let Rebalance::Assign(list) = rebalance {
             let partitions = places(list);
             if !partitions.is_empty() {
+                self.contact.admit(&self.group);
                 self.send(Incoming::Assigned(partitions));
             }
         }

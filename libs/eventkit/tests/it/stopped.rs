@@ -1,0 +1,212 @@
+//! A topic that takes nothing holds up its own events, visibly, and nothing else; what the others take is not sent again.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eventkit::relay::{self, RelayConfig, RelayHandle, held};
+use eventkit::testing::eventually;
+use eventkit::transport::memory::MemoryTransport;
+use eventkit::transport::{Interest, Record, Subscription, Transport};
+use eventkit::{Envelope, Error, Result, RetryPolicy};
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+const OPEN: &str = "open";
+const CLOSED: &str = "closed";
+const ALSO_CLOSED: &str = "also-closed";
+
+/// Takes nothing on topics that are closed, and never what is "huge"; what stands before that in a call is taken.
+#[derive(Debug, Default)]
+struct Doors {
+    inner: MemoryTransport,
+    closed: Mutex<BTreeSet<&'static str>>,
+    calls: Mutex<Vec<usize>>,
+}
+
+impl Doors {
+    fn closed(topics: &[&'static str]) -> Arc<Self> {
+        Arc::new(Self { closed: Mutex::new(topics.iter().copied().collect()), ..Self::default() })
+    }
+
+    fn open(&self, topic: &'static str) {
+        self.closed.lock().unwrap().remove(topic);
+    }
+
+    fn close(&self, topic: &'static str) {
+        self.closed.lock().unwrap().insert(topic);
+    }
+
+    /// The numbers of the events on a topic, as often as they are there.
+    fn numbers(&self, topic: &str) -> Vec<i64> {
+        let mut records = self.inner.records(topic);
+        // The memory's partitions are not in the order in which the topic was written.
+        records.sort_by_key(|record| record.offset);
+        let value = |record: &[u8]| serde_json::from_slice::<serde_json::Value>(record).unwrap();
+        records
+            .iter()
+            .map(|consumed| value(consumed.record.value.as_deref().unwrap())["data"]["number"].as_i64().unwrap())
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Transport for Doors {
+    async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        self.calls.lock().unwrap().push(records.len());
+        for record in records {
+            if self.closed.lock().unwrap().contains(&*record.topic) {
+                return Err(Error::TopicRefused { topic: record.topic, source: "not authorized".into() });
+            }
+            if record.value.as_ref().is_some_and(|value| value.windows(4).any(|part| part == b"huge")) {
+                let operation = "publish".to_owned();
+                return Err(Error::Transport { operation, transient: false, source: "too large".into() });
+            }
+            self.inner.publish(vec![record]).await?;
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        self.inner.subscribe(interest).await
+    }
+}
+
+fn start(fixture: &Fixture, transport: &Arc<Doors>) -> RelayHandle {
+    let backoff =
+        RetryPolicy { initial: Duration::from_millis(5), max: Duration::from_millis(20), ..RetryPolicy::default() };
+    let config = RelayConfig {
+        backoff,
+        batch_max: 10,
+        held_retry_interval: Duration::from_millis(10),
+        ..RelayConfig::new("bank", "copy-1")
+    };
+    relay::start(config, fixture.publisher.clone(), transport.clone())
+}
+
+/// Stores one event, of one key a topic, so that its topic has one order.
+async fn store(fixture: &Fixture, topic: &str, number: i64) {
+    store_with(fixture, topic, "key", number, "small").await;
+}
+
+async fn store_with(fixture: &Fixture, topic: &str, key: &str, number: i64, size: &str) {
+    let data = json!({"number": number, "size": size});
+    let envelope = json!({"eventType": "number.told", "data": data, "service": "bank"});
+    let envelope = Envelope::read(envelope.to_string().as_bytes()).unwrap();
+    fixture.publisher.publish_event(topic, &format!("{topic}-{key}"), envelope).await.unwrap();
+}
+
+async fn until_told(transport: &Doors, topic: &'static str, numbers: &[i64]) {
+    eventually(&format!("{topic} has {numbers:?}"), async || (transport.numbers(topic) == numbers).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_closed_topic_waits_alone_through_restarts_and_follows_in_order_when_it_is_opened() {
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[CLOSED, ALSO_CLOSED]);
+        for number in 1..=4 {
+            store(&fixture, OPEN, number).await;
+            store(&fixture, CLOSED, number).await;
+            store(&fixture, ALSO_CLOSED, number).await;
+        }
+        let relay = start(&fixture, &transport);
+        let mut condition = relay.condition();
+        let told = condition.wait_for(|condition| condition.stopped.len() == 2).await.unwrap().complaint().unwrap();
+        assert!(told.contains("closed") && told.contains("not authorized"), "{told}");
+        eventually("the open topic has all", async || {
+            (1..=4).all(|number| transport.numbers(OPEN).contains(&number)).then_some(())
+        })
+        .await;
+        // The first batch came up to three times, since two topics were found out; from now on nothing is repeated.
+        let before = transport.numbers(OPEN).len();
+        relay.abort();
+        let relay = start(&fixture, &transport);
+        for number in 5..=30 {
+            store(&fixture, OPEN, number).await;
+            store(&fixture, CLOSED, number).await;
+        }
+        eventually("later events of the open topic are there", async || {
+            transport.numbers(OPEN).contains(&30).then_some(())
+        })
+        .await;
+        let tried = eventually("the closed one is tried again and again", async || {
+            let held = held::list(&fixture.db, "bank").await.unwrap();
+            (held.len() == 34 && held[0].attempts > 3).then_some(held)
+        })
+        .await;
+        assert!(tried.iter().all(|event| event.error.as_deref().unwrap().contains("not authorized")));
+        assert_eq!(transport.numbers(OPEN).len(), before + 26, "what was taken is not sent again at each try");
+        assert!(transport.numbers(CLOSED).is_empty());
+        transport.open(CLOSED);
+        until_told(&transport, CLOSED, &(1..=30).collect::<Vec<_>>()).await;
+        store(&fixture, CLOSED, 31).await;
+        until_told(&transport, CLOSED, &(1..=31).collect::<Vec<_>>()).await;
+        transport.open(ALSO_CLOSED);
+        until_told(&transport, ALSO_CLOSED, &[1, 2, 3, 4]).await;
+        let mut condition = relay.condition();
+        condition.wait_for(|condition| condition.complaint().is_none()).await.unwrap();
+        assert!(held::list(&fixture.db, "bank").await.unwrap().is_empty());
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_closes_again_while_it_catches_up_goes_on_where_it_was() {
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[CLOSED]);
+        let relay = start(&fixture, &transport);
+        for number in 1..=25 {
+            store(&fixture, CLOSED, number).await;
+        }
+        relay.condition().wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        transport.open(CLOSED);
+        eventually("it catches up", async || (!transport.numbers(CLOSED).is_empty()).then_some(())).await;
+        transport.close(CLOSED);
+        for number in 26..=30 {
+            store(&fixture, CLOSED, number).await;
+        }
+        relay.abort();
+        let relay = start(&fixture, &transport);
+        relay.condition().wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        transport.open(CLOSED);
+        eventually("everything is there, first occurrences in order", async || {
+            let mut seen = BTreeSet::new();
+            let firsts: Vec<i64> =
+                transport.numbers(CLOSED).into_iter().filter(|number| seen.insert(*number)).collect();
+            (firsts == (1..=30).collect::<Vec<_>>()).then_some(())
+        })
+        .await;
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_itself_holds_its_key_when_its_topic_opens() {
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[CLOSED]);
+        let relay = start(&fixture, &transport);
+        store_with(&fixture, CLOSED, "a", 1, "small").await;
+        store_with(&fixture, CLOSED, "a", 2, "huge").await;
+        store_with(&fixture, CLOSED, "a", 3, "small").await;
+        store_with(&fixture, CLOSED, "b", 4, "small").await;
+        relay.condition().wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        eventually("all four wait", async || (held::list(&fixture.db, "bank").await.unwrap().len() == 4).then_some(()))
+            .await;
+        transport.open(CLOSED);
+        let held = eventually("two are held and the other key is published", async || {
+            let held = held::list(&fixture.db, "bank").await.unwrap();
+            let has_other = transport.numbers(CLOSED).contains(&4);
+            (has_other && held.len() == 2).then_some(held)
+        })
+        .await;
+        assert!(held[0].error.as_deref().unwrap().contains("too large"), "{held:?}");
+        let complaint = relay.condition().wait_for(|now| now.held_keys == 1).await.unwrap().complaint().unwrap();
+        assert!(complaint.contains("held list"), "{complaint}");
+        assert!(!transport.numbers(CLOSED).contains(&3), "what stands behind it waits");
+        assert!(held::skip(&fixture.db, "bank", held[0].position).await.unwrap());
+        eventually("the successor follows", async || transport.numbers(CLOSED).contains(&3).then_some(())).await;
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
