@@ -9,6 +9,7 @@ use anyhow::Context;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// Bytes of one piece.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -74,7 +75,8 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         let Ok(bytes @ 1..) = from.read(&mut piece).await else { return };
         let delay_ms = delay_ms.load(Ordering::SeqCst);
         if delay_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            let late = Instant::now() + Duration::from_millis(delay_ms);
+            tokio::time::sleep_until(late).await;
         }
         if to.write_all(&piece[..bytes]).await.is_err() {
             return;
