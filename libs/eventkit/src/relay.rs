@@ -216,8 +216,10 @@ impl Relay {
                 }
             }
         };
-        // It ends by its time alone.
-        tokio::time::timeout(wait, telling).await.unwrap_or_default()
+        tokio::select! {
+            () = telling => {}
+            () = tokio::time::sleep(wait) => {}
+        }
     }
 
     async fn round(&mut self) -> Result<Round> {

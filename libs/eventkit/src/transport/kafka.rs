@@ -199,8 +199,7 @@ impl KafkaTransport {
     async fn ask_again(&self, records: &[Record]) {
         let concerned: BTreeSet<String> = {
             let mut refused = lock(&self.refused);
-            let concerned = records.iter().filter_map(|record| refused.take(&record.topic)).collect();
-            concerned
+            records.iter().filter_map(|record| refused.take(&record.topic)).collect()
         };
         for topic in concerned {
             let producers = self.producers.clone();
