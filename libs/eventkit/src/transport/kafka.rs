@@ -120,6 +120,9 @@ impl From<String> for Password {
 /// client's default is below the broker's, and a dead letter is larger than its record.
 const MESSAGE_BYTES_MAX: &str = "104857600";
 
+/// The facility under which librdkafka has its opinion of settings, which are ours and chosen.
+const SETTING_COMMENTED: &str = "CONFWARN";
+
 /// A [`Transport`] over a Kafka cluster.
 pub struct KafkaTransport {
     config: KafkaConfig,
@@ -274,6 +277,9 @@ impl ConsumerContext for LogContext {}
 
 /// librdkafka says at "error" what it will mend by itself; nothing of it is an error of ours.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    if facility == SETTING_COMMENTED {
+        return tracing::debug!(message, "kafka client");
+    }
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, message, "kafka client");
