@@ -13,6 +13,8 @@ use super::wire::{self, Wire};
 use super::{Turn, start};
 
 const TOPIC: &str = "log";
+/// What is done before anything is measured is done here: Java compiles what is busy.
+const WARM_UP_TOPIC: &str = "warm-up";
 /// One partition, so that it is one log.
 const PARTITIONS: i32 = 1;
 const RECORD_BYTES: u32 = 1024;
@@ -34,6 +36,7 @@ pub(super) fn measure(turn: &mut Turn<'_>) -> anyhow::Result<()> {
     let smaller = SIZES_MB.into_iter().filter(|size| *size < largest);
     let server = turn.place.start()?;
     wire::make_topic(server.address, TOPIC, PARTITIONS)?;
+    warm_up(&server)?;
     let mut stored = 0;
     for size_mb in smaller.chain([largest]) {
         let wanted = start::records_of(size_mb, RECORD_BYTES)?;
@@ -47,6 +50,16 @@ pub(super) fn measure(turn: &mut Turn<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has everything done once that is measured, on another topic.
+fn warm_up(server: &Server) -> anyhow::Result<()> {
+    wire::make_topic(server.address, WARM_UP_TOPIC, PARTITIONS)?;
+    client::produce(server.address, WARM_UP_TOPIC, WRITTEN, usize::try_from(RECORD_BYTES)?)?;
+    let mut wire = Wire::connect(server.address)?;
+    read(&mut wire, WARM_UP_TOPIC, WRITTEN + 1, READ)?;
+    find(&mut wire, WARM_UP_TOPIC, WRITTEN + 1)?;
+    Ok(())
+}
+
 /// Measures at one size; how many records were added.
 fn probe(turn: &mut Turn<'_>, server: &Server, size_mb: u32, stored: u32) -> anyhow::Result<u32> {
     let size = if size_mb < 1_000 { format!("{size_mb} MB") } else { format!("{} GB", f64::from(size_mb) / 1000.0) };
@@ -54,16 +67,16 @@ fn probe(turn: &mut Turn<'_>, server: &Server, size_mb: u32, stored: u32) -> any
 
     forget(turn.place.folder())?;
     let cold = stored.min(READ / 4);
-    let took = read(&mut wire, stored, cold)?;
+    let took = read(&mut wire, TOPIC, stored, cold)?;
     turn.add(format!("log of {size}, read from disk, µs per record"), 2, micros(took, cold));
 
     let before = server.cpu_seconds()?;
-    let took = read(&mut wire, stored, READ)?;
+    let took = read(&mut wire, TOPIC, stored, READ)?;
     turn.add(format!("log of {size}, read from memory, µs per record"), 2, micros(took, READ));
     let cpu = (server.cpu_seconds()? - before) * 1e6 / f64::from(READ);
     turn.add(format!("log of {size}, read from memory, broker's CPU µs per record"), 2, cpu);
 
-    let took = find(&mut wire, stored)?;
+    let took = find(&mut wire, TOPIC, stored)?;
     turn.add(format!("log of {size}, fetch at any offset, µs"), 0, micros(took, FOUND));
 
     let bytes = usize::try_from(RECORD_BYTES)?;
@@ -79,11 +92,11 @@ fn micros(took: Duration, records: u32) -> f64 {
 }
 
 /// Reads from the beginning, and from the beginning again at the end.
-fn read(wire: &mut Wire, stored: u32, records: u32) -> anyhow::Result<Duration> {
+fn read(wire: &mut Wire, topic: &str, stored: u32, records: u32) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let (mut left, mut offset) = (i64::from(records), 0);
     while left > 0 {
-        let next = wire::next_offset(&wire.fetch(TOPIC, 0, offset, FETCH_BYTES_MAX)?)?;
+        let next = wire::next_offset(&wire.fetch(topic, 0, offset, FETCH_BYTES_MAX)?)?;
         left -= next - offset;
         offset = if next >= i64::from(stored) { 0 } else { next };
     }
@@ -91,10 +104,10 @@ fn read(wire: &mut Wire, stored: u32, records: u32) -> anyhow::Result<Duration> 
 }
 
 /// Fetches the batch at one offset after the other, all over the log.
-fn find(wire: &mut Wire, stored: u32) -> anyhow::Result<Duration> {
+fn find(wire: &mut Wire, topic: &str, stored: u32) -> anyhow::Result<Duration> {
     let began = Instant::now();
     for number in 0..FOUND {
-        wire.fetch(TOPIC, 0, i64::from(number) * STRIDE % i64::from(stored), 1)?;
+        wire.fetch(topic, 0, i64::from(number) * STRIDE % i64::from(stored), 1)?;
     }
     Ok(began.elapsed())
 }
