@@ -56,15 +56,15 @@ async fn starts_stops_and_changes_of_configuration_are_told_and_a_broken_trail_i
     assert!(whole.status.success() && whole.stdout.starts_with("whole: "), "{whole:?}");
 
     system.interrupt(UP).await.unwrap();
-    lay_hands_on(&folder.path().join("container/container.db"));
+    let at = lay_hands_on(&folder.path().join("container/container.db"));
     system.start_process(UP).await.unwrap();
     let broken = verify(&system).await;
     assert_eq!(broken.status.code(), Some(4), "{broken:?}");
     let lines: Vec<&str> = broken.stdout.lines().collect();
     let expected = [
-        "record 2: changed after it was chained",
-        "record 5: one or more records before it are gone",
-        "record 5: not chained to the record before it",
+        format!("record {at}: changed after it was chained"),
+        format!("record {}: one or more records before it are gone", at + 3),
+        format!("record {}: not chained to the record before it", at + 3),
     ];
     assert_eq!(lines[..3], expected);
     assert!(lines[3].starts_with("BROKEN: ") && lines.len() == 4, "{lines:?}");
@@ -72,10 +72,14 @@ async fn starts_stops_and_changes_of_configuration_are_told_and_a_broken_trail_i
     system.stop().await.unwrap();
 }
 
-/// As somebody does who can write into the container's database.
-fn lay_hands_on(file: &Path) {
+/// As somebody does who can write into the container's database: changes the record whose number is answered, and takes
+/// the one after the next away.
+fn lay_hands_on(file: &Path) -> i64 {
     let database = Connection::open(file).unwrap();
-    let changed = "update audit_records set envelope = replace(envelope, 'started', 'stopped') where sequence = 2";
-    assert_eq!(database.execute(changed, []).unwrap(), 1);
-    assert_eq!(database.execute("delete from audit_records where sequence = 4", []).unwrap(), 1);
+    let first = "select min(sequence) from audit_records where envelope like '%\"started\"%'";
+    let at: i64 = database.query_row(first, [], |row| row.get(0)).unwrap();
+    let changed = "update audit_records set envelope = replace(envelope, 'started', 'stopped') where sequence = ?1";
+    assert_eq!(database.execute(changed, [at]).unwrap(), 1);
+    assert_eq!(database.execute("delete from audit_records where sequence = ?1", [at + 2]).unwrap(), 1);
+    at
 }
