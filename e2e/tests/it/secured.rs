@@ -247,9 +247,9 @@ async fn refused_topic(system: &System, revoke: impl AsyncFn(), allow: impl Asyn
     let records = read_until_on(system.kafka(), "user-events", move |records| told_of(records).len() >= all).await;
     let most = told_of(&records).into_values().max();
     assert!(most <= Some(COPIES_MAX), "an event is {most:?} times on a topic that takes all");
-    let load = Load::begin(system, "allowed").unwrap();
     allow().await;
     relay_is(system, "ready").await;
+    let load = Load::begin(system, "allowed").unwrap();
     load.more_acknowledged(REQUESTS).await.unwrap();
     answers.extend(load.end().await);
     assert_eq!(answers.refused, 0, "requests do not need Kafka");
