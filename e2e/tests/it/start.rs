@@ -120,7 +120,9 @@ async fn a_taken_port_is_refused_with_the_way_out() {
         assert_eq!(refused.status.code(), Some(1));
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(said.contains(&address.to_string()) && said.contains(key), "{key}: {said}");
-        assert!(said.lines().count() == 1, "one line: {said}");
+        // What is begun already may log that its broker goes away under it.
+        let told: Vec<&str> = said.lines().filter(|line| !line.contains(" WARN ")).collect();
+        assert!(told.len() == 1 && told[0].starts_with("techleet: "), "one line: {said}");
         // Nothing is left that holds the directory.
         Backbone::start(data_dir.path()).await.unwrap();
     }
