@@ -185,7 +185,7 @@ struct Schema {
 impl Schema {
     async fn create(url: &str) -> Self {
         let db = Db::open(&db::Config::new(url.to_owned())).await.unwrap();
-        let name = format!("nestjs_{}", std::process::id());
+        let name = format!("nestjs_{}", uuid::Uuid::now_v7().simple());
         let schema = Self { db, url: format!("{url}?options=-csearch_path%3D{name}"), name };
         schema.execute(&format!("create schema {}", schema.name)).await;
         schema
