@@ -202,12 +202,13 @@ fn embedded(place: &Place, folder: &Path, ports: &Ports) -> anyhow::Result<Child
         ("tls_client_ca_file", &*folder.join(AUTHORITY).to_string_lossy()),
         ("sasl_mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"),
         ("first_user", "plain"),
-        ("first_user_password", "plain-secret"),
         ("authorize", "true"),
         ("super_users", "User:ANONYMOUS"),
     ] {
         command.args(["--set", &format!("broker.security.{key}={value}")]);
     }
+    // A secret on a command line is refused.
+    command.env("TECHLEET_BROKER__SECURITY__FIRST_USER_PASSWORD", "plain-secret");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(folder.join(LOG))?);
     command.spawn().context("cannot start the program")
 }
