@@ -1,5 +1,6 @@
 //! How fast and how large the real program is: numbers for `docs/benchmarks.md`, and no judgement of them.
 
+mod answers;
 mod backlog;
 mod broker;
 mod create_users;

@@ -75,6 +75,7 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         let Ok(bytes @ 1..) = from.read(&mut piece).await else { return };
         let delay_ms = delay_ms.load(Ordering::SeqCst);
         if delay_ms > 0 {
+            // The delay is the fault that is planted here; nobody waits for a state by it.
             let late = Instant::now() + Duration::from_millis(delay_ms);
             tokio::time::sleep_until(late).await;
         }

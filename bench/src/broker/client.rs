@@ -1,19 +1,18 @@
 //! librdkafka as the client of both brokers, with its own defaults where nothing else is said.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::server::Server;
+use crate::answers::Answers;
 use crate::process;
 
 /// Partitions of the topics that are measured.
@@ -54,24 +53,6 @@ pub(crate) fn watch(
         broker_cpu_micros: per_record(server.cpu_seconds()? - broker_before),
         client_cpu_micros: per_record(client_cpu()? - client_before),
     })
-}
-
-/// Counts what the broker has answered.
-#[derive(Debug, Default)]
-pub(crate) struct Answers {
-    acknowledged: AtomicU32,
-    refused: AtomicU32,
-}
-
-impl ClientContext for Answers {}
-
-impl ProducerContext for Answers {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let count = if result.is_ok() { &self.acknowledged } else { &self.refused };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// A producer with acks=all.
@@ -133,8 +114,7 @@ impl Producer {
     /// Waits until all that was sent is acknowledged.
     pub(crate) fn flush(&self) -> anyhow::Result<()> {
         self.producer.flush(FLUSH_MAX)?;
-        let acknowledged = self.producer.context().acknowledged.load(Ordering::Relaxed);
-        let refused = self.producer.context().refused.load(Ordering::Relaxed);
+        let (acknowledged, refused) = self.producer.context().counted();
         ensure!(acknowledged == self.sent, "{acknowledged} of {} were acknowledged, {refused} refused", self.sent);
         Ok(())
     }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::exit::{Class, classified};
+use crate::kafka::connect;
 use crate::{operator, output};
 
 /// How long after its end the story's events may take to be on their topics.
@@ -46,6 +47,8 @@ pub(crate) struct DemoArgs {
 /// Tells the story and reports how fast it went; fails if an event is missing or out of order.
 pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<()> {
     let token = operator::token(settings)?;
+    // The story reads its mails' events: without a broker it would wait for them.
+    connect(settings).await?;
     let kafka: KafkaConfig = settings.section("kafka")?;
     let now_ms = Clock::system().now_ms();
     let plan = Plan {

@@ -1,23 +1,22 @@
 //! The same by a program that uses librdkafka's own client, as sparingly as it lets one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use eventkit::envelope::format_millis;
 use eventkit::{Clock, Event as _, Keyed as _};
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::super::{AccountOpened, SERVICE, account};
 use super::{BATCH, Contender, Run, Stopwatch};
+use crate::answers::Answers;
 
 const POLL_MAX: Duration = Duration::from_millis(100);
 const FLUSH_MAX: Duration = Duration::from_secs(60);
@@ -33,24 +32,6 @@ struct Envelope {
     timestamp: String,
     service: String,
     correlation_id: String,
-}
-
-/// Counts what the broker has answered.
-#[derive(Debug, Default)]
-struct Answers {
-    acknowledged: AtomicU32,
-    refused: AtomicU32,
-}
-
-impl ClientContext for Answers {}
-
-impl ProducerContext for Answers {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let count = if result.is_ok() { &self.acknowledged } else { &self.refused };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// Publishes and reads them; the settings are those of eventkit's transport.
@@ -114,8 +95,7 @@ fn publish(brokers: &str, topic: &str, events: u32) -> anyhow::Result<()> {
         }
     }
     producer.flush(FLUSH_MAX)?;
-    let answers = producer.context();
-    let acknowledged = answers.acknowledged.load(Ordering::Relaxed);
+    let (acknowledged, _) = producer.context().counted();
     ensure!(acknowledged == events, "{acknowledged} of {events} were acknowledged");
     Ok(())
 }
