@@ -76,7 +76,11 @@ mod tests {
 
     fn told(flags: &[&str], user_service: &str, container: &str) -> Vec<String> {
         let flags = flags.iter().map(ToString::to_string).collect();
-        let settings = Settings::load(&Sources { flags, ..Sources::default() }).unwrap();
+        told_of(&Sources { flags, ..Sources::default() }, user_service, container)
+    }
+
+    fn told_of(sources: &Sources, user_service: &str, container: &str) -> Vec<String> {
+        let settings = Settings::load(sources).unwrap();
         let places = Places { user_service: user_service.parse().unwrap(), container: container.parse().unwrap() };
         let text = how_to_try("target/release/techleet", None, &settings, places).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -112,7 +116,8 @@ mod tests {
     #[test]
     fn a_token_of_ones_own_is_asked_for_and_not_shown() {
         let token = "a token of thirty-two characters";
-        let told = told(&[&format!("auth.operator_token={token}")], "127.0.0.1:3001", "127.0.0.1:8181");
+        let environment = [("TECHLEET_AUTH__OPERATOR_TOKEN", token)].into_iter().collect();
+        let told = told_of(&Sources { environment, ..Sources::default() }, "127.0.0.1:3001", "127.0.0.1:8181");
         assert!(told[1].contains("TECHLEET_AUTH__OPERATOR_TOKEN"), "{told:?}");
         assert!(told[2].contains("Bearer $TECHLEET_AUTH__OPERATOR_TOKEN"), "{told:?}");
         assert!(!told.concat().contains(token));
