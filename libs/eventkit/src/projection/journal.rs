@@ -1,4 +1,4 @@
-//! How the live path and a rebuild of one projection keep out of each other's way: the row that they share, the journal
+//! How the live path and a rebuild of one projection keep out of each other's way: the lock that they share, the journal
 //! of what was applied meanwhile, and what the tables know before its handler does.
 
 use db::{Dialect, Tx, params};
@@ -13,6 +13,9 @@ pub(super) struct Event<'a> {
     pub(super) event_type: &'a str,
     pub(super) envelope: &'a Envelope,
 }
+
+/// PostgreSQL's number for the projection `$1` of this schema: its advisory locks know no names.
+const LOCK_KEY: &str = "hashtextextended(current_schema() || '/projection/' || cast($1 as text), 0)";
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Standing {
@@ -29,13 +32,13 @@ pub(super) async fn admit(tx: &mut Tx, projection: &str, event: &Event<'_>, now_
     Ok(!standing.has_ahead || !take_ahead(tx, projection, event.identity).await?)
 }
 
-/// How a projection stands, until `tx` ends.
+/// How a projection stands, until `tx` ends. On PostgreSQL whoever locks it meanwhile is waited for, so that a load without
+/// a pause does not keep a rebuild from its last step; a row's own lock lets everybody in who shares it.
 async fn share(tx: &mut Tx, projection: &str) -> Result<Standing> {
-    let sql = match tx.dialect() {
-        // One unit at a time.
-        Dialect::Sqlite => "select is_rebuilding, has_ahead from projections where name = $1",
-        Dialect::Postgres => "select is_rebuilding, has_ahead from projections where name = $1 for share",
-    };
+    if tx.dialect() == Dialect::Postgres {
+        tx.execute_later(&format!("select pg_advisory_xact_lock_shared({LOCK_KEY})"), params![projection]).await?;
+    }
+    let sql = "select is_rebuilding, has_ahead from projections where name = $1";
     loop {
         if let Some(row) = tx.query_opt(sql, &params![projection]).await? {
             return Ok(Standing { is_rebuilding: row.get("is_rebuilding")?, has_ahead: row.get("has_ahead")? });
@@ -46,11 +49,13 @@ async fn share(tx: &mut Tx, projection: &str) -> Result<Standing> {
     }
 }
 
-/// Has a projection's row alone until `tx` ends.
+/// Has a projection alone until `tx` ends.
 pub(super) async fn lock(tx: &mut Tx, projection: &str) -> Result<()> {
+    // On SQLite units come one at a time.
+    if tx.dialect() == Dialect::Postgres {
+        tx.execute(&format!("select pg_advisory_xact_lock({LOCK_KEY})"), &params![projection]).await?;
+    }
     insert(tx, projection).await?;
-    let sql = "update projections set is_rebuilding = is_rebuilding where name = $1";
-    tx.execute(sql, &params![projection]).await?;
     Ok(())
 }
 

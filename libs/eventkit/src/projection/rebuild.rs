@@ -6,7 +6,9 @@
 //! is left alone longer counts as given up. Dead at any point, it leaves the running tables as they were, or swapped as
 //! a whole.
 
+use std::collections::HashSet;
 use std::iter;
+use std::time::{Duration, Instant};
 
 use db::{Db, Row, Tx, Value, params};
 use serde::{Deserialize, Serialize};
@@ -27,8 +29,11 @@ use crate::publish::EventPublisher;
 pub const STEP_WAIT_MS: i64 = 20_000;
 /// Events of the journal that one unit of work applies.
 const JOURNAL_EVENTS_MAX: usize = 200;
-/// Units of the journal that one call of [`Rebuild::finish`] applies.
-const JOURNAL_UNITS_MAX: usize = 20;
+/// For how long one call of [`Rebuild::finish`] applies the journal: its whole is one step, which must not take
+/// [`STEP_WAIT_MS`].
+const JOURNAL_TIME_MAX: Duration = Duration::from_secs(4);
+/// For how long the rest of the journal is applied while the running tables stand still, before they go on for a moment.
+const STANDSTILL_MAX: Duration = Duration::from_secs(2);
 
 /// The consumer that feeds a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +161,8 @@ impl Rebuild {
     /// # Errors
     /// As [`Self::apply`].
     pub async fn finish(&self, db: &Db, ending: Ending, now_ms: i64) -> Result<Option<Finished>> {
-        for _ in 0..JOURNAL_UNITS_MAX {
+        let began = Instant::now();
+        loop {
             let applied = db
                 .unit(async |tx| {
                     self.take_step(tx, 0, now_ms).await?;
@@ -165,6 +171,9 @@ impl Rebuild {
                 .await?;
             if applied < JOURNAL_EVENTS_MAX {
                 break;
+            }
+            if began.elapsed() > JOURNAL_TIME_MAX {
+                return Ok(None);
             }
         }
         if ending == Ending::Swap {
@@ -248,14 +257,15 @@ impl Rebuild {
                          select name, cast($2 as text), true from projections where name = $1";
             match &self.feeder {
                 // It cannot come any more: whoever replays it has its effect again.
-                Some(feeder) if event.recorded_at_ms < now_ms.saturating_sub(feeder.inbox_retention_ms) => 0,
+                Some(feeder) if event.recorded_at_ms < now_ms.saturating_sub(feeder.inbox_retention_ms) => {}
                 Some(feeder) => {
                     let sql = format!(
                         "{ahead} and not exists (select 1 from inbox
                              where group_name = $3 and handler = $4 and event_identity = $2)
                          on conflict (projection, event_identity, is_rebuild) do nothing"
                     );
-                    tx.execute(&sql, &params![name, id, feeder.group.as_str(), event.event_type.as_str()]).await?
+                    let values = params![name, id, feeder.group.as_str(), event.event_type.as_str()];
+                    tx.execute_later(&sql, values).await?;
                 }
                 None => {
                     let sql = format!(
@@ -263,9 +273,9 @@ impl Rebuild {
                              where projection = $1 and service = $3 and not is_rebuild and position >= $4)
                          on conflict (projection, event_identity, is_rebuild) do nothing"
                     );
-                    tx.execute(&sql, &params![name, id, service, event.position]).await?
+                    tx.execute_later(&sql, params![name, id, service, event.position]).await?;
                 }
-            };
+            }
         }
         self.forget_journalled(tx, events).await
     }
@@ -278,18 +288,15 @@ impl Rebuild {
             return Ok(());
         }
         // No more than a page.
-        let places: Vec<String> = (0..events.len()).map(|number| format!("${}", number + 2)).collect();
         let sql = format!(
             "delete from projection_journal where projection = $1 and event_identity in ({}) returning event_identity",
-            places.join(", ")
+            places(events.len())
         );
         let ids = events.iter().map(|event| event.event_id.as_str());
         let values: Vec<Value> = iter::once(name).chain(ids).map(Value::from).collect();
-        for row in tx.query(&sql, &values).await? {
-            let id: String = row.get("event_identity")?;
-            let sql = "delete from projection_ahead where projection = $1 and event_identity = $2 and is_rebuild";
-            tx.execute(sql, &params![name, id]).await?;
-        }
+        let rows = tx.query(&sql, &values).await?;
+        let ids = rows.iter().map(|row| row.get("event_identity")).collect::<db::Result<Vec<String>>>()?;
+        self.take_read(tx, ids.iter().map(String::as_str)).await?;
         Ok(())
     }
 
@@ -299,24 +306,47 @@ impl Rebuild {
         let sql = "select position, event_identity, event_type, envelope from projection_journal
                    where projection = $1 order by position limit $2";
         let rows = tx.query(sql, &params![name, i64::try_from(limit).unwrap_or(i64::MAX)]).await?;
-        let mut applied = 0;
+        let mut events = Vec::with_capacity(rows.len());
         for row in &rows {
             let (identity, event_type): (String, String) = (row.get("event_identity")?, row.get("event_type")?);
-            let read = "delete from projection_ahead where projection = $1 and event_identity = $2 and is_rebuild";
-            if tx.execute(read, &params![name, identity.as_str()]).await? == 0 {
-                let failed = |error: HandlerError| not_applied(name, &identity, None, error);
-                let envelope = Envelope::read(row.get::<String>("envelope")?.as_bytes());
-                let envelope = envelope.map_err(|error| failed(error.into()))?;
-                let mut tables = Projecting::new(tx, REBUILD);
-                self.projection.apply(&event_type, &envelope, &mut tables).await.map_err(failed)?;
-                applied += 1;
+            events.push((identity, event_type, row.get::<String>("envelope")?));
+        }
+        let mut read = self.take_read(tx, events.iter().map(|(identity, ..)| identity.as_str())).await?;
+        let mut applied = 0;
+        for (identity, event_type, envelope) in &events {
+            if read.remove(identity) {
+                continue;
             }
-            let position: i64 = row.get("position")?;
-            tx.execute("delete from projection_journal where position = $1", &params![position]).await?;
+            let failed = |error: HandlerError| not_applied(name, identity, None, error);
+            let envelope = Envelope::read(envelope.as_bytes()).map_err(|error| failed(error.into()))?;
+            let mut tables = Projecting::new(tx, REBUILD);
+            self.projection.apply(event_type, &envelope, &mut tables).await.map_err(failed)?;
+            applied += 1;
+        }
+        // Not up to the last of them: on PostgreSQL one before it may be committed meanwhile.
+        let positions = rows.iter().map(|row| row.get::<i64>("position")).collect::<db::Result<Vec<_>>>()?;
+        for position in positions {
+            tx.execute_later("delete from projection_journal where position = $1", params![position]).await?;
         }
         let count = "update projection_rebuilds set journalled = journalled + $1 where projection = $2";
         tx.execute(count, &params![applied, name]).await?;
         Ok(rows.len())
+    }
+
+    /// Those of these events that were read in a store before their handler had them; they are not ahead of it any more.
+    async fn take_read(&self, tx: &mut Tx, identities: impl ExactSizeIterator<Item = &str>) -> Result<HashSet<String>> {
+        if identities.len() == 0 {
+            return Ok(HashSet::new());
+        }
+        // No more than a page.
+        let sql = format!(
+            "delete from projection_ahead where projection = $1 and is_rebuild and event_identity in ({})
+             returning event_identity",
+            places(identities.len())
+        );
+        let values: Vec<Value> = iter::once(self.projection.name()).chain(identities).map(Value::from).collect();
+        let rows = tx.query(&sql, &values).await?;
+        Ok(rows.iter().map(|row| row.get("event_identity")).collect::<db::Result<_>>()?)
     }
 
     /// The last step, with the running tables standing still.
@@ -325,8 +355,12 @@ impl Rebuild {
         db.unit(async |tx| {
             lock(tx, name).await?;
             self.take_step(tx, 0, now_ms).await?;
-            if self.drain(tx, JOURNAL_EVENTS_MAX).await? == JOURNAL_EVENTS_MAX {
-                return Ok(None);
+            // What feeds the projection waits meanwhile, so that this comes to an end however much there is.
+            let began = Instant::now();
+            while self.drain(tx, JOURNAL_EVENTS_MAX).await? == JOURNAL_EVENTS_MAX {
+                if began.elapsed() > STANDSTILL_MAX {
+                    return Ok(None);
+                }
             }
             let mut tables = Vec::with_capacity(self.projection.tables().len());
             for table in self.projection.tables() {
@@ -406,6 +440,11 @@ impl Rebuild {
         ::metrics::counter!(metrics::PROJECTION_REBUILDS_TOTAL, "group" => group, "projection" => projection)
             .increment(1);
     }
+}
+
+/// Places for so many values after the first one, as a list.
+fn places(values: usize) -> String {
+    (0..values).map(|number| format!("${}", number + 2)).collect::<Vec<_>>().join(", ")
 }
 
 /// Rebuilds a projection of a service's own events and swaps it in.
