@@ -78,10 +78,7 @@ async fn faults(metadata: Metadata) {
     scene.check().await;
     scene.members_come_and_go().await;
     scene.check().await;
-    // With KRaft not everything that is told again has its effect in time: docs/gaps.md.
-    if metadata == Metadata::ZooKeeper {
-        scene.a_topic_is_deleted().await;
-    }
+    scene.a_topic_is_deleted().await;
     scene.system.stop().await.unwrap();
 }
 

@@ -1,9 +1,10 @@
 //! A membership in a consumer group: librdkafka polled on a thread of its own, so that a rebalance can wait for
 //! records in flight without holding up the runtime.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,14 +15,14 @@ use futures::future::BoxFuture;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::contact::Contact;
 use super::lag;
-use super::{KafkaConfig, client_settings, failed, refused_setting};
+use super::{KafkaConfig, client_settings, failed, lock, refused_setting};
 use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
 use crate::trace_context::TRACEPARENT;
@@ -66,10 +67,13 @@ impl KafkaSubscription {
             group: interest.group.clone(),
             outgoing,
             gathered: Mutex::default(),
+            made_anew: Mutex::default(),
             drain_max: interest.drain_max,
             contact,
         };
         let mut settings = client_settings(config)?;
+        // The log is where librdkafka tells that a topic is another one of the same name.
+        settings.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         if let Some(instance) = &interest.instance {
             settings.set("group.instance.id", instance);
         }
@@ -169,6 +173,9 @@ impl Subscription for KafkaSubscription {
 fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
     let context = consumer.context();
     while !stop.load(Ordering::SeqCst) && !context.outgoing.is_closed() {
+        if context.begin_anew(consumer) {
+            return;
+        }
         let (mut wait, mut bytes) = (POLL_MAX, 0);
         for _ in 0..BATCH_RECORDS_MAX {
             if bytes >= BATCH_BYTES_MAX {
@@ -179,7 +186,7 @@ fn poll_until(stop: &AtomicBool, consumer: &GroupConsumer) {
                 Some(Ok(message)) => {
                     let record = consumed(&message);
                     bytes += record.record.bytes();
-                    context.gathered().push(record);
+                    lock(&context.gathered).push(record);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 // Fenced by another member under its name, which may be its own former self: this client is done for.
@@ -240,19 +247,64 @@ struct GroupContext {
     outgoing: mpsc::Sender<Result<Incoming>>,
     /// Records polled but not handed over yet: a rebalance must not overtake them.
     gathered: Mutex<Vec<ConsumedRecord>>,
+    /// Topics that were deleted and made again.
+    made_anew: Mutex<BTreeSet<String>>,
     drain_max: Duration,
     contact: Arc<Contact>,
 }
 
 impl GroupContext {
-    fn gathered(&self) -> MutexGuard<'_, Vec<ConsumedRecord>> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn hand_over(&self) {
-        let records = std::mem::take(&mut *self.gathered());
+        let records = std::mem::take(&mut *lock(&self.gathered));
         if !records.is_empty() {
             self.send(Incoming::Records(records));
+        }
+    }
+
+    /// Ends the subscription if one of its topics is another one of the same name by now, whose records the group has yet
+    /// to see, from the first one on; true if so. This client would not read it: it takes the metadata of a partition
+    /// that begins to count its leaders' epochs anew for outdated.
+    fn begin_anew(&self, consumer: &GroupConsumer) -> bool {
+        let topics = lock(&self.made_anew).clone();
+        if topics.is_empty() {
+            return false;
+        }
+        let assigned = match consumer.assignment() {
+            Ok(assigned) => places(&assigned),
+            Err(error) => {
+                tracing::debug!(group = self.group, %error, "the assignment is not known");
+                return false;
+            }
+        };
+        let partitions: Vec<_> = assigned.into_iter().filter(|place| topics.contains(&place.topic)).collect();
+        self.let_go(partitions.clone());
+        // After that no position of the old topic is committed any more.
+        if let Err(error) = commit_beginning(consumer, &partitions) {
+            tracing::debug!(group = self.group, %error, "where a topic begins could not be committed");
+            return false;
+        }
+        let topics = topics.into_iter().collect::<Vec<_>>().join(", ");
+        self.end(Error::Transport {
+            operation: format!("read {topics} on"),
+            transient: true,
+            source: "the topic was deleted and made again; the group joins anew and reads it from its beginning".into(),
+        });
+        true
+    }
+
+    /// Has the consumer let go of partitions, and waits until it has, as long as it may.
+    fn let_go(&self, partitions: Vec<TopicPartition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        let (guard, released) = sync_channel::<()>(0);
+        let done = RevocationGuard::new(guard);
+        self.hand_over();
+        if self.send(Incoming::Revoked { partitions, done }) {
+            // Ends by the guard's drop; nothing is ever sent.
+            if released.recv_timeout(self.drain_max) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                tracing::warn!(group = self.group, "records in flight did not finish before a rebalance went on");
+            }
         }
     }
 
@@ -271,7 +323,10 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.contact.note(level, facility, message);
+        match level {
+            RDKafkaLogLevel::Debug => lock(&self.made_anew).extend(topic_made_anew(message).map(str::to_owned)),
+            _ => self.contact.note(level, facility, message),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -282,19 +337,7 @@ impl ClientContext for GroupContext {
 impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(list) = rebalance {
-            let partitions = places(list);
-            if partitions.is_empty() {
-                return;
-            }
-            let (guard, released) = sync_channel::<()>(0);
-            let done = RevocationGuard::new(guard);
-            self.hand_over();
-            if self.send(Incoming::Revoked { partitions, done }) {
-                // Ends by the guard's drop; nothing is ever sent.
-                if released.recv_timeout(self.drain_max) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                    tracing::warn!("records in flight did not finish before a rebalance went on");
-                }
-            }
+            self.let_go(places(list));
         }
     }
 
@@ -309,9 +352,43 @@ impl ConsumerContext for GroupContext {
     }
 }
 
+/// The topic of which librdkafka logs that it has another id than before; that it has one at all is no news.
+fn topic_made_anew(message: &str) -> Option<&str> {
+    let (topic, ids) = message.split_once("Topic ")?.1.split_once(" changed id from ")?;
+    let (before, _) = ids.split_once(" to ")?;
+    // The id of none is all zeroes, in base64.
+    before.chars().any(|digit| digit != 'A' && digit != '=').then_some(topic)
+}
+
+/// Has the group begin these partitions at their first record.
+fn commit_beginning(consumer: &GroupConsumer, partitions: &[TopicPartition]) -> KafkaResult<()> {
+    if partitions.is_empty() {
+        return Ok(());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for place in partitions {
+        list.add_partition_offset(&place.topic, place.partition, Offset::Offset(0))?;
+    }
+    consumer.commit(&list, CommitMode::Sync)
+}
+
 fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements()
         .iter()
         .map(|element| TopicPartition { topic: element.topic().to_owned(), partition: element.partition() })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::topic_made_anew;
+
+    #[test]
+    fn only_another_id_is_a_topic_made_anew() {
+        let changed = "[thrd:main]: Topic user-events changed id from 4Jw2mYzcT4Gl5b9mO3hC0A to 9bq7cTzcT4Gl5b9mO3hC0A";
+        assert_eq!(topic_made_anew(changed), Some("user-events"));
+        let first = "[thrd:main]: Topic user-events changed id from AAAAAAAAAAAAAAAAAAAAAA to 9bq7cTzcT4Gl5b9mO3hC0A";
+        assert_eq!(topic_made_anew(first), None);
+        assert_eq!(topic_made_anew("[thrd:main]: Topic user-events [0] Leader 1 Epoch 3"), None);
+    }
 }
