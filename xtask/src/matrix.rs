@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::machine::Machine;
 use crate::{clock, record};
 use servers::Servers;
-use suites::{Outcome, Suite};
+use suites::{Outcome, Programs, Suite};
 
 /// Where the record is, from the root of the repository.
 const RECORD: &str = "docs/matrix.md";
@@ -71,11 +71,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
     let root = metadata.workspace_root.as_std_path();
     let (at, commit) = (clock::now(), record::commit(root, RECORD)?);
-    let servers = Servers::given_or_started(root)?;
     let began = Instant::now();
+    let programs = Programs::build(&metadata)?;
+    let servers = Servers::given_or_started(root)?;
     let mut outcomes = BTreeMap::new();
     for (suite, ground) in plan(options) {
-        let outcome = suite.run(root, &servers, ground)?;
+        let outcome = suite.run(&programs, &servers, ground)?;
         say(&format!("{suite:?} on {ground}: {outcome}"));
         outcomes.insert((suite, ground), outcome);
     }

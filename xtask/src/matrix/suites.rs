@@ -1,11 +1,14 @@
-//! What is run on each combination, as commands of cargo.
+//! What is run on each combination: tests of the workspace, built once and as every other test run builds them.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::io::BufReader;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
+use cargo_metadata::{Message, Metadata};
 
 use super::Ground;
 use super::servers::Servers;
@@ -43,6 +46,49 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// The programs of the tests `it`, by package.
+#[derive(Debug)]
+pub(super) struct Programs(BTreeMap<String, Program>);
+
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    /// Where cargo runs it.
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// Builds them.
+    pub(super) fn build(metadata: &Metadata) -> anyhow::Result<Self> {
+        let mut cargo = Command::new("cargo")
+            .args(["test", "--workspace", "--test", "it", "--no-run", "--message-format", "json-render-diagnostics"])
+            .current_dir(&metadata.workspace_root)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start cargo")?;
+        let messages = BufReader::new(cargo.stdout.take().context("a piped stdout")?);
+        let mut programs = BTreeMap::new();
+        for message in Message::parse_stream(messages) {
+            let Message::CompilerArtifact(artifact) = message.context("cannot read what cargo says")? else { continue };
+            let Some(path) = artifact.executable.filter(|_| artifact.target.name == "it") else { continue };
+            let package = metadata.packages.iter().find(|package| package.id == artifact.package_id);
+            let package = package.with_context(|| format!("{} is no package of the workspace", artifact.package_id))?;
+            let folder = package.manifest_path.parent().context("a manifest is in a folder")?.into();
+            programs.insert(package.name.to_string(), Program { path: path.into(), folder });
+        }
+        ensure!(cargo.wait().context("cannot wait for cargo")?.success(), "the tests cannot be built");
+        Ok(Self(programs))
+    }
+
+    /// A command that runs the tests of a package.
+    fn command(&self, package: &str) -> anyhow::Result<Command> {
+        let Program { path, folder } = self.0.get(package).with_context(|| format!("{package} has no tests `it`"))?;
+        let mut command = Command::new(path);
+        command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
+        Ok(command)
+    }
+}
+
 impl Suite {
     /// As the record calls it.
     pub(super) fn name(self) -> &'static str {
@@ -59,21 +105,23 @@ impl Suite {
     ///
     /// # Errors
     /// It cannot be run at all.
-    pub(super) fn run(self, root: &Path, servers: &Servers, ground: Ground) -> anyhow::Result<Outcome> {
+    pub(super) fn run(self, programs: &Programs, servers: &Servers, ground: Ground) -> anyhow::Result<Outcome> {
         let began = Instant::now();
-        let mut command = Command::new("cargo");
-        command.arg("test").args(self.packages().iter().flat_map(|package| ["--package", *package]));
-        command.args(["--test", "it", "--"]).args(self.tests(ground)).current_dir(root);
-        command.env(GROUND_VARIABLE, ground.to_string());
-        servers.tell(&mut command);
-        // A test of both databases runs on the one that is there.
-        if self == Self::Stores && ground.database == "sqlite" {
-            servers.hide(&mut command);
+        let (mut text, mut is_success) = (String::new(), true);
+        for package in self.packages() {
+            let mut command = programs.command(package)?;
+            command.args(self.tests(ground)).env(GROUND_VARIABLE, ground.to_string());
+            servers.tell(&mut command);
+            // A test of both databases runs on the one that is there.
+            if self == Self::Stores && ground.database == "sqlite" {
+                servers.hide(&mut command);
+            }
+            let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot test {package}"))?;
+            text.push_str(&String::from_utf8_lossy(&output.stdout));
+            is_success &= output.status.success();
         }
-        let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
         let seconds = began.elapsed().as_secs();
-        let text = String::from_utf8_lossy(&output.stdout);
-        let verdict = match output.status.success() {
+        let verdict = match is_success {
             true => passed(&text, &self.tests(ground)),
             false => Err(anyhow!("{text}")),
         };
