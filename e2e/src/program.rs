@@ -158,13 +158,16 @@ pub async fn run_set(
 ///
 /// # Errors
 /// It cannot be run, or takes too long; there is no terminal to be had.
-pub async fn run_on_terminal(args: &[&str]) -> anyhow::Result<Ran> {
+pub async fn run_on_terminal(settings: &[String], args: &[&str]) -> anyhow::Result<Ran> {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).context("open a terminal")?;
     grantpt(&terminal)?;
     unlockpt(&terminal)?;
     let other_end = ptsname(&terminal, Vec::new())?.into_string()?;
     let other_end = File::options().read(true).write(true).open(other_end).context("open the terminal's other end")?;
     let mut command = Command::new(path()?);
+    for setting in settings {
+        set(&mut command, setting);
+    }
     command.args(args).env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let child = command.stderr(other_end).spawn().context("start the command")?;
     // It holds the other end until then, and the reading would never come to its own.

@@ -449,8 +449,8 @@ impl System {
     /// # Errors
     /// As [`System::run`].
     pub async fn run_on_terminal(&self, part: &str, args: &[&str]) -> anyhow::Result<Ran> {
-        let own = self.options(part);
-        program::run_on_terminal(&own.iter().map(String::as_str).chain(args.iter().copied()).collect::<Vec<_>>()).await
+        let data_dir = self.data_dir(part).display().to_string();
+        program::run_on_terminal(&self.command_settings(), &[&["--data-dir", &data_dir], args].concat()).await
     }
 
     async fn run_with(
@@ -461,18 +461,14 @@ impl System {
         variable: Option<(&str, &str)>,
     ) -> anyhow::Result<Ran> {
         let data_dir = self.data_dir(part).display().to_string();
-        let login = self.kafka.iter().flat_map(login_settings).collect::<Vec<_>>();
-        let settings = [&self.settings[..], &self.listen_settings(), &login].concat();
-        program::run_set(&settings, &[&["--data-dir", &data_dir], args].concat(), input, variable).await
+        let args = [&["--data-dir", &data_dir], args].concat();
+        program::run_set(&self.command_settings(), &args, input, variable).await
     }
 
-    /// What tells a command where everything is.
-    fn options(&self, part: &str) -> Vec<String> {
-        let mut options = vec!["--data-dir".to_owned(), self.data_dir(part).display().to_string()];
-        for setting in self.settings.iter().cloned().chain(self.listen_settings()) {
-            options.extend(["--set".to_owned(), setting]);
-        }
-        options
+    /// What tells a command where everything is, and how to log in there.
+    fn command_settings(&self) -> Vec<String> {
+        let login = self.kafka.iter().flat_map(login_settings);
+        self.settings.iter().cloned().chain(self.listen_settings()).chain(login).collect()
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
