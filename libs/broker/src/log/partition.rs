@@ -51,6 +51,8 @@ pub(crate) struct Partition {
     config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
     progress: watch::Sender<Progress>,
+    /// Held while the log is synced: whether that ever failed.
+    sync_failed: Mutex<bool>,
 }
 
 /// What is counted for a topic, looked up once.
@@ -224,6 +226,7 @@ impl Partition {
             config: RwLock::new(config),
             state: Mutex::new(state),
             progress,
+            sync_failed: Mutex::new(false),
         })
     }
 
@@ -386,8 +389,8 @@ impl Partition {
         let Some(base) = state.segments.last().map(|active| active.base) else { return Ok(()) };
         let file = self.log_file(base).map_err(AppendError::Storage)?;
         create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
-        if let Err(error) = self.timed_sync(&file) {
-            self.fail(state);
+        if let Err(error) = self.sync_log(&file) {
+            self.fail_unsynced(state, &error);
             return Err(AppendError::Storage(error));
         }
         let closed = match self.close_index(state) {
@@ -477,9 +480,10 @@ impl Partition {
             }
             (state.end, base, size)
         };
-        let result = self.log_file(base).and_then(|file| self.timed_sync(&file));
+        let result = self.log_file(base).and_then(|file| self.sync_log(&file));
         let mut state = self.state();
         match result {
+            Ok(()) if state.deleted => {}
             Ok(()) => {
                 // A roll meanwhile has synced more than this.
                 if state.segments.last().is_some_and(|active| active.base == base) {
@@ -488,11 +492,7 @@ impl Partition {
                 }
                 self.advance(&mut state, target);
             }
-            Err(error) if !state.deleted => {
-                tracing::error!(topic = %self.topic, partition = self.index, %error, "sync failed, the partition is read-only until restart");
-                self.fail(&mut state);
-            }
-            Err(_) => {}
+            Err(error) => self.fail_unsynced(&mut state, &error),
         }
         let behind = state.synced < state.end && !state.failed && !state.deleted;
         let config = self.config();
@@ -504,14 +504,29 @@ impl Partition {
         more
     }
 
-    fn timed_sync(&self, file: &std::fs::File) -> io::Result<()> {
+    /// Syncs the log. Once that failed it fails for ever: the system tells of an error but once, to whoever asks first,
+    /// and from then on takes what it could not write for written.
+    fn sync_log(&self, file: &std::fs::File) -> io::Result<()> {
+        let mut failed = lock(&self.sync_failed);
+        if *failed {
+            return Err(io::Error::other("an earlier sync failed"));
+        }
         let started = Instant::now();
         let result = self.env.disk.sync(file);
         metrics::histogram!(names::SYNC_SECONDS).record(started.elapsed());
         if result.is_err() {
+            *failed = true;
             metrics::counter!(names::STORAGE_FAILURES).increment(1);
         }
         result
+    }
+
+    /// A sync of the log failed: what is on stable storage is not known any more.
+    fn fail_unsynced(&self, state: &mut State, error: &io::Error) {
+        if !state.deleted {
+            tracing::error!(topic = %self.topic, partition = self.index, %error, "sync failed, the partition is read-only until restart");
+            self.fail(state);
+        }
     }
 
     fn advance(&self, state: &mut State, synced: i64) {
@@ -529,7 +544,7 @@ impl Partition {
         if visible > state.visible {
             state.visible = visible;
             state.ending.retain(|ending| ending.marker_offset >= visible);
-            self.progress.send_replace(Progress { visible, stopped: false });
+            self.progress.send_modify(|progress| progress.visible = visible);
             self.waiters.wake();
         }
     }
@@ -594,20 +609,27 @@ impl Partition {
 
     fn save_point(&self, point: &Point, entries: &[u8]) -> io::Result<()> {
         let log = self.log_file(point.segment)?;
-        self.timed_sync(&log)?;
+        if let Err(error) = self.sync_log(&log) {
+            self.fail_unsynced(&mut self.state(), &error);
+            return Err(error);
+        }
         let index = self.index_file(point.segment)?;
         let from = point.index_entries * ENTRY_BYTES - entries.len() as u64;
         {
             // The segment may have been closed meanwhile: then its index is complete already.
-            let mut state = self.state();
-            let Some(active) = state.segments.last_mut().filter(|active| active.base == point.segment) else {
+            let state = self.state();
+            let Some(active) = state.segments.last().filter(|active| active.base == point.segment) else {
                 return Ok(());
             };
-            let SegmentIndex::Active { persisted, .. } = &mut active.index else { return Ok(()) };
+            let SegmentIndex::Active { .. } = &active.index else { return Ok(()) };
             self.env.disk.write_at(&index, entries, from)?;
-            *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));
         }
         self.env.disk.sync(&index)?;
+        if let Some(active) = self.state().segments.last_mut().filter(|active| active.base == point.segment)
+            && let SegmentIndex::Active { persisted, .. } = &mut active.index
+        {
+            *persisted = (*persisted).max(crate::num::usize_of(point.index_entries));
+        }
         point.save(&*self.env.disk, &self.dir)
     }
 

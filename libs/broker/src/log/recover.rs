@@ -24,6 +24,9 @@ use crate::log::walk::{Step, Walker};
 use crate::metrics as names;
 use crate::num::usize_of;
 
+/// Bytes that are written again at a time.
+const AGAIN_BYTES: u64 = 128 * 1024;
+
 /// What recovery needs besides the directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recovery<'a> {
@@ -152,6 +155,7 @@ impl Recovery<'_> {
             progress.end = point.offset;
             at = (point.position, point.offset);
         }
+        let synced = floor.max(at.0);
         let mut walker = Walker::new(&file, at.0, at.1, length, true);
         let mut whole = true;
         loop {
@@ -188,6 +192,7 @@ impl Recovery<'_> {
             }
         }
         if !whole || self.known.is_none_or(|known| progress.end > known.synced) {
+            self.write_again(&file, synced, segment.size)?;
             self.disk.sync(&file)?;
         }
         if !last && whole {
@@ -195,6 +200,20 @@ impl Recovery<'_> {
         }
         progress.segments.push(segment);
         Ok(whole || last)
+    }
+
+    /// Writes what was not known to be synced once more, so that a sync does make it so. After a sync that failed the
+    /// system holds it in memory and takes it for written: it would be read here, and gone after a loss of power.
+    fn write_again(&self, file: &File, from: u64, to: u64) -> io::Result<()> {
+        let mut bytes = vec![0; usize_of(to.saturating_sub(from).min(AGAIN_BYTES))];
+        let mut at = from;
+        while at < to {
+            let part = &mut bytes[..usize_of((to - at).min(AGAIN_BYTES))];
+            file.read_exact_at(part, at)?;
+            self.disk.write_at(file, part, at)?;
+            at += part.len() as u64;
+        }
+        Ok(())
     }
 
     fn cut_back(&self, file: &std::fs::File, base: i64, position: u64, length: u64) -> io::Result<()> {

@@ -14,7 +14,8 @@ use crate::support::disk::{Failing, Journal, Lazy, Loss};
 use crate::support::history::{Anomaly, History, Keeps, Shown};
 use crate::support::look::{committed_of, look as look_at, look_past_damage};
 use crate::support::story::{
-    let_go, log_file, start, start_when_free, tell, tell_keyed, tell_transactions, topic, topic_that,
+    let_go, log_file, start, start_when_free, start_when_free_on, tell, tell_keyed, tell_transactions, topic,
+    topic_that,
 };
 use crate::support::txn::Txn;
 use crate::support::wire::Ask;
@@ -202,6 +203,52 @@ async fn assert_decided(broker: &Running, what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_at_any_change_loses_nothing_that_a_client_was_told() {
     fail_everywhere("amid records and positions", Story::Plain).await;
+}
+
+/// Syncs that fail and forget, tried in one run.
+const FORGETS: usize = 25;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_fails_and_forgets_loses_nothing_that_a_client_was_told_or_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let counting = Arc::new(Journal::default());
+    let broker = start(&dir.path().join("data"), Arc::clone(&counting) as Arc<dyn Disk>).await.unwrap();
+    let started = counting.syncs();
+    broker.ensure(&topic()).await;
+    tell(&broker, true, || 0).await;
+    let syncs = counting.syncs() - started;
+    drop(broker);
+    let places = soak::places(syncs, FORGETS);
+    let tried = places.len();
+    let runs = places.into_iter().map(|place| forget_at(started + place + 1));
+    let told = futures::stream::iter(runs).buffer_unordered(AT_A_TIME).fold(0, async |told, more| told + more).await;
+    soak::report("a sync that fails and forgets, then power loss", tried, told);
+}
+
+/// Has the sync of this number fail and lose its bytes; then the process starts anew, to which the system still shows
+/// them, and then the power is lost.
+async fn forget_at(sync: usize) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("data");
+    let journal = Arc::new(Journal::forgetting_at(sync));
+    let broker = start(&from, Arc::clone(&journal) as Arc<dyn Disk>).await.unwrap();
+    let history = if broker.try_ensure(&topic()).await { tell(&broker, true, || 0).await } else { History::default() };
+    let power_lost = async |when: &str, count: usize| {
+        let to = tempfile::tempdir().unwrap();
+        journal.replay(count, Loss::Unsynced, &from, to.path());
+        let shown = look(&start(to.path(), Arc::new(Lazy)).await.unwrap()).await;
+        assert_eq!(history.check(1, &shown), [] as [Anomaly; 0], "sync {sync}, power loss {when}");
+        shown
+    };
+    power_lost("before the restart", journal.len()).await;
+    drop(broker);
+    let broker = start_when_free_on(&from, Arc::clone(&journal) as Arc<dyn Disk>).await;
+    let before = look(&broker).await;
+    assert_eq!(history.check(1, &before), [] as [Anomaly; 0], "sync {sync}, after the restart");
+    let after = power_lost("after the restart", journal.len()).await;
+    let kept = (after.high_watermark, &after.everything, after.position);
+    assert_eq!(kept, (before.high_watermark, &before.everything, before.position), "sync {sync}: it was shown");
+    history.acknowledged()
 }
 
 /// The producer of the stories begins anew, once its last transaction is over.

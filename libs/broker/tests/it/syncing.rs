@@ -12,6 +12,7 @@ use crate::support::batch::{batch, values};
 use crate::support::disk::{Failing, Lazy};
 use crate::support::eventually;
 use crate::support::gated::Gated;
+use crate::support::story;
 use crate::support::wire::{Ask, PRODUCE, Wire, produce_request};
 
 const IO_ERROR: i32 = 5;
@@ -19,13 +20,18 @@ const STORAGE: i16 = 56;
 
 /// A broker that writes nothing by itself while a test looks.
 async fn start(data_dir: &Path, disk: Arc<dyn Disk>) -> Running {
-    let config = Config {
+    start_with(data_dir, disk, |_| {}).await
+}
+
+async fn start_with(data_dir: &Path, disk: Arc<dyn Disk>, change: impl FnOnce(&mut Config)) -> Running {
+    let mut config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: data_dir.to_owned(),
         checkpoint_interval_ms: 3_600_000,
         disk,
         ..Config::default()
     };
+    change(&mut config);
     Running::of(Broker::start(config.clone()).await.unwrap(), config)
 }
 
@@ -121,15 +127,55 @@ async fn one_failed_sync_makes_its_partition_read_only_until_the_next_start() {
     assert_eq!((low, taken.error_code, taken.base_offset), (0, 0, end));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_that_failed_for_the_checkpoint_is_not_forgotten_by_the_next() {
+    const LARGE: usize = 5;
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Arc::new(Gated::default()));
+    let gated = Arc::clone(&disk) as Arc<dyn Disk>;
+    let broker = start_with(dir.path(), gated, |config| config.syncs_max = 1).await;
+    let mut wire = broker.wire().await;
+    broker.topic("other", 1, &[]).await;
+    begin(&mut wire, "other").await;
+    let other = story::log_file(dir.path());
+    broker.topic("t", 1, &[]).await;
+    begin(&mut wire, "t").await;
+    let log = story::log_file(dir.path());
+    // The only sync there may be at a time is another partition's, and waits.
+    let shut = disk.shut_for(&other);
+    let mut waiting = broker.wire().await;
+    waiting.send(PRODUCE, &produce_request("other", 0, batch(&["second"]), -1)).await;
+    shut.waiting(1).await;
+    // So much that the next checkpoint writes a recovery point, for which it syncs the log by itself.
+    let request = produce_request("t", 0, batch(&[&"x".repeat(1_000_000)]), -1);
+    let mut producers = Vec::new();
+    for _ in 0..LARGE {
+        let mut wire = broker.wire().await;
+        wire.send(PRODUCE, &request).await;
+        producers.push(wire);
+    }
+    shut.written(1 + LARGE).await;
+    disk.fail_once(&log);
+    assert_eq!(wire.delete_records("t", 0, 1).await, (0, 1), "it has the checkpoint written");
+    shut.open();
+    for mut wire in producers {
+        let answer = wire.receive::<ProduceRequest>(PRODUCE).await.unwrap();
+        let answer = &answer.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, STORAGE, "the next sync says that all is well, and nothing is on the disk");
+    }
+    assert_eq!(wire.watermarks("t", 0).await, (1, 1));
+    let answer = waiting.receive::<ProduceRequest>(PRODUCE).await.unwrap();
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+}
+
 /// A broker on a good disk once the one before has let go.
 async fn restart(data_dir: &Path) -> Running {
-    crate::support::story::start_when_free(data_dir).await
+    story::start_when_free(data_dir).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_shorter_than_was_synced_costs_what_is_missing_and_no_offset() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = crate::support::story::start(dir.path(), Arc::new(Lazy)).await.unwrap();
+    let broker = story::start(dir.path(), Arc::new(Lazy)).await.unwrap();
     broker.topic("t", 1, &[]).await;
     let mut wire = broker.wire().await;
     for value in ["a", "b", "c"] {
@@ -137,7 +183,7 @@ async fn a_log_that_is_shorter_than_was_synced_costs_what_is_missing_and_no_offs
     }
     let size = batch(&["a"]).len() as u64;
     broker.stop().await;
-    let log = crate::support::story::log_file(dir.path());
+    let log = story::log_file(dir.path());
     for left in [2 * size, 2 * size - 1, size, size / 2, 0] {
         let whole = usize::try_from(left / size).unwrap();
         let copy = tempfile::tempdir().unwrap();

@@ -10,13 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use broker::{Disk, SystemDisk};
 
-/// A change of the data directory; files are numbers, since names come and go.
+/// EIO.
+const IO_ERROR: i32 = 5;
+
+/// A change of the data directory; files are numbers, since names come and go. `Forget` is a sync that failed: the system
+/// takes for written what it could not write.
 #[derive(Debug, Clone)]
 enum Change {
     Create { path: PathBuf, file: usize },
     Write { file: usize, bytes: Vec<u8>, position: u64 },
     SetLen { file: usize, length: u64 },
     Sync { file: usize },
+    Forget { file: usize },
     Rename { from: PathBuf, to: PathBuf },
     Remove { path: PathBuf },
     CreateDirs { path: PathBuf },
@@ -28,6 +33,8 @@ enum Change {
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     inner: Mutex<Written>,
+    /// Syncs up to the one that fails, 0 if none does.
+    forgets_at: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +65,11 @@ pub(crate) enum Loss {
 }
 
 impl Journal {
+    /// One whose sync of this number, the first being 1, fails and loses what was to be synced; all are well after it.
+    pub(crate) fn forgetting_at(sync: usize) -> Self {
+        Self { forgets_at: AtomicUsize::new(sync), ..Self::default() }
+    }
+
     /// How many changes there were.
     pub(crate) fn len(&self) -> usize {
         self.inner.lock().unwrap().changes.len()
@@ -131,13 +143,16 @@ impl Disk for Journal {
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
+        let left = self.forgets_at.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let forgets = left == Ok(1);
         self.change(
             || Ok(()),
             |written, ()| {
                 let file = written.file(file);
-                written.changes.push(Change::Sync { file });
+                written.changes.push(if forgets { Change::Forget { file } } else { Change::Sync { file } });
             },
-        )
+        )?;
+        if forgets { Err(io::Error::from_raw_os_error(IO_ERROR)) } else { Ok(()) }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -205,6 +220,8 @@ struct Content {
     synced: Vec<u8>,
     /// Position and bytes of what was written since.
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// The shortest it was since.
+    cut_to: Option<usize>,
 }
 
 impl Content {
@@ -213,6 +230,22 @@ impl Content {
             to.resize(position + bytes.len(), 0);
         }
         to[position..position + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn cut(&mut self, length: usize) {
+        if length < self.now.len() {
+            self.cut_to = Some(self.cut_to.map_or(length, |cut| cut.min(length)));
+        }
+        self.now.resize(length, 0);
+    }
+
+    /// Writes what was not written yet: what was forgotten is not among it.
+    fn sync(&mut self) {
+        self.synced.truncate(self.cut_to.take().unwrap_or(usize::MAX));
+        for (position, bytes) in self.unsynced.drain(..) {
+            Self::put(&mut self.synced, position, &bytes);
+        }
+        self.synced.resize(self.now.len(), 0);
     }
 
     fn after(&self, loss: Loss) -> Vec<u8> {
@@ -246,7 +279,7 @@ impl Replayed {
                 if self.names.get(path) != Some(file) {
                     self.rename(None, Some((path.clone(), *file)));
                 }
-                self.contents.entry(*file).or_default().now.clear();
+                self.contents.entry(*file).or_default().cut(0);
             }
             Change::Write { file, bytes, position } => {
                 let content = self.contents.entry(*file).or_default();
@@ -255,13 +288,10 @@ impl Replayed {
                 content.unsynced.push((position, bytes.clone()));
             }
             Change::SetLen { file, length } => {
-                self.contents.entry(*file).or_default().now.resize(usize::try_from(*length).unwrap(), 0);
+                self.contents.entry(*file).or_default().cut(usize::try_from(*length).unwrap());
             }
-            Change::Sync { file } => {
-                let content = self.contents.entry(*file).or_default();
-                content.synced = content.now.clone();
-                content.unsynced.clear();
-            }
+            Change::Sync { file } => self.contents.entry(*file).or_default().sync(),
+            Change::Forget { file } => self.contents.entry(*file).or_default().unsynced.clear(),
             Change::Rename { from, to } => {
                 let file = self.names[from];
                 self.rename(Some(from.clone()), Some((to.clone(), file)));

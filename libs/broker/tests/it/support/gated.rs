@@ -1,7 +1,9 @@
-//! A disk whose syncs wait until they are let through, so that tests see what a broker does before one is over.
+//! A disk whose syncs wait until they are let through, so that tests see what a broker does before one is over; of one
+//! file a sync can be made to fail.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -9,7 +11,10 @@ use broker::{Disk, SystemDisk};
 
 use super::eventually;
 
-/// The disk. While it is shut every sync waits.
+/// EIO.
+const IO_ERROR: i32 = 5;
+
+/// The disk. While it is shut every sync waits, or every one of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Gated {
     gate: Mutex<Gate>,
@@ -19,6 +24,10 @@ pub(crate) struct Gated {
 #[derive(Debug, Default, Clone, Copy)]
 struct Gate {
     shut: bool,
+    /// Inode of the only file that it is shut for, if not for all.
+    only: Option<u64>,
+    /// Inode of the file whose next sync fails.
+    failing: Option<u64>,
     waiting: usize,
     syncs: usize,
     writes: usize,
@@ -32,8 +41,21 @@ impl Gated {
     /// Lets no sync through from now on.
     pub(crate) fn shut(self: &Arc<Self>) -> Shut {
         let mut gate = self.gate.lock().unwrap();
-        (gate.shut, gate.syncs, gate.writes) = (true, 0, 0);
+        *gate = Gate { shut: true, waiting: gate.waiting, ..Gate::default() };
         Shut(Arc::clone(self))
+    }
+
+    /// Lets no sync of this file through from now on.
+    pub(crate) fn shut_for(self: &Arc<Self>, file: &Path) -> Shut {
+        let shut = self.shut();
+        self.gate.lock().unwrap().only = Some(inode(file));
+        shut
+    }
+
+    /// Has the next sync of this file fail, and those after it say that all is well: as a system does that has told of an
+    /// error once.
+    pub(crate) fn fail_once(&self, file: &Path) {
+        self.gate.lock().unwrap().failing = Some(inode(file));
     }
 
     fn now(&self) -> Gate {
@@ -70,6 +92,10 @@ impl Drop for Shut {
     }
 }
 
+fn inode(file: &Path) -> u64 {
+    std::fs::metadata(file).unwrap().ino()
+}
+
 impl Disk for Gated {
     fn create(&self, path: &Path) -> io::Result<File> {
         SystemDisk.create(path)
@@ -84,8 +110,16 @@ impl Disk for Gated {
         SystemDisk.set_len(file, length)
     }
 
-    fn sync(&self, _: &File) -> io::Result<()> {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        let file = file.metadata()?.ino();
         let mut gate = self.gate.lock().unwrap();
+        if gate.failing == Some(file) {
+            gate.failing = None;
+            return Err(io::Error::from_raw_os_error(IO_ERROR));
+        }
+        if gate.only.is_some_and(|only| only != file) {
+            return Ok(());
+        }
         gate.syncs += 1;
         gate.waiting += 1;
         let mut gate = self.opened.wait_while(gate, |gate| gate.shut).unwrap();

@@ -150,8 +150,13 @@ pub(crate) async fn let_go(broker: &Running) {
 
 /// A broker on a good disk, once the one before has let go of the directory.
 pub(crate) async fn start_when_free(data_dir: &Path) -> Running {
+    start_when_free_on(data_dir, Arc::new(Lazy)).await
+}
+
+/// The same on this disk.
+pub(crate) async fn start_when_free_on(data_dir: &Path, disk: Arc<dyn Disk>) -> Running {
     eventually("the directory is free", || async {
-        match start(data_dir, Arc::new(Lazy)).await {
+        match start(data_dir, Arc::clone(&disk)).await {
             Ok(broker) => Some(broker),
             Err(broker::Error::Locked { .. }) => None,
             Err(error) => panic!("{error:?}"),
