@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::log::batch::{self, Header};
 use crate::log::checkpoint::Known;
 use crate::log::control;
-use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there};
+use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there, remove_if_there};
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
@@ -369,7 +369,7 @@ impl Partition {
         let end = state.end;
         let Some(active) = state.segments.last() else {
             create_dirs(&*self.env.disk, &self.env.data_dir, &self.dir).map_err(AppendError::Storage)?;
-            create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
+            self.begin_files(end).map_err(AppendError::Storage)?;
             state.segments.push(Segment::empty(end));
             (state.synced_size, state.visible_size) = (0, 0);
             return Ok(());
@@ -386,17 +386,18 @@ impl Partition {
     /// Closes the last segment (synced, index complete, recovery point) and begins one at the end.
     pub(crate) fn roll(&self, state: &mut State) -> Result<(), AppendError> {
         let end = state.end;
-        let Some(base) = state.segments.last().map(|active| active.base) else { return Ok(()) };
+        // An empty one is where the next would begin.
+        let Some(base) = state.segments.last().map(|active| active.base).filter(|base| *base < end) else {
+            return Ok(());
+        };
         let file = self.log_file(base).map_err(AppendError::Storage)?;
-        create_files(&*self.env.disk, &self.dir, end).map_err(AppendError::Storage)?;
         if let Err(error) = self.sync_log(&file) {
             self.fail_unsynced(state, &error);
             return Err(AppendError::Storage(error));
         }
-        let closed = match self.close_index(state) {
-            Ok(closed) => closed,
-            Err(error) => return Err(AppendError::Storage(error)),
-        };
+        let closed = self.close_index(state).map_err(AppendError::Storage)?;
+        // Only now: files of a segment that does not begin where the last one ends would be a hole after a crash.
+        self.begin_files(end).map_err(AppendError::Storage)?;
         if let Some(active) = state.segments.last_mut() {
             active.index = SegmentIndex::Closed { entries: closed };
         }
@@ -419,6 +420,17 @@ impl Partition {
             tracing::warn!(topic = %self.topic, partition = self.index, %error, "recovery point not written");
         }
         Ok(())
+    }
+
+    /// Makes the files of a segment that begins at `base`, both or none; what is left all the same recovery removes.
+    fn begin_files(&self, base: i64) -> io::Result<()> {
+        create_files(&*self.env.disk, &self.dir, base).inspect_err(|_| {
+            for path in [log_path(&self.dir, base), index_path(&self.dir, base)] {
+                if let Err(error) = remove_if_there(&*self.env.disk, &path) {
+                    tracing::warn!(topic = %self.topic, partition = self.index, %error, "file of a segment that did not begin is left");
+                }
+            }
+        })
     }
 
     /// Completes the index file of the last segment; returns its entries.

@@ -83,23 +83,39 @@ impl Recovery<'_> {
         let mut closed = self.closed_before(&bases, point.as_ref())?;
         let mut progress =
             Progress { segments: Vec::new(), producers: Producers::default(), end: bases[0], is_end_damaged: false };
-        for (at, base) in bases.iter().enumerate() {
-            let last = at + 1 == bases.len();
-            let before_point = point.as_ref().is_some_and(|point| *base < point.segment);
+        let mut following = VecDeque::from(bases);
+        while let Some(base) = following.pop_front() {
+            let before_point = point.as_ref().is_some_and(|point| base < point.segment);
             if before_point && let Some(closed) = closed.pop_front() {
                 progress.segments.push(closed);
                 continue;
             }
-            let from = point.as_ref().filter(|point| point.segment == *base);
-            if !self.scan(*base, from, before_point, last, &mut progress)? {
-                // What follows a cut is not connected to the log any more.
-                for rest in &bases[at + 1..] {
-                    self.remove_segment(*rest)?;
-                }
-                break;
+            let from = point.as_ref().filter(|point| point.segment == base);
+            self.scan(base, from, before_point, &mut following, &mut progress)?;
+            self.drop_strays(&mut following, progress.end, point.as_ref())?;
+            if !following.is_empty()
+                && let Some(segment) = progress.segments.last_mut()
+            {
+                self.close(segment)?;
             }
         }
         self.finish(progress)
+    }
+
+    /// Removes empty segments that do not begin where the log ends before them: their files were made, and then either
+    /// the log went on without them, or the records before them did not come to the disk.
+    fn drop_strays(&self, following: &mut VecDeque<i64>, end: i64, point: Option<&Point>) -> io::Result<()> {
+        let is_all =
+            self.known.is_some_and(|known| known.synced <= end) && point.is_none_or(|point| point.offset <= end);
+        while let Some(next) = following.front().copied() {
+            let is_stray = next < end || (next > end && is_all);
+            if !is_stray || std::fs::metadata(log_path(self.dir, next))?.len() > 0 {
+                break;
+            }
+            self.remove_segment(next)?;
+            following.pop_front();
+        }
+        Ok(())
     }
 
     /// Whether the log file still reaches as far as the point says.
@@ -134,20 +150,21 @@ impl Recovery<'_> {
         Ok(summary.load_aborted(&file)?.map(|aborted| Segment::closed(base, summary, aborted)))
     }
 
-    /// Reads a segment's batches; `false` if it was cut, so that nothing after it belongs to the log.
+    /// Reads a segment's batches; if it has to be cut what follows is removed, which is not connected to the log any more.
     fn scan(
         &self,
         base: i64,
         from: Option<&Point>,
         below_point: bool,
-        last: bool,
+        following: &mut VecDeque<i64>,
         progress: &mut Progress,
-    ) -> io::Result<bool> {
+    ) -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(log_path(self.dir, base))?;
         let length = file.metadata()?.len();
         let floor = self.floor(base, length, below_point);
         let mut segment = Segment::empty(base);
         progress.end = progress.end.max(base);
+        progress.is_end_damaged = false;
         let mut at = (0, base);
         if let Some(point) = from {
             segment = self.recover_from(point)?;
@@ -175,7 +192,7 @@ impl Recovery<'_> {
                         Some((next, offset)) if next <= floor => (next, offset),
                         // Nothing whole up to the floor, which is itself the place of a batch, or the end.
                         _ => {
-                            progress.is_end_damaged = last && floor == length;
+                            progress.is_end_damaged = floor == length;
                             (floor, self.floor_offset(base).unwrap_or(progress.end))
                         }
                     };
@@ -184,6 +201,10 @@ impl Recovery<'_> {
                     walker = Walker::new(&file, next, offset, length, true);
                 }
                 Step::Damaged { position, .. } => {
+                    // The last first, so that a crash leaves no hole.
+                    while let Some(rest) = following.pop_back() {
+                        self.remove_segment(rest)?;
+                    }
                     self.cut_back(&file, base, position, length)?;
                     whole = false;
                     break;
@@ -195,11 +216,8 @@ impl Recovery<'_> {
             self.write_again(&file, synced, segment.size)?;
             self.disk.sync(&file)?;
         }
-        if !last && whole {
-            self.close(&mut segment)?;
-        }
         progress.segments.push(segment);
-        Ok(whole || last)
+        Ok(())
     }
 
     /// Writes what was not known to be synced once more, so that a sync does make it so. After a sync that failed the
@@ -307,7 +325,7 @@ impl Recovery<'_> {
             topic = self.topic,
             partition = self.partition,
             segment = base,
-            "segment after a torn end removed"
+            "segment that is not connected to the log removed"
         );
         self.disk.remove(&log_path(self.dir, base))?;
         remove_if_there(self.disk, &index_path(self.dir, base))?;

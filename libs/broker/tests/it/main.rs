@@ -21,6 +21,7 @@ mod limits;
 mod measures;
 mod quotas;
 mod retention;
+mod rolling;
 mod security;
 mod soak;
 mod support;
