@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::groups::assignors::{Assignor, Parts, Reader};
+use crate::groups::membership::{GROUP_BYTES_MAX, MEMBER_BYTES_MAX, kept_bytes};
 
 /// The epoch of a request that leaves for good.
 pub(crate) const LEAVING: i32 = -1;
@@ -153,6 +154,7 @@ impl Consumers {
         if beat.epoch < 0 {
             return self.leave(&beat, allowed, now);
         }
+        self.check_bytes(&beat)?;
         let pattern = compile(beat.pattern.as_deref())?;
         let assignor = match beat.assignor.as_deref() {
             Some(name) => match Assignor::named(name) {
@@ -217,6 +219,20 @@ impl Consumers {
             self.retarget();
         }
         self.members.values().map(due).min()
+    }
+
+    /// Whether what a member says of itself, and all of them together, is not too much to be kept.
+    fn check_bytes(&self, beat: &Beat) -> Result<(), Refused> {
+        let said = kept_bytes(beat.names.iter().flatten().chain(&beat.pattern).map(String::len));
+        if said > MEMBER_BYTES_MAX {
+            return refuse(ResponseError::InvalidRequest, "a member says more of itself than is kept");
+        }
+        let others = self.members.iter().filter(|(id, _)| **id != beat.member_id);
+        let others = others.map(|(_, member)| member.kept_bytes()).fold(0, usize::saturating_add);
+        if others.saturating_add(said) > GROUP_BYTES_MAX {
+            return refuse(ResponseError::GroupMaxSizeReached, "the members say more of themselves than is kept");
+        }
+        Ok(())
     }
 
     /// A member comes, or comes back; answers its id and whether the group has to share anew.
@@ -439,6 +455,12 @@ impl Consumer {
     /// How far it has come.
     fn standing(&self) -> (i32, i32, Parts, Parts) {
         (self.epoch, self.previous_epoch, self.assigned.clone(), self.revoking.clone())
+    }
+
+    /// Bytes of what it said of itself.
+    fn kept_bytes(&self) -> usize {
+        let pattern = self.pattern.as_ref().map(|pattern| pattern.text.len());
+        kept_bytes(self.names.iter().map(String::len).chain(pattern))
     }
 
     fn wants(&self, topic: &str) -> bool {

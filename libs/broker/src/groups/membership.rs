@@ -10,6 +10,18 @@ use uuid::Uuid;
 
 use crate::groups::group::{Group, Joined, Member, Phase, Synced};
 
+/// Bytes that a member may say of itself, and be assigned.
+pub(crate) const MEMBER_BYTES_MAX: usize = 1024 * 1024;
+/// The same for all members of a group together: what is kept of a group is one record of the log.
+pub(crate) const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What each part of it takes besides its own bytes.
+const PART_BYTES: usize = 64;
+
+/// Bytes that parts of so many bytes take when they are kept.
+pub(crate) fn kept_bytes(parts: impl Iterator<Item = usize>) -> usize {
+    parts.map(|bytes| bytes.saturating_add(PART_BYTES)).fold(0, usize::saturating_add)
+}
+
 /// A join, as the wire has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Join {
@@ -69,6 +81,12 @@ impl Group {
         let known = (!join.member_id.is_empty()).then_some(join.member_id.as_str());
         if !self.accepts(&join.protocol_type, &join.protocols, known) {
             return refuse(&ResponseError::InconsistentGroupProtocol, &join.member_id);
+        }
+        let others = self.members.values().filter(|member| Some(member.id.as_str()) != known);
+        let others = others.map(|member| said_bytes(member.instance.as_deref(), &member.protocols));
+        let others = others.fold(0, usize::saturating_add);
+        if others.saturating_add(said_bytes(join.instance.as_deref(), &join.protocols)) > GROUP_BYTES_MAX {
+            return refuse(&ResponseError::GroupMaxSizeReached, &join.member_id);
         }
         if join.member_id.is_empty() {
             return self.join_first(join, limits, now);
@@ -316,6 +334,44 @@ impl Group {
     }
 }
 
+/// Bytes of what a member says of itself. Its id begins with that of its instance.
+fn said_bytes(instance: Option<&str>, protocols: &[(String, Bytes)]) -> usize {
+    let protocols = protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
+    kept_bytes(protocols.chain(instance.map(|instance| 2 * instance.len())))
+}
+
 fn refuse(error: &ResponseError, member_id: &str) -> Pending<Joined> {
     Pending::Now(Joined::refused(error, member_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_members_say_of_themselves_is_bounded_for_all_of_a_group() {
+        let mut group = Group::new(Arc::from("g"));
+        let limits = GroupLimits { members_max: 100, initial_delay: Duration::ZERO };
+        let join = |instance: String| Join {
+            member_id: String::new(),
+            instance: Some(instance),
+            client_id: String::new(),
+            client_host: String::new(),
+            session_timeout: Duration::from_secs(10),
+            rebalance_timeout: Duration::from_secs(10),
+            protocol_type: "consumer".to_owned(),
+            protocols: vec![("range".to_owned(), Bytes::from(vec![7; MEMBER_BYTES_MAX - 200]))],
+            id_required: false,
+            knows_skip: true,
+        };
+        let fit = GROUP_BYTES_MAX / MEMBER_BYTES_MAX;
+        let waiting: Vec<_> = (0..fit).map(|at| group.join(join(at.to_string()), limits, Instant::now())).collect();
+        assert!(waiting.iter().all(|joined| matches!(joined, Pending::Later(_))));
+        let Pending::Now(refused) = group.join(join("one more".to_owned()), limits, Instant::now()) else {
+            panic!("it is refused at once")
+        };
+        assert_eq!((refused.code, group.members.len()), (ResponseError::GroupMaxSizeReached.code(), fit));
+    }
 }

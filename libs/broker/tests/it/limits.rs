@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureRecord;
 
 use crate::support::batch::{batch, packed};
+use crate::support::member::Member;
 use crate::support::wire::{Ask, FETCH, Wire, fetch_request};
 use crate::support::{PATIENCE, Running, eventually, send};
 
@@ -112,4 +113,15 @@ async fn records_of_a_batch_are_limited_also_where_they_are_compressed() {
     let refused = wire.produce("t", 0, announce(i32::MAX)).await;
     assert_eq!(refused.error_code, ResponseError::InvalidRecord.code());
     assert_eq!(wire.watermarks("t", 0).await, (0, 0), "two thousand million offsets are not used up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_says_too_much_of_itself_is_refused_and_the_group_goes_on() {
+    let broker = Running::start().await;
+    let mut member = Member::new(&broker, "g", Some("one")).await;
+    member.send_join_with(Bytes::from(vec![7; 1024 * 1024])).await;
+    assert_eq!(member.receive_join().await.error_code, ResponseError::MessageTooLarge.code());
+    member.send_join_with(Bytes::from(vec![7; 1024 * 1024 - 1_000])).await;
+    assert_eq!(member.receive_join().await.error_code, 0);
+    assert!(member.sync().await.is_ok());
 }

@@ -201,3 +201,22 @@ async fn only_what_has_changed_is_kept_anew() {
     assert!(!changed(alive("nobody", 1, None)));
     assert!(changed(alive("b", LEAVING, None)));
 }
+
+#[tokio::test]
+async fn what_members_say_of_themselves_is_bounded_for_each_and_for_all() {
+    let mut group = Fixture::new();
+    let wordy = |id: &str, bytes: usize| Beat { names: Some(BTreeSet::from(["x".repeat(bytes)])), ..join(id) };
+    assert_eq!(group.beat(wordy("a", MEMBER_BYTES_MAX)), Err(ResponseError::InvalidRequest));
+    let allowed = Allowed { members_max: 100, ..ALLOWED };
+    let mut refused = None;
+    for at in 0..20 {
+        let beat = wordy(&at.to_string(), MEMBER_BYTES_MAX - 100);
+        refused = group.group.heartbeat(beat, allowed, world(4), group.now).err();
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused.map(|refused| refused.error), Some(ResponseError::GroupMaxSizeReached));
+    assert_eq!(group.group.members.len(), GROUP_BYTES_MAX / MEMBER_BYTES_MAX);
+    assert!(group.beat(alive("0", 1, None)).is_ok(), "who says nothing new is heard");
+}

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{ApiKey, JoinGroupRequest, JoinGroupResponse};
 
 use crate::groups::group::{Joined, millis};
-use crate::groups::membership::Join;
+use crate::groups::membership::{Join, MEMBER_BYTES_MAX, kept_bytes};
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, text};
 use crate::server::connection::{Call, Outcome};
@@ -38,6 +41,9 @@ async fn run(call: Call) -> Outcome {
     if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
         return call.answer(&response(Joined::refused(&error, &request.member_id), version));
     }
+    if said_bytes(&request) > MEMBER_BYTES_MAX {
+        return call.answer(&response(Joined::refused(&ResponseError::MessageTooLarge, &request.member_id), version));
+    }
     let session_timeout = millis(request.session_timeout_ms);
     // The first version has one timeout for both.
     let rebalance_timeout: Duration = if version >= 1 { millis(request.rebalance_timeout_ms) } else { session_timeout };
@@ -49,16 +55,23 @@ async fn run(call: Call) -> Outcome {
         session_timeout,
         rebalance_timeout,
         protocol_type: request.protocol_type.to_string(),
-        protocols: request
-            .protocols
-            .into_iter()
-            .map(|protocol| (protocol.name.to_string(), protocol.metadata))
-            .collect(),
+        protocols: request.protocols.iter().map(kept).collect(),
         id_required: version >= 4,
         knows_skip: version >= 9,
     };
     let joined = call.shared.groups.join(&request.group_id, join).await;
     call.answer(&response(joined, version))
+}
+
+/// Bytes that the group would keep of the member.
+fn said_bytes(request: &JoinGroupRequest) -> usize {
+    let protocols = request.protocols.iter().map(|protocol| protocol.name.len() + protocol.metadata.len());
+    kept_bytes(protocols.chain(request.group_instance_id.iter().map(|instance| instance.len())))
+}
+
+/// A protocol as the group keeps it: a part of the request would hold all of it in memory.
+fn kept(protocol: &JoinGroupRequestProtocol) -> (String, Bytes) {
+    (protocol.name.to_string(), Bytes::copy_from_slice(&protocol.metadata))
 }
 
 fn response(joined: Joined, version: i16) -> JoinGroupResponse {
@@ -83,4 +96,28 @@ fn response(joined: Joined, version: i16) -> JoinGroupResponse {
         response = response.with_skip_assignment(joined.skip_assignment);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+    use kafka_protocol::protocol::StrBytes;
+
+    #[test]
+    fn what_a_group_keeps_does_not_hold_the_request_in_memory() {
+        let frame = Bytes::from(b"rangemetadata".to_vec());
+        let name = StrBytes::from_utf8(frame.slice(..5)).unwrap();
+        let protocol = JoinGroupRequestProtocol::default().with_name(name).with_metadata(frame.slice(5..));
+        let (name, metadata) = kept(&protocol);
+        drop(protocol);
+        assert!(frame.is_unique(), "nothing of the request is left");
+        assert_eq!((name.as_str(), metadata.as_ref()), ("range", b"metadata".as_slice()));
+    }
+
+    #[test]
+    fn many_empty_protocols_are_not_nothing() {
+        let protocols = vec![JoinGroupRequestProtocol::default(); 20_000];
+        assert!(said_bytes(&JoinGroupRequest::default().with_protocols(protocols)) > MEMBER_BYTES_MAX);
+    }
 }

@@ -63,7 +63,12 @@ impl Member {
     }
 
     pub(crate) async fn send_join(&mut self) {
-        let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(Bytes::from("m"));
+        self.send_join_with(Bytes::from("m")).await;
+    }
+
+    /// The same with this metadata.
+    pub(crate) async fn send_join_with(&mut self, metadata: Bytes) {
+        let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(metadata);
         let request = JoinGroupRequest::default()
             .with_group_id(GroupId(text(&self.group)))
             .with_session_timeout_ms(self.session_timeout_ms)
