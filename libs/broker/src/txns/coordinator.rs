@@ -142,7 +142,10 @@ impl Coordinator {
                 return Err(ResponseError::ConcurrentTransactions);
             }
             let next = held.current.run_again(timeout_ms, fresh, self.clock.now_ms());
-            (next.producer, self.queue(&slot, &mut held, next)?)
+            let begun = (next.producer, self.queue(&slot, &mut held, next)?);
+            // Whoever begins without saying who it was fences all before it, also those that ask again.
+            held.renewed = claim.map(|claim| claim.producer);
+            begun
         };
         wait(stored).await?;
         Ok(next)
@@ -335,7 +338,7 @@ impl Coordinator {
 
 /// The present run, if the one that asks is the one before and just did not get the answer.
 fn begun_before(held: &Held, claim: Option<Claim>) -> Option<ProducerRun> {
-    let again = claim.is_some_and(|claim| held.is_retry(claim.producer));
+    let again = claim.is_some_and(|claim| held.renewed == Some(claim.producer) && held.is_retry(claim.producer));
     (again && !held.is_busy() && held.current.status == Status::Empty).then_some(held.current.producer)
 }
 

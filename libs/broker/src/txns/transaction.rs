@@ -88,6 +88,8 @@ pub(crate) struct Held {
     pub(crate) current: Transaction,
     /// The status that it will say when what is queued is written.
     pub(crate) next: Option<Status>,
+    /// The run that began the present one by itself, if it did: only that one may ask again. As in Kafka it is in no log.
+    pub(crate) renewed: Option<ProducerRun>,
     /// Removed from the coordinator.
     pub(crate) dead: bool,
 }
@@ -243,7 +245,7 @@ impl Held {
 
 impl Slot {
     pub(crate) fn new(id: Arc<str>, current: Transaction) -> Arc<Self> {
-        Arc::new(Self { id, held: Mutex::new(Held { current, next: None, dead: false }) })
+        Arc::new(Self { id, held: Mutex::new(Held { current, next: None, renewed: None, dead: false }) })
     }
 
     /// Does something that must come before the end of the transaction, if that is open over the partition.
@@ -275,7 +277,7 @@ mod tests {
         current.producer.epoch = epoch;
         current.status = status;
         current.partitions.insert(("t".to_owned(), 0));
-        Held { current, next: None, dead: false }
+        Held { current, next: None, renewed: None, dead: false }
     }
 
     fn claim(epoch: i16) -> Claim {

@@ -291,6 +291,23 @@ async fn a_new_run_aborts_what_the_last_left_open_and_fences_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_producer_that_renews_itself_may_ask_again_and_one_that_was_replaced_may_not() {
+    let broker = Running::start().await;
+    let mut producer = Txn::begin(&broker, "tx").await;
+    let before = producer.epoch;
+    assert_eq!((producer.init(60_000).await, producer.epoch), (0, before + 1), "it renews itself");
+    let renewed = (producer.producer_id, producer.epoch);
+    producer.epoch = before;
+    assert_eq!(producer.init(60_000).await, 0, "the answer was lost: it asks again");
+    assert_eq!((producer.producer_id, producer.epoch), renewed);
+    // Another instance of the same id comes while this one is idle.
+    let mut next = Txn::begin(&broker, "tx").await;
+    assert_eq!(next.epoch, producer.epoch + 1);
+    assert_eq!(producer.init(60_000).await, ResponseError::ProducerFenced.code(), "the place is another's");
+    assert_eq!(next.init(60_000).await, 0, "which is not disturbed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_takes_too_long_is_aborted() {
     let broker = Running::start().await;
     broker.topic("t", 1, &[]).await;
