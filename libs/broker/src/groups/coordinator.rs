@@ -31,8 +31,9 @@ pub(crate) struct Coordinator {
     pub(super) config: Arc<Config>,
     pub(super) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
-    groups: Mutex<HashMap<Arc<str>, Arc<Mutex<Group>>>>,
-    stop: CancellationToken,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) groups: Mutex<HashMap<Arc<str>, Arc<Mutex<Group>>>>,
+    pub(super) stop: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -54,7 +55,7 @@ impl Coordinator {
             .await
             .map_err(|_| Error::Worker { operation: "replaying groups" })??;
         let clock = Arc::clone(&config.clock);
-        let coordinator = Arc::new(Self { config, clock, store, groups: Mutex::new(groups), stop, tasks });
+        let coordinator = Arc::new(Self { config, clock, store, catalog, groups: Mutex::new(groups), stop, tasks });
         let state = Arc::downgrade(&coordinator);
         coordinator.tasks.spawn(ends.run(async move {
             writer.run(move || state.upgrade().map(|coordinator| coordinator.contents()).unwrap_or_default()).await;
@@ -196,45 +197,6 @@ impl Coordinator {
         result
     }
 
-    /// Removes a group without members, its offsets too; returns when that is on stable storage.
-    pub(crate) async fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
-        let group = self.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
-        let done = {
-            let mut groups = lock(&self.groups);
-            let mut locked = lock(&group);
-            if locked.dead {
-                return Err(ResponseError::GroupIdNotFound);
-            }
-            let has_members = !locked.members.is_empty() || !locked.pending.is_empty() || locked.has_consumers();
-            if has_members || !locked.undecided.is_empty() {
-                return Err(ResponseError::NonEmptyGroup);
-            }
-            let (tell, done) = oneshot::channel();
-            let queued = self.store.put(Content::Plain(tombstones(&locked)), move |stored| {
-                let _ = tell.send(stored);
-            });
-            if !queued {
-                return Err(ResponseError::CoordinatorNotAvailable);
-            }
-            locked.dead = true;
-            groups.remove(group_id);
-            done
-        };
-        match done.await {
-            Ok(true) => Ok(()),
-            _ => Err(ResponseError::CoordinatorNotAvailable),
-        }
-    }
-
-    /// Forgets what groups committed for a topic that is gone.
-    pub(crate) async fn forget_topic(&self, name: &str) {
-        for group in self.list() {
-            if let Err(error) = self.remove_offsets(&group, |topic, _| topic == name).await {
-                tracing::warn!(topic = name, code = error.code(), "offsets of a deleted topic are left");
-            }
-        }
-    }
-
     /// Starts a task that tends the group's deadlines, unless one does or there are none.
     pub(super) fn ensure_tended(self: &Arc<Self>, group: &Arc<Mutex<Group>>) {
         {
@@ -287,49 +249,6 @@ impl Coordinator {
         });
     }
 
-    async fn sweep_until_stop(&self) {
-        let mut every = tokio::time::interval(Duration::from_millis(self.config.offsets_retention_check_interval_ms));
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        every.tick().await;
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = every.tick() => self.sweep().await,
-            }
-        }
-    }
-
-    /// Removes offsets that nobody used for too long, and groups of which nothing is left.
-    pub(crate) async fn sweep(&self) {
-        let before = self.clock.now_ms().saturating_sub(self.config.offsets_retention_ms);
-        for group in self.list() {
-            let (id, expired, vacant) = {
-                let locked = lock(&group);
-                let since = locked.stored.as_ref().map_or(i64::MIN, |stored| stored.since_ms);
-                let since = since.max(locked.consumers.as_ref().map_or(i64::MIN, |consumers| consumers.alive_ms));
-                let has_members = locked.phase != Phase::Empty || !locked.pending.is_empty() || locked.has_consumers();
-                let idle = !has_members && since < before;
-                let old = |committed: &Committed| committed.committed_ms < before;
-                let expired: Vec<_> = locked
-                    .offsets
-                    .iter()
-                    .filter(|(_, committed)| idle && old(committed))
-                    .map(|(key, _)| key.clone())
-                    .collect();
-                (Arc::clone(&locked.id), expired, idle && locked.is_vacant())
-            };
-            if !expired.is_empty() {
-                let _ = self
-                    .remove_offsets(&group, |topic, partition| {
-                        expired.iter().any(|(t, p)| t == topic && *p == partition)
-                    })
-                    .await;
-            } else if vacant {
-                let _ = self.delete(&id).await;
-            }
-        }
-    }
-
     /// Everything there is, as it is to be written.
     fn contents(&self) -> Vec<Content> {
         let mut entries = Vec::new();
@@ -371,19 +290,6 @@ pub(crate) fn world(catalog: &Catalog) -> World {
     topics.map(|topic| (topic.name.clone(), topic.id, i32_of(topic.partitions.len()))).collect()
 }
 
-fn tombstones(group: &Group) -> Vec<Entry> {
-    let id = group.id.to_string();
-    let offset = |(topic, partition): &(String, i32)| Key::Offset {
-        group: id.clone(),
-        topic: topic.clone(),
-        partition: *partition,
-    };
-    let mut entries: Vec<Entry> = group.offsets.keys().map(|key| (offset(key).encode(), None)).collect();
-    entries.push((Key::Group { group: id.clone() }.encode(), None));
-    entries.extend(group.kept.keys().map(|key| (key.clone(), None)));
-    entries
-}
-
 /// What the log of groups says, as far as it was read.
 #[derive(Debug, Default)]
 struct Restored {
@@ -420,11 +326,16 @@ impl Restored {
 
     fn take_record(&mut self, record: &Record<'_>) {
         if let Some((Key::Offset { group, topic, partition }, committed)) = offset_of(record) {
-            let offsets = self.offsets.entry(group).or_default();
+            let offsets = self.offsets.entry(group.clone()).or_default();
             match committed {
-                Some(committed) => offsets.insert((topic, partition), committed),
-                None => offsets.remove(&(topic, partition)),
-            };
+                Some(committed) => drop(offsets.insert((topic, partition), committed)),
+                None => {
+                    offsets.remove(&(topic.clone(), partition));
+                    // Also what waits for a decision, as it was when this was written.
+                    let pending = self.undecided.values_mut().filter_map(|groups| groups.get_mut(&group));
+                    pending.for_each(|offsets| drop(offsets.remove(&(topic.clone(), partition))));
+                }
+            }
             return;
         }
         if let Some((key, group)) = record.key.and_then(|key| Some((key, kept::group_of(key)?))) {

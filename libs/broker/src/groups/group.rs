@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::groups::consumers::Consumers;
 use crate::groups::consumers::kept::Records;
+use crate::groups::forgetting::Queued;
 use crate::groups::records::{Committed, MemberSnapshot, Snapshot};
 use crate::state_log::ProducerRun;
 
@@ -57,6 +58,8 @@ pub(crate) struct Group {
     pub(crate) offsets: Offsets,
     /// Offsets committed in transactions that are not decided yet.
     pub(crate) undecided: HashMap<ProducerRun, Offsets>,
+    /// Commits that are on their way to the log.
+    pub(crate) queued: Queued,
     /// What the log has of its state.
     pub(crate) stored: Option<Snapshot>,
     /// Removed from the coordinator: whoever holds it looks again.
@@ -169,6 +172,7 @@ impl Group {
             pending: HashMap::new(),
             offsets: Offsets::new(),
             undecided: HashMap::new(),
+            queued: Queued::default(),
             stored: None,
             dead: false,
             tended: false,
@@ -471,6 +475,7 @@ impl Group {
             && self.pending.is_empty()
             && self.offsets.is_empty()
             && self.undecided.is_empty()
+            && self.queued.is_empty()
             && !self.has_consumers()
     }
 

@@ -57,14 +57,18 @@ impl Coordinator {
                 return Err(ResponseError::CoordinatorNotAvailable);
             }
             check_committer(&mut locked, &committer)?;
+            self.check_there(&offsets)?;
             let content = Content::Plain(entries(group_id, &offsets));
-            let target = Arc::clone(&group);
-            self.put(content, move || {
+            let (target, keys) = (Arc::clone(&group), keys_of(&offsets));
+            let queued = self.put(content, move |stored| {
                 let mut group = lock(&target);
-                for new in offsets {
+                group.queued.remove(&keys_of(&offsets), false);
+                for new in offsets.into_iter().filter(|_| stored) {
                     group.offsets.insert((new.topic, new.partition), new.committed);
                 }
-            })?
+            })?;
+            locked.queued.add(&keys, false);
+            queued
         };
         stored(done).await
     }
@@ -95,17 +99,24 @@ impl Coordinator {
             if committer.generation >= 0 || !committer.member_id.is_empty() {
                 check_committer(&mut locked, &committer)?;
             }
+            self.check_there(&offsets)?;
             let content = Content::Pending(producer, entries(group_id, &offsets));
-            let target = Arc::clone(&group);
-            let note = move || {
+            let (target, keys) = (Arc::clone(&group), keys_of(&offsets));
+            let note = move |stored: bool| {
                 let mut group = lock(&target);
+                group.queued.remove(&keys_of(&offsets), true);
+                if !stored {
+                    return;
+                }
                 let undecided = group.undecided.entry(producer).or_default();
                 for new in offsets {
                     undecided.insert((new.topic, new.partition), new.committed);
                 }
             };
             // Under the transaction's lock, so that its marker comes later in the log.
-            transaction.while_open(producer, OFFSETS_TOPIC, 0, || self.put(content, note))??
+            let queued = transaction.while_open(producer, OFFSETS_TOPIC, 0, || self.put(content, note))??;
+            locked.queued.add(&keys, true);
+            queued
         };
         stored(done).await
     }
@@ -113,7 +124,10 @@ impl Coordinator {
     /// Decides about what a producer committed in its transaction; `false` if that could not be stored.
     pub(crate) async fn decide(self: &Arc<Self>, producer: ProducerRun, marker: Marker) -> bool {
         let this = Arc::clone(self);
-        let queued = self.put(Content::Decision(producer, marker), move || {
+        let queued = self.put(Content::Decision(producer, marker), move |stored| {
+            if !stored {
+                return;
+            }
             for group in this.list() {
                 let mut group = lock(&group);
                 let decided: Vec<ProducerRun> =
@@ -131,17 +145,21 @@ impl Coordinator {
         }
     }
 
-    /// Queues a content; `note` is done when it is on stable storage.
-    fn put(
+    /// Whether the topics are there still: under the group's lock, so that one that is deleted takes its offsets with it.
+    fn check_there(&self, offsets: &[NewOffset]) -> Result<(), ResponseError> {
+        let is_there = |new: &NewOffset| self.catalog.get(&new.topic).is_some();
+        if offsets.iter().all(is_there) { Ok(()) } else { Err(ResponseError::UnknownTopicOrPartition) }
+    }
+
+    /// Queues a content; `note` is told when it is on stable storage, or could not be put there.
+    pub(super) fn put(
         &self,
         content: Content,
-        note: impl FnOnce() + Send + 'static,
+        note: impl FnOnce(bool) + Send + 'static,
     ) -> Result<oneshot::Receiver<bool>, ResponseError> {
         let (tell, done) = oneshot::channel();
         let queued = self.store.put(content, move |stored| {
-            if stored {
-                note();
-            }
+            note(stored);
             let _ = tell.send(stored);
         });
         if queued { Ok(done) } else { Err(ResponseError::CoordinatorNotAvailable) }
@@ -159,39 +177,14 @@ impl Coordinator {
             None => Err(ResponseError::IllegalGeneration),
         }
     }
+}
 
-    /// Removes offsets of partitions for which `doomed` holds; returns when that is on stable storage.
-    pub(crate) async fn remove_offsets(
-        &self,
-        group: &Arc<std::sync::Mutex<Group>>,
-        doomed: impl Fn(&str, i32) -> bool,
-    ) -> Result<(), ResponseError> {
-        let done = {
-            let locked = lock(group);
-            let gone: Vec<_> =
-                locked.offsets.keys().filter(|(topic, partition)| doomed(topic, *partition)).cloned().collect();
-            if gone.is_empty() {
-                return Ok(());
-            }
-            let key = |(topic, partition): &(String, i32)| {
-                let key = Key::Offset { group: locked.id.to_string(), topic: topic.clone(), partition: *partition };
-                (key.encode(), None)
-            };
-            let content = Content::Plain(gone.iter().map(key).collect());
-            let target = Arc::clone(group);
-            self.put(content, move || {
-                let mut group = lock(&target);
-                for key in &gone {
-                    group.offsets.remove(key);
-                }
-            })?
-        };
-        stored(done).await
-    }
+fn keys_of(offsets: &[NewOffset]) -> Vec<(String, i32)> {
+    offsets.iter().map(|new| (new.topic.clone(), new.partition)).collect()
 }
 
 /// Returns when what was queued is on stable storage.
-async fn stored(done: oneshot::Receiver<bool>) -> Result<(), ResponseError> {
+pub(super) async fn stored(done: oneshot::Receiver<bool>) -> Result<(), ResponseError> {
     match done.await {
         Ok(true) => Ok(()),
         _ => Err(ResponseError::CoordinatorNotAvailable),

@@ -14,6 +14,7 @@ mod durability;
 mod fetch_sessions;
 mod fetching;
 mod flushing;
+mod forgetting;
 mod groups;
 mod hostile;
 mod idempotence;

@@ -56,7 +56,7 @@ async fn run(call: Call) -> Outcome {
         });
         named && free(topic) && !denied.contains_key(topic)
     };
-    if let Err(error) = call.shared.groups.remove_offsets(&group, doomed).await {
+    if let Err(error) = call.shared.groups.remove_offsets(&group, |group| group.committed_keys(doomed)).await {
         return refused(error);
     }
     let topics = request.topics.iter().map(|asked| {

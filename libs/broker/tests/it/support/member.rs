@@ -15,6 +15,7 @@ use super::Running;
 use super::wire::{Wire, text, topic_name};
 
 const JOIN: i16 = 7;
+const COMMIT: i16 = 8;
 
 /// A member with a connection of its own.
 #[derive(Debug)]
@@ -117,6 +118,16 @@ impl Member {
 
     /// Commits an offset with metadata for partition 0.
     pub(crate) async fn commit(&mut self, topic: &str, offset: i64, metadata: &str) -> i16 {
+        self.send_commit(topic, offset, metadata).await;
+        self.receive_commit().await
+    }
+
+    pub(crate) async fn receive_commit(&mut self) -> i16 {
+        let mut answer = self.wire.receive::<OffsetCommitRequest>(COMMIT).await.unwrap();
+        answer.topics.remove(0).partitions.remove(0).error_code
+    }
+
+    pub(crate) async fn send_commit(&mut self, topic: &str, offset: i64, metadata: &str) {
         let partition = OffsetCommitRequestPartition::default()
             .with_partition_index(0)
             .with_committed_offset(offset)
@@ -128,8 +139,7 @@ impl Member {
             .with_member_id(text(&self.id))
             .with_group_instance_id(self.instance.as_deref().map(text))
             .with_topics(vec![topic]);
-        let mut answer = self.wire.call(8, &request).await;
-        answer.topics.remove(0).partitions.remove(0).error_code
+        self.wire.send(COMMIT, &request).await;
     }
 }
 

@@ -165,6 +165,13 @@ pub(crate) async fn start_when_free_on(data_dir: &Path, disk: Arc<dyn Disk>) -> 
     .await
 }
 
+/// The log file of the topic that was made first, which is that of groups.
+pub(crate) fn offsets_log(data_dir: &Path) -> PathBuf {
+    let topics = std::fs::read_dir(data_dir.join("topics")).unwrap();
+    let first = topics.map(|topic| topic.unwrap().path()).min().unwrap();
+    first.join("0").join(format!("{:020}.log", 0))
+}
+
 /// The log file of the topic that was made last: ids of topics rise.
 pub(crate) fn log_file(data_dir: &Path) -> PathBuf {
     let topics = std::fs::read_dir(data_dir.join("topics")).unwrap();
