@@ -56,7 +56,7 @@ impl Condition {
     #[must_use]
     pub fn failed_partitions(&self) -> usize {
         let partitions = self.0.upgrade().map(|catalog| catalog.partitions()).unwrap_or_default();
-        partitions.iter().filter(|partition| partition.state().failed).count()
+        partitions.iter().filter(|partition| partition.is_failed()).count()
     }
 }
 

@@ -39,11 +39,14 @@ impl Partition {
         let partition = Arc::downgrade(self);
         self.env.runtime.spawn(async move {
             tokio::time::sleep(wait).await;
-            if let Some(partition) = partition.upgrade() {
+            let Some(partition) = partition.upgrade() else { return };
+            let started = tokio::task::spawn_blocking(move || {
                 let mut state = partition.state();
                 state.sync_planned = false;
                 partition.start_sync(&mut state);
-            }
+            });
+            // Nothing waits for it but what comes later.
+            let _ = started.await;
         });
     }
 

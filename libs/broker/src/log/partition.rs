@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Instant;
@@ -20,6 +21,7 @@ use crate::log::disk::{FileKey, FileKind, create_dirs, remove_dirs_if_there, rem
 use crate::log::index::{ENTRY_BYTES, offset_fits};
 use crate::log::point::Point;
 use crate::log::producers::{Producers, Verdict};
+use crate::log::read::Isolation;
 use crate::log::retention::Leftover;
 use crate::log::segment::{Segment, SegmentIndex, create_files, index_path, log_path};
 use crate::log::transactions::{self, Ending};
@@ -50,6 +52,7 @@ pub(crate) struct Partition {
     serial: u64,
     config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
+    view: RwLock<View>,
     progress: watch::Sender<Progress>,
     /// Held while the log is synced: whether that ever failed.
     sync_failed: Mutex<bool>,
@@ -121,6 +124,58 @@ pub(crate) struct Offsets {
     pub(crate) log_start: i64,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable: i64,
+}
+
+/// What is told of a partition without waiting for whoever works on it, who may wait for the disk.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    offsets: Offsets,
+    /// First offset of the segment being written.
+    active_base: i64,
+    visible_size: u64,
+    failed: bool,
+}
+
+impl View {
+    fn of(state: &State) -> Self {
+        Self {
+            offsets: state.offsets(),
+            active_base: state.segments.last().map_or(state.end, |active| active.base),
+            visible_size: state.visible_size,
+            failed: state.failed,
+        }
+    }
+}
+
+/// The state, held; blocking, as long as a sync may take. What was changed is told when it is let go of.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    partition: &'a Partition,
+    state: MutexGuard<'a, State>,
+    changed: bool,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.changed = true;
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.changed {
+            self.partition.tell(&self.state);
+        }
+    }
 }
 
 /// Where a batch went.
@@ -224,6 +279,7 @@ impl Partition {
             env,
             waiters: Waiters::default(),
             config: RwLock::new(config),
+            view: RwLock::new(View::of(&state)),
             state: Mutex::new(state),
             progress,
             sync_failed: Mutex::new(false),
@@ -238,16 +294,36 @@ impl Partition {
         *write(&self.config) = config;
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    pub(crate) fn state(&self) -> Locked<'_> {
+        Locked { partition: self, state: lock(&self.state), changed: false }
     }
 
-    /// What clients may see.
+    /// What clients may see; at once, whatever is done to the partition.
     pub(crate) fn offsets(&self) -> Offsets {
-        self.state().offsets()
+        read(&self.view).offsets
     }
 
-    /// Bytes of all segments.
+    /// Whether it takes no more records; at once.
+    pub(crate) fn is_failed(&self) -> bool {
+        read(&self.view).failed
+    }
+
+    /// More than what a reader at `offset` could get now; at once, and without touching a file.
+    pub(crate) fn readable_bytes_at_most(&self, offset: i64, isolation: Isolation) -> u64 {
+        let view = *read(&self.view);
+        match offset {
+            _ if offset >= isolation.end(&view.offsets) => 0,
+            _ if offset >= view.active_base => view.visible_size,
+            // Closed segments, which are large.
+            _ => u64::MAX,
+        }
+    }
+
+    fn tell(&self, state: &State) {
+        *write(&self.view) = View::of(state);
+    }
+
+    /// Bytes of all segments; blocking.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.state().segments.iter().map(|segment| segment.size).sum()
     }
@@ -556,6 +632,8 @@ impl Partition {
         if visible > state.visible {
             state.visible = visible;
             state.ending.retain(|ending| ending.marker_offset >= visible);
+            // Whoever is woken looks at once.
+            self.tell(state);
             self.progress.send_modify(|progress| progress.visible = visible);
             self.waiters.wake();
         }

@@ -170,17 +170,6 @@ impl Partition {
         Ok(Read { offsets, records, aborted })
     }
 
-    /// More than what a reader at `offset` could get now, without touching a file.
-    pub(crate) fn readable_bytes_at_most(&self, offset: i64, isolation: Isolation) -> u64 {
-        let state = self.state();
-        if offset >= isolation.end(&state.offsets()) {
-            return 0;
-        }
-        let from = segment_of(&state, offset);
-        let closed: u64 = state.segments.iter().skip(from).rev().skip(1).map(|segment| segment.size).sum();
-        closed + state.visible_size
-    }
-
     /// Where to begin looking for `offset`, which lies in the log.
     pub(crate) fn place(&self, state: &State, offset: i64) -> io::Result<Place> {
         let at = segment_of(state, offset);

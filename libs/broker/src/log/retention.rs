@@ -51,7 +51,7 @@ impl Partition {
         self.drop_segments(&doomed, now.saturating_add(config.file_delete_delay_ms)).map_err(AppendError::Storage)
     }
 
-    /// Makes everything below `before` unreadable (-1: below the high watermark); returns the new log start.
+    /// Makes everything below `before` unreadable (-1: below the high watermark); blocking. Returns the new log start.
     ///
     /// The caller notes it in the checkpoint before answering.
     pub(crate) fn delete_before(&self, before: i64) -> Result<Offsets, ReadError> {

@@ -104,7 +104,7 @@ impl Partition {
         }
     }
 
-    /// Producers that are remembered here.
+    /// Producers that are remembered here; blocking.
     pub(crate) fn producers(&self) -> Vec<Active> {
         self.state().producers.active()
     }

@@ -59,7 +59,7 @@ pub(crate) async fn run(catalog: Arc<Catalog>, groups: Arc<Coordinator>, pace: P
                 apply_retention(&catalog).await;
                 idle_since = catalog.env.files.close_idle(idle_since);
             }
-            _ = measuring.tick() => measure(&catalog, &groups, &mut measured),
+            _ = measuring.tick() => measured = measure_apart(&catalog, &groups, measured).await,
             _ = compaction.tick() => compact(&catalog, pace.compaction_keys_max).await,
         }
     }
@@ -105,6 +105,19 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
 struct Measured {
     topics: BTreeSet<Arc<str>>,
     lags: BTreeSet<(Arc<str>, String)>,
+}
+
+/// As [`measure`], in a thread that may wait for whoever holds a partition.
+async fn measure_apart(catalog: &Arc<Catalog>, groups: &Arc<Coordinator>, mut measured: Measured) -> Measured {
+    let (catalog, groups) = (Arc::clone(catalog), Arc::clone(groups));
+    let measuring = tokio::task::spawn_blocking(move || {
+        measure(&catalog, &groups, &mut measured);
+        measured
+    });
+    measuring.await.unwrap_or_else(|_| {
+        tracing::error!("measuring worker was lost");
+        Measured::default()
+    })
 }
 
 /// Tells how large topics are, and how far groups are behind.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use broker::{Broker, Config, Disk};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::{FetchRequest, ProduceRequest};
 
 use crate::support::Running;
 use crate::support::batch::{batch, values};
@@ -13,7 +13,7 @@ use crate::support::disk::{Failing, Lazy};
 use crate::support::eventually;
 use crate::support::gated::Gated;
 use crate::support::story;
-use crate::support::wire::{Ask, PRODUCE, Wire, produce_request};
+use crate::support::wire::{Ask, FETCH, PRODUCE, Wire, fetch_request, produce_request};
 
 const IO_ERROR: i32 = 5;
 const STORAGE: i16 = 56;
@@ -165,6 +165,38 @@ async fn a_sync_that_failed_for_the_checkpoint_is_not_forgotten_by_the_next() {
     assert_eq!(wire.watermarks("t", 0).await, (1, 1));
     let answer = waiting.receive::<ProduceRequest>(PRODUCE).await.unwrap();
     assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+}
+
+/// More threads than readers: so that one which waits for another stops itself and not the test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn readers_do_not_wait_for_a_segment_that_is_being_closed() {
+    const ASKING: usize = 4;
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Arc::new(Gated::default()));
+    let broker = start(dir.path(), Arc::clone(&disk) as Arc<dyn Disk>).await;
+    broker.topic("t", 1, &[("segment.bytes", "1024")]).await;
+    let mut wire = broker.wire().await;
+    begin(&mut wire, "t").await;
+    assert_eq!(wire.produce("t", 0, batch(&[&"x".repeat(800)])).await.error_code, 0);
+    let shut = disk.shut_for(&story::log_file(dir.path()));
+    // There is no room for it: the segment is synced and the next begun first.
+    let mut writing = broker.wire().await;
+    writing.send(PRODUCE, &produce_request("t", 0, batch(&[&"y".repeat(800)]), -1)).await;
+    shut.waiting(1).await;
+    let mut asking = Vec::new();
+    for _ in 0..ASKING {
+        asking.push(broker.wire().await);
+    }
+    for wire in &mut asking {
+        // It has read everything and would wait for more.
+        wire.send(FETCH, &fetch_request("t", 0, Ask { wait_ms: 1, ..Ask::at(2) })).await;
+    }
+    assert_eq!(wire.watermarks("t", 0).await, (0, 2), "at once");
+    shut.open();
+    let answer = writing.receive::<ProduceRequest>(PRODUCE).await.unwrap();
+    assert_eq!(answer.responses[0].partition_responses[0].base_offset, 2);
+    for wire in &mut asking {
+        assert_eq!(wire.receive::<FetchRequest>(FETCH).await.unwrap().responses[0].partitions[0].error_code, 0);
+    }
 }
 
 /// A broker on a good disk once the one before has let go.

@@ -12,6 +12,7 @@ use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, read_code};
 use crate::server::connection::{Call, Outcome};
 use crate::server::keeper;
+use crate::wire::header::Refusal;
 use crate::wire::shape::{I32, I64, Kind, Shape, all};
 
 pub(crate) static API: Api = Api {
@@ -29,6 +30,21 @@ pub(crate) static API: Api = Api {
 const INVALID_LOW_WATERMARK: i64 = -1;
 
 async fn run(call: Call) -> Outcome {
+    // In a thread that may wait for whoever holds a partition.
+    let deleting = tokio::task::spawn_blocking(move || delete_all(&call).map(|topics| (call, topics)));
+    let (call, mut topics) = deleting.await.map_err(|_| Refusal::Panicked)??;
+    if !keeper::save_checkpoint(&call.shared.catalog, false).await {
+        // What could not be written down may be readable again after a restart.
+        let deleted = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        for partition in deleted.filter(|partition| partition.error_code == NONE) {
+            partition.error_code = ResponseError::KafkaStorageError.code();
+            partition.low_watermark = INVALID_LOW_WATERMARK;
+        }
+    }
+    call.answer(&DeleteRecordsResponse::default().with_topics(topics))
+}
+
+fn delete_all(call: &Call) -> Result<Vec<DeleteRecordsTopicResult>, Refusal> {
     let request: DeleteRecordsRequest = call.decode()?;
     let mut topics = Vec::new();
     for asked in request.topics {
@@ -41,15 +57,7 @@ async fn run(call: Call) -> Outcome {
         let partitions = partitions.collect();
         topics.push(DeleteRecordsTopicResult::default().with_name(asked.name).with_partitions(partitions));
     }
-    if !keeper::save_checkpoint(&call.shared.catalog, false).await {
-        // What could not be written down may be readable again after a restart.
-        let deleted = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-        for partition in deleted.filter(|partition| partition.error_code == NONE) {
-            partition.error_code = ResponseError::KafkaStorageError.code();
-            partition.low_watermark = INVALID_LOW_WATERMARK;
-        }
-    }
-    call.answer(&DeleteRecordsResponse::default().with_topics(topics))
+    Ok(topics)
 }
 
 /// The answer for a partition of which nothing was deleted.

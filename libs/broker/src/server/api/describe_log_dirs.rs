@@ -14,6 +14,7 @@ use crate::num::i64_of;
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, NONE, text};
 use crate::server::connection::{Call, Outcome};
+use crate::wire::header::Refusal;
 use crate::wire::shape::{I32_LIST, Kind, Shape, all};
 
 pub(crate) static API: Api = Api {
@@ -25,6 +26,11 @@ pub(crate) static API: Api = Api {
 };
 
 async fn run(call: Call) -> Outcome {
+    // In a thread that may wait for whoever holds a partition, and for the file system.
+    tokio::task::spawn_blocking(move || describe_all(&call)).await.map_err(|_| Refusal::Panicked)?
+}
+
+fn describe_all(call: &Call) -> Outcome {
     let request: DescribeLogDirsRequest = call.decode()?;
     if let Err(error) = call.require(Operation::Describe, Resource::Cluster) {
         let code = if call.head.version >= 3 { error.code() } else { NONE };
@@ -32,22 +38,20 @@ async fn run(call: Call) -> Outcome {
     }
     let topics: Vec<DescribeLogDirsTopic> = match request.topics {
         None => call.shared.catalog.list().iter().map(|topic| describe(topic, |_| true)).collect(),
-        Some(asked) => asked.iter().filter_map(|asked| find(&call, asked)).collect(),
+        Some(asked) => asked.iter().filter_map(|asked| find(call, asked)).collect(),
     };
     let dir = &call.shared.config.data_dir;
     let path = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
     let mut result = DescribeLogDirsResult::default().with_log_dir(text(path.display().to_string()));
-    let measured = path.clone();
-    let room = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&measured)).await;
-    match room {
-        Ok(Ok(room)) => {
+    match rustix::fs::statvfs(&path) {
+        Ok(room) => {
             result = result.with_topics(topics);
             if call.head.version >= 4 {
                 result.total_bytes = i64_of(room.f_blocks.saturating_mul(room.f_frsize));
                 result.usable_bytes = i64_of(room.f_bavail.saturating_mul(room.f_frsize));
             }
         }
-        _ => result.error_code = ResponseError::KafkaStorageError.code(),
+        Err(_) => result.error_code = ResponseError::KafkaStorageError.code(),
     }
     call.answer(&DescribeLogDirsResponse::default().with_results(vec![result]))
 }

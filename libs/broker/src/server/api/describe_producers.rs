@@ -9,6 +9,7 @@ use crate::log::control::COORDINATOR_EPOCH;
 use crate::security::acl::{Operation, Resource};
 use crate::server::api::{Api, Handle, once};
 use crate::server::connection::{Call, Outcome};
+use crate::wire::header::Refusal;
 use crate::wire::shape::{I32_LIST, Kind, Shape, all};
 
 pub(crate) static API: Api = Api {
@@ -20,6 +21,11 @@ pub(crate) static API: Api = Api {
 };
 
 async fn run(call: Call) -> Outcome {
+    // In a thread that may wait for whoever holds a partition.
+    tokio::task::spawn_blocking(move || describe_all(&call)).await.map_err(|_| Refusal::Panicked)?
+}
+
+fn describe_all(call: &Call) -> Outcome {
     let request: DescribeProducersRequest = call.decode()?;
     let topics = once(request.topics, |asked| asked.name.clone()).map(|mut asked| {
         let refused = call.require(Operation::Read, Resource::Topic(&asked.name)).err();

@@ -196,7 +196,8 @@ fn worth_reading(wanted: &[Wanted], limits: Limits) -> bool {
         {
             return true;
         }
-        readable += partition.readable_bytes_at_most(item.asked.fetch_offset, limits.isolation);
+        let bytes = partition.readable_bytes_at_most(item.asked.fetch_offset, limits.isolation);
+        readable = readable.saturating_add(bytes);
     }
     wanted.is_empty() || readable >= limits.bytes_min as u64
 }
