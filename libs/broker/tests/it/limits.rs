@@ -6,6 +6,8 @@ use broker::TopicSpec;
 use bytes::Bytes;
 use crc32c::crc32c;
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::ForgottenTopic;
 use kafka_protocol::records::Compression;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::FutureRecord;
@@ -124,4 +126,33 @@ async fn a_member_that_says_too_much_of_itself_is_refused_and_the_group_goes_on(
     member.send_join_with(Bytes::from(vec![7; 1024 * 1024 - 1_000])).await;
     assert_eq!(member.receive_join().await.error_code, 0);
     assert!(member.sync().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_does_not_hold_the_memory_of_others() {
+    const MEMORY: usize = 1024 * 1024;
+    /// Large ones of these take all the memory.
+    const WAITING: usize = 11;
+    let broker = Running::with(|config| {
+        (config.frame_bytes_max, config.request_memory_bytes_max) = (MEMORY, MEMORY);
+    })
+    .await;
+    for topic in ["empty", "t"] {
+        broker.topic(topic, 1, &[]).await;
+    }
+    let forgotten = ForgottenTopic::default().with_partitions((0..40_000).collect());
+    let request = fetch_request("empty", 0, Ask { wait_ms: 60_000, ..Ask::at(0) });
+    let request = request.with_forgotten_topics_data(vec![forgotten]);
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        let mut wire = broker.wire().await;
+        wire.send(FETCH, &request).await;
+        waiting.push(wire);
+    }
+    let produced = broker.wire().await.produce("t", 0, batch(&[&"x".repeat(160_000)])).await;
+    assert_eq!(produced.error_code, 0, "before they have what they wait for");
+    assert_eq!(broker.wire().await.produce("empty", 0, batch(&["now"])).await.error_code, 0);
+    for wire in &mut waiting {
+        assert_eq!(wire.receive::<FetchRequest>(FETCH).await.unwrap().error_code, 0);
+    }
 }

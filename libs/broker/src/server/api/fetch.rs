@@ -22,7 +22,7 @@ use crate::security::acl::{Operation, Resource};
 use crate::server::answer::Answer;
 use crate::server::api::{Api, Handle, NONE, epoch_code, isolation_of, read_code, text};
 use crate::server::connection::{Call, Outcome};
-use crate::server::fetch_sessions::{Asked, Key, Said, Told};
+use crate::server::fetch_sessions::{Asked, Context, Key, Said, Told};
 use crate::wire::fetch_answer::{self, BY_ID_SINCE, PartitionPart, TopicPart};
 use crate::wire::header::Refusal;
 use crate::wire::shape::{I8, I32, I32_LIST, I64, Kind, Shape, UUID, all, between, since, until};
@@ -91,25 +91,32 @@ struct Pass {
     failed: bool,
 }
 
-async fn run(call: Call) -> Outcome {
+async fn run(mut call: Call) -> Outcome {
     let request: FetchRequest = call.decode()?;
-    let said = Said { id: request.session_id, epoch: request.session_epoch, by_id: call.head.version >= BY_ID_SINCE };
-    let named = request.topics.into_iter().flat_map(name_all).collect();
-    let forgotten = request.forgotten_topics_data.into_iter().flat_map(forget_all).collect();
-    let (context, asked) = match call.shared.fetch_sessions.enter(said, named, &forgotten, Instant::now()) {
-        Ok(entered) => entered,
-        Err(error) => return call.answer(&FetchResponse::default().with_error_code(error.code())),
-    };
-    let wanted: Arc<Vec<Wanted>> = Arc::new(resolve(&call, &asked));
     let bytes_max = usize_of_i32(request.max_bytes).min(call.shared.config.fetch_bytes_max);
     let bytes_min = usize_of_i32(request.min_bytes).min(bytes_max);
     let wait = Duration::from_millis(u64_of(i64::from(request.max_wait_ms))).min(WAIT_MAX);
     let limits = Limits { bytes_min, bytes_max, isolation: isolation_of(request.isolation_level) };
+    let (context, asked) = match enter(&call, request) {
+        Ok(entered) => entered,
+        Err(error) => return call.answer(&FetchResponse::default().with_error_code(error.code())),
+    };
+    // Others may need the memory while this one waits.
+    call.release();
+    let wanted: Arc<Vec<Wanted>> = Arc::new(resolve(&call, &asked));
     let pass = fetch(&call, &wanted, limits, Instant::now() + wait).await?;
     let told: Vec<Told> = pass.got.iter().map(told).collect();
     let (session, news) = call.shared.fetch_sessions.leave(context, &asked, &told, Instant::now());
     let told = asked.into_iter().zip(pass.got).zip(news).filter(|(_, is_news)| *is_news).map(|(told, _)| told);
     Ok(Some(Answer::of(fetch_answer::encode(&call.head, session, by_topic(told))?)))
+}
+
+/// What the client reads, from here and from its session; nothing of the request is left.
+fn enter(call: &Call, request: FetchRequest) -> Result<(Context, Vec<Asked>), ResponseError> {
+    let said = Said { id: request.session_id, epoch: request.session_epoch, by_id: call.head.version >= BY_ID_SINCE };
+    let named = request.topics.into_iter().flat_map(name_all).collect();
+    let forgotten = request.forgotten_topics_data.into_iter().flat_map(forget_all).collect();
+    call.shared.fetch_sessions.enter(said, named, &forgotten, Instant::now())
 }
 
 /// The partitions of a topic, each by itself. What a session may keep of it is copied: the request's own strings and

@@ -35,7 +35,7 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
-async fn run(call: Call) -> Outcome {
+async fn run(mut call: Call) -> Outcome {
     let request: JoinGroupRequest = call.decode()?;
     let version = call.head.version;
     if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
@@ -49,7 +49,7 @@ async fn run(call: Call) -> Outcome {
     let rebalance_timeout: Duration = if version >= 1 { millis(request.rebalance_timeout_ms) } else { session_timeout };
     let join = Join {
         member_id: request.member_id.to_string(),
-        instance: request.group_instance_id.map(|instance| instance.to_string()),
+        instance: request.group_instance_id.as_ref().map(|instance| instance.to_string()),
         client_id: call.head.client_id.to_string(),
         client_host: format!("/{}", call.peer.ip()),
         session_timeout,
@@ -59,7 +59,11 @@ async fn run(call: Call) -> Outcome {
         id_required: version >= 4,
         knows_skip: version >= 9,
     };
-    let joined = call.shared.groups.join(&request.group_id, join).await;
+    let group_id = request.group_id.to_string();
+    // Others may need the memory while this one waits.
+    drop(request);
+    call.release();
+    let joined = call.shared.groups.join(&group_id, join).await;
     call.answer(&response(joined, version))
 }
 

@@ -30,7 +30,7 @@ pub(crate) static API: Api = Api {
     handle: Handle::Ordered(|call| Box::pin(run(call))),
 };
 
-async fn run(call: Call) -> Outcome {
+async fn run(mut call: Call) -> Outcome {
     let request: SyncGroupRequest = call.decode()?;
     if let Err(error) = call.require(Operation::Read, Resource::Group(&request.group_id)) {
         return call.answer(&SyncGroupResponse::default().with_error_code(error.code()));
@@ -41,13 +41,17 @@ async fn run(call: Call) -> Outcome {
     }
     let sync = Sync {
         member_id: request.member_id.to_string(),
-        instance: request.group_instance_id.map(|instance| instance.to_string()),
+        instance: request.group_instance_id.as_ref().map(|instance| instance.to_string()),
         generation: request.generation_id,
-        protocol_type: request.protocol_type.map(|name| name.to_string()),
-        protocol: request.protocol_name.map(|name| name.to_string()),
+        protocol_type: request.protocol_type.as_ref().map(|name| name.to_string()),
+        protocol: request.protocol_name.as_ref().map(|name| name.to_string()),
         assignments: request.assignments.iter().map(kept).collect(),
     };
-    let synced = call.shared.groups.sync(&request.group_id, sync).await;
+    let group_id = request.group_id.to_string();
+    // Others may need the memory while this one waits.
+    drop(request);
+    call.release();
+    let synced = call.shared.groups.sync(&group_id, sync).await;
     let mut response = SyncGroupResponse::default().with_error_code(synced.code).with_assignment(synced.assignment);
     if call.head.version >= 5 {
         response =
