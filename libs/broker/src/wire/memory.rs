@@ -79,11 +79,13 @@ impl RequestMemory {
         self.free.available_permits()
     }
 
-    /// Has the request that holds the most give way to one that holds less; of equals the oldest.
-    fn make_way(&self, for_bytes: usize) {
+    /// Has the request that holds the most give way to one that holds less; of equals the youngest to the others, so
+    /// that those that all hold as much and all want more do not wait for each other.
+    fn make_way(&self, for_bytes: usize, waiting: Option<&Place>) {
         let idle = lock(&self.idle);
-        let largest = idle.held.iter().max_by_key(|(id, held)| (held.bytes, std::cmp::Reverse(**id)));
-        if let Some((_, held)) = largest.filter(|(_, held)| held.bytes > for_bytes) {
+        let own = (for_bytes, waiting.map_or(u64::MAX, |place| place.id));
+        let largest = idle.held.iter().max_by_key(|(id, held)| (held.bytes, **id));
+        if let Some((_, held)) = largest.filter(|(id, held)| (held.bytes, **id) > own) {
             held.gives_way.cancel();
         }
     }
@@ -134,7 +136,7 @@ impl Allowance {
             tokio::select! {
                 biased;
                 more = &mut taking => break more?,
-                () = tokio::time::sleep(PATIENCE) => self.all.make_way(held),
+                () = tokio::time::sleep(PATIENCE) => self.all.make_way(held, memory.place.as_ref()),
             }
         };
         match &mut memory.shared {
@@ -233,6 +235,28 @@ mod tests {
         let (_memory, ()) = tokio::join!(waiting, ended);
         for left_alone in [0, 2, 3] {
             assert!(connections[left_alone].gives_way().now_or_never().is_none(), "connection {left_alone}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_requests_that_hold_as_much_and_want_more_all_but_one_do_not_wait_for_ever() {
+        let all = RequestMemory::new(8 * MIB);
+        let connections: Vec<Allowance> = (0..4).map(|_| Allowance::new(Arc::clone(&all))).collect();
+        let mut held = Vec::new();
+        for connection in &connections {
+            held.push(hold(connection, 4 * MIB, 2 * MIB).await);
+        }
+        assert_eq!(all.free_bytes(), 0);
+        let reading = connections.iter().zip(held).map(|(connection, memory)| read_on(connection, memory));
+        let whole = tokio::time::timeout(PATIENCE * 3, futures::future::join_all(reading)).await.unwrap();
+        assert_eq!(whole, [true, true, true, false], "the youngest gave way, which was enough");
+    }
+
+    /// Whether a request came whole, and was answered at once, or had to give way.
+    async fn read_on(connection: &Allowance, mut memory: Memory) -> bool {
+        tokio::select! {
+            () = connection.gives_way() => false,
+            grown = connection.grow(&mut memory, MIB) => grown.is_ok(),
         }
     }
 }
