@@ -259,10 +259,15 @@ impl Consumers {
                 return refuse(ResponseError::UnreleasedInstanceId, "another member has this instance id");
             }
             if let Some(member) = self.members.remove(&old) {
+                self.forget_instance(&id);
                 self.members.insert(id.clone(), member);
             }
         }
+        if !self.members.contains_key(&id) && self.members.len() >= allowed.members_max {
+            return refuse(ResponseError::GroupMaxSizeReached, "the group has as many members as it may have");
+        }
         if let Some(instance) = &beat.instance {
+            self.forget_instance(&id);
             self.instances.insert(instance.clone(), id.clone());
         }
         if let Some(member) = self.members.get_mut(&id) {
@@ -271,11 +276,16 @@ impl Consumers {
             member.revoke_by = None;
             return Ok((id, false));
         }
-        if self.members.len() >= allowed.members_max {
-            return refuse(ResponseError::GroupMaxSizeReached, "the group has as many members as it may have");
-        }
         self.members.insert(id.clone(), Consumer::new(now + allowed.session_timeout));
         Ok((id, true))
+    }
+
+    /// Frees the instance that a member was until now.
+    fn forget_instance(&mut self, id: &str) {
+        let instance = self.members.get(id).and_then(|member| member.instance.as_ref());
+        if let Some(instance) = instance.filter(|instance| self.instances.get(*instance).is_some_and(|of| of == id)) {
+            self.instances.remove(instance);
+        }
     }
 
     /// Whether a heartbeat is that of a member at an epoch which it can know.

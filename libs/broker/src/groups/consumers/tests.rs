@@ -220,3 +220,20 @@ async fn what_members_say_of_themselves_is_bounded_for_each_and_for_all() {
     assert_eq!(group.group.members.len(), GROUP_BYTES_MAX / MEMBER_BYTES_MAX);
     assert!(group.beat(alive("0", 1, None)).is_ok(), "who says nothing new is heard");
 }
+
+#[tokio::test]
+async fn an_instance_is_held_by_members_only_and_by_one_at_a_time() {
+    let mut group = Fixture::new();
+    let of = |id: &str, instance: &str| Beat { instance: Some(instance.to_owned()), ..join(id) };
+    assert!(group.beat(of("a", "first")).is_ok());
+    assert!(group.beat(of("a", "second")).is_ok(), "it comes back as another instance");
+    assert!(group.beat(of("b", "first")).is_ok(), "which frees the one that it was");
+    assert_eq!(group.beat(of("c", "second")), Err(ResponseError::UnreleasedInstanceId));
+    assert!(group.beat(of("c", "third")).is_ok());
+    for at in 0..10 {
+        let refused = group.beat(of(&format!("more {at}"), &format!("instance {at}")));
+        assert_eq!(refused, Err(ResponseError::GroupMaxSizeReached));
+    }
+    let held: BTreeSet<&str> = group.group.instances.keys().map(String::as_str).collect();
+    assert_eq!(held, BTreeSet::from(["first", "second", "third"]), "who is refused holds none");
+}
