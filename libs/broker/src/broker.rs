@@ -22,6 +22,7 @@ use crate::log::LogEnv;
 use crate::num::i32_of;
 use crate::security::Security;
 use crate::security::listener::Listener;
+use crate::server::addresses::Addresses;
 use crate::server::fetch_sessions::Sessions;
 use crate::server::keeper::Pace;
 use crate::server::listener::Port;
@@ -134,6 +135,7 @@ impl Broker {
             fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
             connections: Arc::new(Semaphore::new(config.connections_max)),
+            addresses: Addresses::new(config.connections_per_address_max),
             request_memory: RequestMemory::new(config.request_memory_bytes_max),
             config: Arc::clone(&config),
         });

@@ -97,6 +97,8 @@ pub struct Config {
     pub fetch_session_evict_after_ms: u64,
     /// Client connections at most.
     pub connections_max: usize,
+    /// Client connections of one address at most; of IPv6, of one network of 64 bits.
+    pub connections_per_address_max: usize,
     /// Requests of one connection under way at most.
     pub in_flight_requests_max: usize,
     /// A connection without a request is closed after this long, milliseconds.
@@ -154,6 +156,7 @@ impl Default for Config {
             fetch_sessions_max: 1_000,
             fetch_session_evict_after_ms: 120_000,
             connections_max: 1_000,
+            connections_per_address_max: 750,
             in_flight_requests_max: 64,
             connection_idle_ms: 600_000,
             frame_timeout_ms: 60_000,
@@ -189,6 +192,7 @@ impl Config {
             ("open_files_max", self.open_files_max),
             ("syncs_max", self.syncs_max),
             ("connections_max", self.connections_max),
+            ("connections_per_address_max", self.connections_per_address_max),
             ("in_flight_requests_max", self.in_flight_requests_max),
             ("compaction_keys_max", self.compaction_keys_max),
             ("producers_per_partition_max", self.producers_per_partition_max),

@@ -1,6 +1,7 @@
 //! The server: listener, connections, and the table of APIs.
 
 pub(crate) mod access;
+pub(crate) mod addresses;
 pub(crate) mod answer;
 pub(crate) mod api;
 pub(crate) mod connection;
@@ -18,6 +19,7 @@ use crate::catalog::quotas::Quotas;
 use crate::config::Config;
 use crate::groups::coordinator::Coordinator;
 use crate::security::Security;
+use crate::server::addresses::Addresses;
 use crate::server::fetch_sessions::Sessions;
 use crate::txns::coordinator::Coordinator as Transactions;
 use crate::wire::memory::RequestMemory;
@@ -35,5 +37,6 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     /// A permit for each connection there may be.
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) request_memory: Arc<RequestMemory>,
 }

@@ -65,6 +65,12 @@ pub(crate) const KEYS: &[Key] = &[
         "How often expired segments are looked for.",
     ),
     key("max.connections", Kind::Int(1), |config| config.connections_max.to_string(), "Client connections at most."),
+    key(
+        "max.connections.per.ip",
+        Kind::Int(1),
+        |config| config.connections_per_address_max.to_string(),
+        "Client connections of one address at most.",
+    ),
     key("node.id", Kind::Int(0), |config| config.node_id.to_string(), "The broker's id in metadata."),
     key(
         "num.partitions",

@@ -86,6 +86,9 @@ const PROPERTIES: &[Property] = &[
     }),
     own("fetch_session_evict_after_ms", |config, text| put(&mut config.fetch_session_evict_after_ms, text)),
     shared("connections_max", "max.connections", |config, text| put(&mut config.connections_max, text)),
+    shared("connections_per_address_max", "max.connections.per.ip", |config, text| {
+        put(&mut config.connections_per_address_max, text)
+    }),
     own("in_flight_requests_max", |config, text| put(&mut config.in_flight_requests_max, text)),
     shared("connection_idle_ms", "connections.max.idle.ms", |config, text| put(&mut config.connection_idle_ms, text)),
     own("frame_timeout_ms", |config, text| put(&mut config.frame_timeout_ms, text)),

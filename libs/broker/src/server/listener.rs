@@ -1,4 +1,4 @@
-//! Accepts connections of one listener, each in a task of its own, up to the limit over all listeners.
+//! Accepts connections of one listener, each in a task of its own, up to the limits over all listeners.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -74,6 +74,11 @@ pub(crate) async fn run(port: Port, shared: Arc<Shared>, tasks: TaskTracker) {
             metrics::counter!(names::REFUSED_CONNECTIONS).increment(1);
             continue;
         };
+        let Some(place) = shared.addresses.enter(peer.ip()) else {
+            tracing::debug!(%peer, "connection refused, too many of its address are open");
+            metrics::counter!(names::REFUSED_CONNECTIONS).increment(1);
+            continue;
+        };
         let (listener, tls, shared) = (Arc::clone(&listener), tls.clone(), Arc::clone(&shared));
         tasks.spawn(async move {
             let open = metrics::gauge!(names::CONNECTIONS);
@@ -82,7 +87,7 @@ pub(crate) async fn run(port: Port, shared: Arc<Shared>, tasks: TaskTracker) {
                 tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection closed");
             }
             open.decrement(1);
-            drop(slot);
+            drop((slot, place));
         });
     }
 }

@@ -68,6 +68,26 @@ async fn connections_over_the_limit_are_closed_and_a_freed_place_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_with_all_its_connections_keeps_nobody_else_out() {
+    let broker = Running::with(|config| config.connections_per_address_max = 2).await;
+    broker.topic("t", 1, &[]).await;
+    let mut open = vec![broker.wire().await, broker.wire().await];
+    for wire in &mut open {
+        wire.watermarks("t", 0).await;
+    }
+    assert!(broker.wire().await.is_closed().await, "a third of the same address");
+    let mut other = Wire::connect_from([127, 0, 0, 2].into(), &broker.address()).await;
+    assert_eq!(other.watermarks("t", 0).await, (0, 0), "another address");
+    open.clear();
+    let address = broker.address();
+    eventually("a place is free", || async {
+        let mut wire = Wire::connect(&address).await;
+        tokio::time::timeout(std::time::Duration::from_millis(100), wire.is_closed()).await.err()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_with_all_its_requests_under_way_is_not_read_further() {
     const FRAME_BYTES: usize = 1_000_000;
     const FRAMES: usize = 64;

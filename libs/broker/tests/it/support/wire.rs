@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
@@ -65,6 +65,13 @@ pub(crate) fn topic_name(value: &str) -> TopicName {
 impl Wire {
     pub(crate) async fn connect(address: &str) -> Self {
         Self::of(TcpStream::connect(address).await.unwrap(), None)
+    }
+
+    /// From this address of this machine.
+    pub(crate) async fn connect_from(source: std::net::IpAddr, address: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self::of(socket.connect(address.parse().unwrap()).await.unwrap(), None)
     }
 
     /// To a broker that may die at any moment: a call that it does not answer never ends, and `broken` is told.
