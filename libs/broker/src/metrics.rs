@@ -23,7 +23,7 @@ pub const FETCHED_RECORDS: &str = "broker_fetched_records_total";
 /// Gauge, label `topic`: bytes of log on disk; 0 for a topic that is gone.
 pub const LOG_BYTES: &str = "broker_log_bytes";
 /// Gauge, labels `group` and `topic`: records below the high watermark that the group has not committed; 0 when
-/// nothing of the topic is committed any more.
+/// nothing of the topic is committed any more. Of more than 10,000 pairs since the start further ones are not told.
 pub const GROUP_LAG: &str = "broker_group_lag_records";
 /// Histogram, seconds: one sync of a segment file.
 pub const SYNC_SECONDS: &str = "broker_sync_seconds";

@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, is_internal};
 use crate::config::Config;
 use crate::groups::coordinator::Coordinator;
 use crate::groups::group::Offsets;
+use crate::lines::Lines;
 use crate::log::checkpoint::{self, Checkpoint};
 use crate::metrics as names;
 use crate::sync::lock;
@@ -100,11 +101,30 @@ pub(crate) async fn save_checkpoint(catalog: &Arc<Catalog>, all: bool) -> bool {
     saved.await.unwrap_or(false)
 }
 
+/// Groups and topics whose lag is told at most: what was told once is in the registry of metrics for good.
+const LAGS_MAX: usize = 10_000;
+
+/// A group may have a new name every time.
+static UNTOLD_LAGS: Lines = Lines::new(1);
+
 /// What was told the last time: what is gone since then is told once more, as nothing.
 #[derive(Debug, Default)]
 struct Measured {
     topics: BTreeSet<Arc<str>>,
     lags: BTreeSet<(Arc<str>, String)>,
+    ever: Ever,
+}
+
+/// The lags that were told at any time, up to a number.
+#[derive(Debug, Default)]
+struct Ever(BTreeSet<(Arc<str>, String)>);
+
+impl Ever {
+    /// Whether this one is told: if it was before, or there is room.
+    fn admit(&mut self, group: &Arc<str>, topic: &str, max: usize) -> bool {
+        let key = (Arc::clone(group), topic.to_owned());
+        self.0.contains(&key) || (self.0.len() < max && self.0.insert(key))
+    }
 }
 
 /// As [`measure`], in a thread that may wait for whoever holds a partition.
@@ -122,7 +142,7 @@ async fn measure_apart(catalog: &Arc<Catalog>, groups: &Arc<Coordinator>, mut me
 
 /// Tells how large topics are, and how far groups are behind.
 fn measure(catalog: &Catalog, groups: &Coordinator, before: &mut Measured) {
-    let mut now = Measured::default();
+    let mut now = Measured { ever: std::mem::take(&mut before.ever), ..Measured::default() };
     let size = |topic: &Arc<str>, bytes: u64| {
         metrics::gauge!(names::LOG_BYTES, "topic" => Arc::clone(topic)).set(bytes as f64);
     };
@@ -139,6 +159,12 @@ fn measure(catalog: &Catalog, groups: &Coordinator, before: &mut Measured) {
             (Arc::clone(&group.id), group.offsets.clone())
         };
         for (topic, lag) in lags(catalog, &offsets) {
+            if !now.ever.admit(&id, &topic, LAGS_MAX) {
+                if let Some(left_out) = UNTOLD_LAGS.admit() {
+                    tracing::debug!(left_out, "lag of a group is not told, too many were");
+                }
+                continue;
+            }
             behind(&id, &topic, lag);
             now.lags.insert((Arc::clone(&id), topic));
         }
@@ -193,5 +219,19 @@ async fn apply_retention(catalog: &Arc<Catalog>) {
     });
     if done.await.is_err() {
         tracing::error!("retention worker was lost");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lags_of_ever_new_groups_do_not_fill_the_registry() {
+        let mut ever = Ever::default();
+        let told = (0..10).filter(|at| ever.admit(&Arc::from(format!("group {at}")), "t", 3)).count();
+        assert_eq!(told, 3);
+        assert!(ever.admit(&Arc::from("group 0"), "t", 3), "what was told is told on");
+        assert!(!ever.admit(&Arc::from("group 0"), "another", 3));
     }
 }
