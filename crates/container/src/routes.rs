@@ -155,7 +155,7 @@ impl Routes {
             }
         }
         if is_restored {
-            self.0.deployment.apply(wanted).await;
+            self.0.deployment.apply(wanted, BTreeMap::new()).await;
         }
         is_restored
     }
@@ -176,10 +176,7 @@ impl Routes {
                 files.insert(name.clone(), text);
             }
         }
-        self.0.deployment.apply(self.wanted(files)).await;
-        for (name, reason) in found.unreadable {
-            self.0.deployment.refuse(&name, reason);
-        }
+        self.0.deployment.apply(self.wanted(files), found.unreadable).await;
     }
 
     /// The files of the folder over those that TechLeet brings.

@@ -11,7 +11,7 @@ use crate::run::Route;
 
 pub use builder::Builder;
 pub use error_specs::{ERROR_HANDLER, ON_EXCEPTION};
-pub use files::compile;
+pub use files::{compile, compile_with};
 
 /// Routes that are ready to start.
 #[derive(Debug, Default)]

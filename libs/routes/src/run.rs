@@ -27,6 +27,7 @@ pub(crate) use route::finish;
 pub use route::{Inlet, Plan, Route, RouteState, Starts};
 pub use stats::{RouteStats, Snapshot};
 pub use strategy::Strategy;
+pub use swap::SwapError;
 
 /// A future without a name.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,11 +1,11 @@
 //! Route files become running routes: parsed, checked, built, swapped in; a file that is wrong leaves what runs as it is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use routes::exchange::Text;
 use routes::parse::Problem;
-use routes::run::Route;
+use routes::run::{Route, SwapError};
 use routes::{Engine, compile};
 
 use super::revisions::{Revision, Revisions, digest};
@@ -67,6 +67,9 @@ struct Print {
 /// Files by name, and the texts that are wanted.
 type Texts = BTreeMap<String, String>;
 
+/// Files by name, and what is wrong with them.
+type Reasons = BTreeMap<String, Vec<String>>;
+
 impl Deployment {
     pub(crate) fn new(engine: Engine, revisions: Revisions) -> Self {
         Self { engine, revisions, state: Mutex::default(), turn: tokio::sync::Mutex::default() }
@@ -99,72 +102,80 @@ impl Deployment {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a file cannot be read.
-    pub(crate) fn refuse(&self, file: &str, reason: String) {
-        self.note_refused(file, digest(&reason), vec![reason]);
-    }
-
-    /// Has exactly these files run; those that are wrong stay as they are.
-    pub(crate) async fn apply(&self, wanted: Texts) {
+    /// Has exactly these files run; those that are wrong, and those that cannot be read, stay as they are.
+    ///
+    /// What was refused is tried every time: what was in its way may have passed.
+    pub(crate) async fn apply(&self, wanted: Texts, unreadable: BTreeMap<String, String>) {
         let _turn = self.turn.lock().await;
         let running: Texts = {
             let state = self.state();
             let text = |file: &FileState| file.running.as_ref().map(|running| running.text.clone());
             state.files.iter().filter_map(|(name, file)| Some((name.clone(), text(file)?))).collect()
         };
-        let wanted = self.without_known_mistakes(wanted, &running);
-        let mut refused = BTreeSet::new();
-        let (compiled, set) = loop {
+        let gives_way = self.giving_way(&wanted, &running).await;
+        let mut refused: Reasons = unreadable.into_iter().map(|(name, reason)| (name, vec![reason])).collect();
+        loop {
             let set = settled(&wanted, &running, &refused);
             let changed = changed(&set, &running);
             if changed.is_empty() {
-                return;
+                break;
             }
-            match self.engine.load(&set.clone().into_iter().collect::<Vec<_>>()) {
-                Ok(compiled) => break (compiled, set),
-                Err(problems) => {
-                    let blamed = blamed(&problems, &changed);
-                    for name in &blamed {
-                        let text = wanted.get(name).map(|text| digest(text)).unwrap_or_default();
-                        self.note_refused(name, text, reasons(&problems, name));
+            match self.deploy(&set, &changed, &gives_way).await {
+                Ok(notes) => {
+                    for name in &changed {
+                        self.acknowledge(name, set.get(name), &notes).await;
                     }
-                    refused.extend(blamed);
+                    break;
                 }
+                Err(wrong) => refused.extend(wrong),
             }
-        };
-        let changed = changed(&set, &running);
-        if let Err(reason) = self.swap(&compiled, &set).await {
-            for name in &changed {
-                let text = set.get(name).map(|text| digest(text)).unwrap_or_default();
-                self.note_refused(name, text, vec![reason.clone()]);
-            }
-            return;
         }
-        for name in &changed {
-            self.acknowledge(name, set.get(name), &compiled.notes).await;
-        }
+        self.note_refused(&wanted, refused);
     }
 
-    /// The wanted files without those texts that were refused already; there, what runs is wanted.
-    fn without_known_mistakes(&self, mut wanted: Texts, running: &Texts) -> Texts {
-        let mut state = self.state();
-        for (name, file) in &mut state.files {
-            let Some(refused) = &file.refused else { continue };
-            let text = wanted.get(name).map(|text| digest(text)).unwrap_or_default();
-            if text != refused.digest {
-                file.refused = None;
+    /// The files that are wrong where another one wants the same name: those that are new. What runs, what TechLeet
+    /// brings and what ran before a restart does not give way to them.
+    async fn giving_way(&self, wanted: &Texts, running: &Texts) -> HashSet<String> {
+        let mut gives_way = HashSet::new();
+        for (name, text) in wanted {
+            let is_built_in = super::BUILT_IN.iter().any(|(known, built_in)| known == name && built_in == text);
+            if is_built_in || running.get(name) == Some(text) {
                 continue;
             }
-            match running.get(name) {
-                Some(text) => drop(wanted.insert(name.clone(), text.clone())),
-                None => drop(wanted.remove(name)),
+            // If it is not known what ran before, nothing gives way for it.
+            let before = if running.contains_key(name) { None } else { self.revisions.latest(name).await.ok().flatten() };
+            if before.is_none_or(|before| before.text.as_ref() != Some(text)) {
+                gives_way.insert(name.clone());
             }
         }
-        state.files.retain(|_, file| file.running.is_some() || file.refused.is_some());
-        wanted
+        gives_way
     }
 
-    async fn swap(&self, compiled: &compile::Compiled, set: &Texts) -> Result<(), String> {
+    /// Has these files run instead of what runs; if not, at least one of the changed ones is to blame. With the notes
+    /// about the files.
+    async fn deploy(
+        &self,
+        set: &Texts,
+        changed: &BTreeSet<String>,
+        gives_way: &HashSet<String>,
+    ) -> Result<Vec<Problem>, Reasons> {
+        let files: Vec<_> = set.clone().into_iter().collect();
+        let mut compiled = compile::compile_with(self.engine.core(), &files, gives_way).map_err(|problems| {
+            let blamed = blamed(&problems, changed).into_iter();
+            blamed.map(|name| (name.clone(), reasons(&problems, &name))).collect::<Reasons>()
+        })?;
+        // Of two that want one name, the first has it.
+        compiled.routes.sort_by_key(|route| gives_way.contains(&*route.plan.file));
+        match self.swap(&compiled, set).await {
+            Ok(()) => Ok(compiled.notes),
+            Err(error) => {
+                let blamed = unstarted(&compiled, &error.route, changed).into_iter();
+                Err(blamed.map(|name| (name, vec![error.reason.clone()])).collect())
+            }
+        }
+    }
+
+    async fn swap(&self, compiled: &compile::Compiled, set: &Texts) -> Result<(), SwapError> {
         let shared: Vec<_> = compiled.shared.iter().filter_map(|file| set.get(&**file)).map(String::as_str).collect();
         let shared = digest(&shared.join("\n"));
         let print = |route: &Arc<Route>| {
@@ -225,23 +236,31 @@ impl Deployment {
         }
     }
 
-    fn note_refused(&self, name: &str, digest: String, mut reasons: Vec<String>) {
-        reasons.truncate(REASONS_MAX);
-        let mut state = self.state();
-        let file = state.files.entry(name.to_owned()).or_default();
-        if file.refused.as_ref().is_some_and(|refused| refused.digest == digest) {
-            return;
-        }
-        tracing::error!(file = name, reasons = ?reasons, "route file is refused, what ran before goes on");
+    /// Notes which files are refused now, and tells what is new of it; all others are not refused any more.
+    fn note_refused(&self, wanted: &Texts, refused: Reasons) {
         let at_ms = self.engine.core().surroundings.clock.now_ms();
-        file.refused = Some(Refused { digest, at_ms, reasons });
+        let mut state = self.state();
+        for (_, file) in state.files.iter_mut().filter(|(name, _)| !refused.contains_key(*name)) {
+            file.refused = None;
+        }
+        for (name, mut reasons) in refused {
+            reasons.truncate(REASONS_MAX);
+            let digest = wanted.get(&name).map(|text| digest(text)).unwrap_or_default();
+            let file = state.files.entry(name.clone()).or_default();
+            if file.refused.as_ref().is_some_and(|known| known.digest == digest && known.reasons == reasons) {
+                continue;
+            }
+            tracing::error!(file = name, reasons = ?reasons, "route file is refused, what ran before goes on");
+            file.refused = Some(Refused { digest, at_ms, reasons });
+        }
+        state.files.retain(|_, file| file.running.is_some() || file.refused.is_some());
     }
 }
 
 /// The wanted texts, but what runs where a text was refused.
-fn settled(wanted: &Texts, running: &Texts, refused: &BTreeSet<String>) -> Texts {
+fn settled(wanted: &Texts, running: &Texts, refused: &Reasons) -> Texts {
     let mut set = wanted.clone();
-    for name in refused {
+    for name in refused.keys() {
         match running.get(name) {
             Some(text) => drop(set.insert(name.clone(), text.clone())),
             None => drop(set.remove(name)),
@@ -262,6 +281,17 @@ fn blamed(problems: &[Problem], changed: &BTreeSet<String>) -> BTreeSet<String> 
     let wrong = problems.iter().filter(is_error).map(|problem| problem.file.to_string());
     let wrong: BTreeSet<_> = wrong.filter(|name| changed.contains(name)).collect();
     if wrong.is_empty() { changed.clone() } else { wrong }
+}
+
+/// Which of the changed files are to blame for a route that cannot start: its own; else those on which it may depend.
+fn unstarted(compiled: &compile::Compiled, route: &Text, changed: &BTreeSet<String>) -> BTreeSet<String> {
+    let own = compiled.routes.iter().find(|known| known.id() == route).map(|route| route.plan.file.to_string());
+    if let Some(own) = own.filter(|own| changed.contains(own)) {
+        return BTreeSet::from([own]);
+    }
+    let shared: BTreeSet<_> = compiled.shared.iter().map(ToString::to_string).collect();
+    let shared: BTreeSet<_> = shared.intersection(changed).cloned().collect();
+    if shared.is_empty() { changed.clone() } else { shared }
 }
 
 /// What is wrong with a file; what is wrong with others where it is itself right.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::House;
 
 /// A route that marks what it passes on with its version.
-fn version(mark: &str) -> String {
+pub(crate) fn version(mark: &str) -> String {
     format!(
         r#"- route:
     id: copy
@@ -29,7 +29,7 @@ fn version(mark: &str) -> String {
     )
 }
 
-async fn put(house: &House, topic: &str, key: &str, value: &str) {
+pub(crate) async fn put(house: &House, topic: &str, key: &str, value: &str) {
     let record = Record {
         topic: topic.to_owned(),
         key: Some(key.to_owned().into()),
@@ -47,13 +47,13 @@ fn values(house: &House, topic: &str) -> Vec<String> {
     house.transport.records(topic).into_iter().map(text).collect()
 }
 
-async fn arrives(house: &House, topic: &str, value: &str) {
+pub(crate) async fn arrives(house: &House, topic: &str, value: &str) {
     eventually(&format!("{value} on {topic}"), async || values(house, topic).contains(&value.to_owned()).then_some(()))
         .await;
 }
 
 /// Writes a file as most programs do: opened, written, closed.
-fn write(house: &House, name: &str, text: &str) {
+pub(crate) fn write(house: &House, name: &str, text: &str) {
     std::fs::write(house.routes_dir().join(name), text).unwrap();
 }
 
@@ -63,17 +63,17 @@ async fn listed(house: &House) -> Value {
     body
 }
 
-async fn file(house: &House, name: &str) -> Option<Value> {
+pub(crate) async fn file(house: &House, name: &str) -> Option<Value> {
     let listed = listed(house).await;
     listed["files"].as_array().unwrap().iter().find(|file| file["file"] == name).cloned()
 }
 
-async fn until_state(house: &House, name: &str, state: &str) -> Value {
+pub(crate) async fn until_state(house: &House, name: &str, state: &str) -> Value {
     eventually(&format!("{name} is {state}"), async || file(house, name).await.filter(|file| file["state"] == state))
         .await
 }
 
-async fn until_revision(house: &House, name: &str, revision: i64) -> Value {
+pub(crate) async fn until_revision(house: &House, name: &str, revision: i64) -> Value {
     eventually(&format!("{name} has revision {revision}"), async || {
         file(house, name).await.filter(|file| file["revision"] == revision)
     })

@@ -6,6 +6,7 @@ mod api;
 mod deploy;
 mod gateway;
 mod mail;
+mod refusals;
 mod rules;
 mod samples;
 mod support;

@@ -19,11 +19,23 @@ use super::route::{self, Outside};
 /// # Errors
 /// With everything that is wrong with them, and the notes.
 pub fn compile(core: &Core, files: &[(String, String)]) -> Result<Compiled, Vec<Problem>> {
+    compile_with(core, files, &HashSet::new())
+}
+
+/// The same; where two files want one route id, one that gives way is wrong and not one that does not.
+///
+/// # Errors
+/// With everything that is wrong with them, and the notes.
+pub fn compile_with(
+    core: &Core,
+    files: &[(String, String)],
+    gives_way: &HashSet<String>,
+) -> Result<Compiled, Vec<Problem>> {
     let mut problems = Problems::default();
     let parsed: Vec<_> = files.iter().map(|(name, text)| Parsed::new(name, text, &mut problems)).collect();
     let checked = check_files(&parsed, &core.surroundings, &core.components, &mut problems);
     let mut routes = Vec::new();
-    let mut ids = HashSet::new();
+    let mut ids = Ids { taken: HashMap::new(), gives_way };
     for file in &checked {
         let mut repositories = HashMap::new();
         let mut builder = Builder {
@@ -50,7 +62,7 @@ fn build(
     source: &Element,
     file: &RouteFile,
     all: &[RouteFile],
-    ids: &mut HashSet<String>,
+    ids: &mut Ids<'_>,
     builder: &mut Builder<'_>,
 ) -> Option<Arc<Route>> {
     if !is_wanted(source, builder) {
@@ -60,9 +72,7 @@ fn build(
         Some(id) => id.clone(),
         None => free_id(ids, builder),
     };
-    if !ids.insert(id.clone()) {
-        builder.error(source.at, format!("there is a route `{id}` already: route ids are unique"));
-    }
+    ids.take(&id, source.at, builder);
     let mut policies: Vec<&Element> = file.on_exceptions.iter().collect();
     let mut error_handler = file.error_handler.as_ref();
     for configuration in configurations(source, all, builder) {
@@ -107,13 +117,34 @@ fn is_wanted(element: &Element, builder: &mut Builder<'_>) -> bool {
     })
 }
 
-fn free_id(ids: &HashSet<String>, builder: &Builder<'_>) -> String {
+/// The ids of routes, and where they stand.
+struct Ids<'g> {
+    taken: HashMap<String, (Arc<str>, Mark)>,
+    /// The files that are wrong if another has their id too.
+    gives_way: &'g HashSet<String>,
+}
+
+impl Ids<'_> {
+    fn take(&mut self, id: &str, at: Mark, builder: &mut Builder<'_>) {
+        let file = Arc::clone(builder.file);
+        let stays = !self.gives_way.contains(&*file);
+        let Some((first, first_at)) = self.taken.insert(id.to_owned(), (file, at)) else { return };
+        let message = format!("there is a route `{id}` already: route ids are unique");
+        if stays && self.gives_way.contains(&*first) {
+            builder.problems.error(&first, first_at, message);
+        } else {
+            builder.error(at, message);
+        }
+    }
+}
+
+fn free_id(ids: &Ids<'_>, builder: &Builder<'_>) -> String {
     let stem = Path::new(&**builder.file).file_stem().and_then(|stem| stem.to_str());
     let prefix = match stem {
         Some(stem) if builder.core.names_by_file => format!("{stem}-"),
         _ => "route".to_owned(),
     };
-    let first = if builder.core.names_by_file { 1 } else { ids.len() + 1 };
+    let first = if builder.core.names_by_file { 1 } else { ids.taken.len() + 1 };
     let mut numbers = (first..).map(|number| format!("{prefix}{number}"));
-    numbers.find(|id| !ids.contains(id)).unwrap_or(prefix)
+    numbers.find(|id| !ids.taken.contains_key(id)).unwrap_or(prefix)
 }

@@ -197,7 +197,7 @@ impl Engine {
     /// # Errors
     /// If a route of this id runs already, or a source cannot be opened; then none is started.
     pub async fn start(&self, compiled: Compiled) -> Result<(), String> {
-        self.swap(compiled.routes, &[]).await.map(drop)
+        self.swap(compiled.routes, &[]).await.map(drop).map_err(|error| error.reason)
     }
 
     /// Sends an exchange to an address, as a route would, and waits until it comes back.

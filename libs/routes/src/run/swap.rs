@@ -1,6 +1,7 @@
 //! Routes take the place of others while both run.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,23 @@ use crate::exchange::Text;
 
 use super::engine::Engine;
 use super::route::{Route, RouteState};
+
+/// Why routes did not take the place of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwapError {
+    /// The route that is in the way of the others.
+    pub route: Text,
+    /// What keeps it from starting.
+    pub reason: String,
+}
+
+impl fmt::Display for SwapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for SwapError {}
 
 impl Engine {
     /// Puts routes in the place of others, which may have the same ids or be none at all; gives the ids of those whose
@@ -21,15 +39,16 @@ impl Engine {
     ///
     /// # Errors
     /// If another route has one of the ids or names, or a source cannot be opened; then the old routes run as before.
-    pub async fn swap(&self, new: Vec<Arc<Route>>, old: &[Text]) -> Result<Vec<Text>, String> {
+    /// Of two new ones that want one name, the first has it.
+    pub async fn swap(&self, new: Vec<Arc<Route>>, old: &[Text]) -> Result<Vec<Text>, SwapError> {
         let _turn = self.turn.lock().await;
         let mut new = new;
-        // Who is called is there before who calls.
-        new.sort_by_key(|route| (!route.plan.consumer.is_called(), route.plan.startup_order));
         let gone = self.take_part(old);
         if let Some(conflict) = self.conflict(&new, old) {
             return Err(conflict);
         }
+        // Who is called is there before who calls.
+        new.sort_by_key(|route| (!route.plan.consumer.is_called(), route.plan.startup_order));
         let is_running = |route: &&Arc<Route>| route.state() == RouteState::Started;
         let ran: Vec<_> = gone.iter().filter(is_running).cloned().collect();
         let (called, outside): (Vec<_>, Vec<_>) =
@@ -57,31 +76,32 @@ impl Engine {
         self.lock().iter().filter(|route| ids.contains(route.id())).cloned().collect()
     }
 
-    fn conflict(&self, new: &[Arc<Route>], old: &[Text]) -> Option<String> {
+    fn conflict(&self, new: &[Arc<Route>], old: &[Text]) -> Option<SwapError> {
         let stays = |route: &&Arc<Route>| !old.contains(route.id());
         let has_id = |route: &Arc<Route>| self.lock().iter().filter(stays).any(|known| known.id() == route.id());
         if let Some(route) = new.iter().find(|route| has_id(route)) {
-            return Some(format!("a route `{}` runs already", route.id()));
+            return Some(refused(route, format!("a route `{}` runs already", route.id())));
         }
         let mut claimed = HashMap::new();
         for route in new.iter().filter(|route| route.plan.auto_startup) {
             if let Some(conflict) = route.plan.consumer.conflict(old) {
-                return Some(conflict);
+                return Some(refused(route, conflict));
             }
             let Some(name) = route.plan.consumer.claims() else { continue };
             if let Some(other) = claimed.insert(name.clone(), route.id()) {
-                return Some(format!("`{name}` belongs to route `{other}` already, and `{}` wants it too", route.id()));
+                let reason = format!("`{name}` belongs to route `{other}` already, and `{}` wants it too", route.id());
+                return Some(refused(route, reason));
             }
         }
         None
     }
 
     /// Starts routes in their order; when one cannot start, those before it are stopped.
-    async fn start_all(&self, routes: &[Arc<Route>]) -> Result<(), String> {
+    async fn start_all(&self, routes: &[Arc<Route>]) -> Result<(), SwapError> {
         for (started, route) in routes.iter().enumerate() {
             if let Err(reason) = route.start(&self.core).await {
                 self.stop_all(routes[..started].iter()).await;
-                return Err(format!("route `{}` cannot start: {reason}", route.id()));
+                return Err(refused(route, format!("route `{}` cannot start: {reason}", route.id())));
             }
         }
         Ok(())
@@ -127,6 +147,10 @@ impl Engine {
         }
         self.stop_all(called.iter()).await;
     }
+}
+
+fn refused(route: &Route, reason: String) -> SwapError {
+    SwapError { route: route.id().clone(), reason }
 }
 
 fn is_called(route: &Arc<Route>) -> bool {

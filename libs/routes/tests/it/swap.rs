@@ -77,7 +77,8 @@ async fn a_route_that_cannot_start_leaves_the_old_ones_running() {
     // `direct:b` belongs to a route that stays.
     let new = route("a", "direct:b", "{ to: \"mock:new\" }");
     let refused = engine.swap(compiled(&engine, &new), &[Text::fixed("a")]).await.unwrap_err();
-    assert!(refused.contains("belongs to route `b`"), "{refused}");
+    assert_eq!(refused.route, "a");
+    assert!(refused.reason.contains("belongs to route `b`"), "{refused}");
     send(&engine, "direct:a", "1").await;
     send(&engine, "direct:b", "2").await;
     assert_eq!((bodies(&engine, "a"), bodies(&engine, "b")), (vec!["1".to_owned()], vec!["2".to_owned()]));
@@ -88,10 +89,14 @@ async fn a_route_that_cannot_start_leaves_the_old_ones_running() {
         route("c", &format!("file:{}/x?autoCreate=true", file.path().display()), "{ to: \"mock:c\" }"),
     ]
     .concat();
-    if engine.swap(compiled(&engine, &new), &[Text::fixed("a")]).await.is_err() {
-        send(&engine, "direct:a", "3").await;
-        assert_eq!(bodies(&engine, "a"), ["1", "3"]);
-    }
+    let refused = engine.swap(compiled(&engine, &new), &[Text::fixed("a")]).await.unwrap_err();
+    assert_eq!(refused.route, "c", "{refused}");
+    send(&engine, "direct:a", "3").await;
+    assert_eq!(bodies(&engine, "a"), ["1", "3"]);
+    // Of two new ones that want one name, the first is not the one in the way.
+    let new = [route("d", "direct:d", "{ to: \"mock:d\" }"), route("e", "direct:d", "{ to: \"mock:e\" }")].concat();
+    let refused = engine.swap(compiled(&engine, &new), &[]).await.unwrap_err();
+    assert_eq!(refused.route, "e", "{refused}");
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::Folder;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How many looks at names and sizes make one at the files, although nothing has changed.
+const LOOKS: usize = 120;
 
 type Facts = HashMap<String, (u64, Option<SystemTime>)>;
 
@@ -30,7 +32,7 @@ impl Watch {
 
     /// Waits until there may be something new. May be dropped while it waits.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
-        loop {
+        for _ in 0..LOOKS {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = facts(&self.folder);
             let was_changing = std::mem::take(&mut self.changing);
@@ -43,9 +45,10 @@ impl Watch {
             let is_gone = self.before.keys().any(|name| !now.contains_key(name));
             self.before = now;
             if is_settled || is_gone {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }
 
