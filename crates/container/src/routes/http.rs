@@ -10,7 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, 
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use routes::components::{Component, ComponentSpec, Endpoint, Producer, brought};
-use routes::exchange::{Body, Exception, Exchange, Message, Result, Text, Value, class};
+use routes::exchange::{Body, Exception, Exchange, Headers, Message, Result, Text, Value, class};
 use routes::run::{Core, Cx, Sending};
 
 use crate::http_client::HttpClient;
@@ -172,7 +172,8 @@ impl Client {
         }
         if self.takes_headers {
             for (name, value) in &answer.headers {
-                if let (true, Ok(value)) = (is_passed(name), value.to_str()) {
+                let is_taken = is_passed(name) && !Headers::is_reserved(name.as_str());
+                if let (true, Ok(value)) = (is_taken, value.to_str()) {
                     message.headers.set(Text::from(name.as_str()), Value::from(value));
                 }
             }
@@ -200,7 +201,7 @@ pub(super) fn is_passed(name: &HeaderName) -> bool {
 /// Headers of the message, without those of the engine and of other components.
 pub(super) fn fill(headers: &mut HeaderMap, message: &Message) {
     for (name, value) in message.headers.iter() {
-        if name.starts_with("Camel") || name.starts_with("kafka.") || name.starts_with("notify.") {
+        if Headers::is_reserved(name) {
             continue;
         }
         let value = value.to_text().and_then(|text| HeaderValue::try_from(&*text).ok());

@@ -14,7 +14,7 @@ use chassis::{ErrorCode, Problem};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use routes::components::{Component, ComponentSpec, Consumer, Endpoint, brought};
-use routes::exchange::{Body, Exchange, Message, Pattern, Text, Value};
+use routes::exchange::{Body, Exchange, Headers, Message, Pattern, Text, Value};
 use routes::run::{BoxFuture, Core, Inlet};
 
 use super::http::{body_of, fill};
@@ -112,20 +112,18 @@ fn message(parts: &http::request::Parts, path: &str, body: Body) -> Message {
     for (name, value) in &parts.headers {
         // Who is asking was looked at, and is nobody else's business.
         let is_secret = *name == http::header::AUTHORIZATION || *name == http::header::COOKIE;
-        if let (false, Ok(value)) = (is_secret, value.to_str()) {
+        if let (false, false, Ok(value)) = (is_secret, Headers::is_reserved(name.as_str()), value.to_str()) {
             message.headers.set(Text::from(name.as_str()), Value::from(value));
         }
     }
     let headers = &mut message.headers;
-    headers.retain(|name, _| !name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("camel")));
     headers.set(Text::fixed("CamelHttpMethod"), Value::from(parts.method.as_str()));
     headers.set(Text::fixed("CamelHttpPath"), Value::from(path));
     headers.set(Text::fixed("CamelHttpUri"), Value::from(parts.uri.path()));
     if let Some(query) = parts.uri.query() {
         headers.set(Text::fixed("CamelHttpQuery"), Value::from(query));
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let is_reserved = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("camel"));
-            if !is_reserved && headers.get(&name).is_none() {
+            if !Headers::is_reserved(&name) && headers.get(&name).is_none() {
                 headers.set(Text::from(&*name), Value::from(&*value));
             }
         }

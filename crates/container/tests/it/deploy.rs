@@ -40,7 +40,7 @@ pub(crate) async fn put(house: &House, topic: &str, key: &str, value: &str) {
     house.transport.publish(vec![record]).await.unwrap();
 }
 
-fn values(house: &House, topic: &str) -> Vec<String> {
+pub(crate) fn values(house: &House, topic: &str) -> Vec<String> {
     let text = |record: eventkit::transport::ConsumedRecord| {
         String::from_utf8(record.record.value.unwrap_or_default().to_vec()).unwrap()
     };

@@ -10,3 +10,4 @@ mod refusals;
 mod rules;
 mod samples;
 mod support;
+mod web;

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use chassis::auth::{Authenticator, Principal, Refusal};
 use chassis::{Problem, Settings, Sources};
@@ -238,6 +238,12 @@ impl House {
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// One request of an employee, with what is answered as it is.
+    pub(crate) async fn ask(&self, token: &str, request: axum::http::request::Builder, body: &str) -> Response {
+        let request = request.header("authorization", format!("Bearer {token}")).body(Body::from(body.to_owned()));
+        self.router().oneshot(request.unwrap()).await.unwrap()
     }
 
     fn router(&self) -> Router {

@@ -9,7 +9,16 @@ use super::value::Value;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Headers(Vec<(Text, Value)>);
 
+/// How the names of headers begin that tell the engine and its components what to do.
+const RESERVED: &[&str] = &["camel", "kafka.", "notify.", "audit."];
+
 impl Headers {
+    /// Whether a header of this name tells the engine or a component what to do: a route sets it, nobody from outside
+    /// does, and it goes nowhere.
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED.iter().any(|start| name.get(..start.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(start)))
+    }
+
     /// No headers.
     pub const fn new() -> Self {
         Self(Vec::new())
@@ -87,6 +96,16 @@ fn compare(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_steers_is_known_in_any_spelling() {
+        for name in ["CamelHttpUri", "camelhttpuri", "kafka.OVERRIDE_TOPIC", "KAFKA.key", "notify.to", "Audit.entity"] {
+            assert!(Headers::is_reserved(name), "{name}");
+        }
+        for name in ["", "came", "kafka", "ce_id", "notified", "größe"] {
+            assert!(!Headers::is_reserved(name), "{name}");
+        }
+    }
 
     #[test]
     fn names_ignore_case_and_keep_their_first_spelling() {

@@ -359,3 +359,19 @@ async fn partitions_that_go_away_are_committed_first() {
     assert_eq!((memory.committed("in"), memory.values("out")), (2, vec!["1".to_owned(), "slow 2".to_owned()]));
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn headers_of_a_record_do_not_say_what_steps_do() {
+    let memory = Memory::new();
+    let steering = [("KAFKA.override_topic", "elsewhere"), ("CamelFileName", "x"), ("notify.to", "x"), ("kept", "x")];
+    memory.put_with("in", "k", "1", &steering);
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("it is committed", || memory.committed("in") == 1).await;
+    assert_eq!((memory.values("out"), memory.values("elsewhere").len()), (vec!["1".to_owned()], 0));
+    let names: Vec<_> = memory.headers("out")[0].iter().map(|(name, _)| name.to_string()).collect();
+    assert_eq!(names, ["kept"]);
+    let received = engine.core().components.mocks().unwrap().received();
+    let headers = &received["through"][0].message.headers;
+    assert!(headers.get("CamelFileName").is_none() && headers.get("notify.to").is_none());
+    engine.stop().await;
+}

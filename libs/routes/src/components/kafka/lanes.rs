@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::exchange::{Body, Exchange, Message, Text, Value};
+use crate::exchange::{Body, Exchange, Headers, Message, Text, Value};
 use crate::run::{BoxFuture, Inlet};
 
 use super::consume::{RETRY_FIRST, RETRY_MAX};
@@ -201,7 +201,9 @@ fn exchange(inlet: &Inlet, record: &InRecord) -> Exchange {
     };
     let mut message = Message::new(Body::new(record.value.as_ref().map_or(Value::Null, text)));
     let headers = &mut message.headers;
-    headers.extend(record.headers.iter().map(|(name, value)| (name.clone(), Value::Bytes(value.clone()))));
+    // Whoever may write to the topic does not say what the route's steps do.
+    let said = record.headers.iter().filter(|(name, _)| !Headers::is_reserved(name));
+    headers.extend(said.map(|(name, value)| (name.clone(), Value::Bytes(value.clone()))));
     if let Some(key) = &record.key {
         headers.set(Text::fixed(KEY), text(key));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::components::Producer;
-use crate::exchange::{Exchange, Text, Value};
+use crate::exchange::{Exchange, Headers, Text, Value};
 use crate::run::{Cx, Sending};
 
 use super::{OutRecord, Transport};
@@ -58,10 +58,10 @@ impl Sender {
         }
     }
 
-    /// Headers of the engine and of the client itself stay here, and so do those that describe the event that
+    /// Headers of the engine and of components stay here, and so do those that describe the event that
     /// came, where another one is sent.
     fn is_sent(&self, name: &str, value: &Value, is_another: bool) -> bool {
-        let stays = value.is_null() || starts_with(name, "Camel") || starts_with(name, "kafka.");
+        let stays = value.is_null() || Headers::is_reserved(name);
         let came_along = matches!(value, Value::Bytes(_));
         let is_anothers = is_another && starts_with(name, DESCRIBING);
         !(stays || came_along && (is_anothers || !self.transport.is_forwarded(name)))

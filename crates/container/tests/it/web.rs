@@ -1,0 +1,58 @@
+//! Routes on the web: who calls one decides nothing but what the message is.
+
+use axum::http::{Request, StatusCode};
+
+use crate::deploy::{until_revision, values, write};
+use crate::support::House;
+
+/// A route for employees at `/routes/web`.
+fn web(steps: &str) -> String {
+    format!(
+        r#"- route:
+    id: web
+    from:
+      uri: platform-http:/web
+      parameters: {{ access: employee }}
+      steps:
+{steps}"#
+    )
+}
+
+async fn house(steps: &str) -> House {
+    let house = House::open(&[]).await;
+    write(&house, "web.yaml", &web(steps));
+    until_revision(&house, "web.yaml", 1).await;
+    house
+}
+
+async fn text(response: axum::response::Response) -> String {
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_does_not_choose_topics_keys_and_addressees() {
+    let house = house("        - to: kafka:web-orders\n        - setBody: { header: notify.to }\n").await;
+    let steering = "/routes/web?kafka.OVERRIDE_TOPIC=elsewhere&kafka.KEY=k&Notify.to=x&audit.employee=1&camelx=1";
+    let request = Request::post(steering).header("kafka.override_topic", "elsewhere").header("notify.to", "x");
+    let response = house.ask("7", request, "1").await;
+    assert_eq!((response.status(), text(response).await), (StatusCode::NO_CONTENT, String::new()));
+    assert_eq!((values(&house, "web-orders"), values(&house, "elsewhere").len()), (vec!["1".to_owned()], 0));
+    let record = &house.transport.records("web-orders")[0].record;
+    assert_eq!(record.key, None);
+    assert!(record.headers.iter().all(|(name, _)| !name.starts_with("audit.")), "{:?}", record.headers);
+}
+
+#[tokio::test]
+async fn a_web_server_that_answers_does_not_choose_the_topic() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let answer = || async { ([("kafka.override_topic", "elsewhere"), ("x-kept", "yes")], "answer") };
+    let router = axum::Router::new().route("/", axum::routing::any(answer));
+    tokio::spawn(async move { axum::serve(server, router).await.unwrap() });
+    let house =
+        house(&format!("        - to: http://{address}/?bridgeEndpoint=true\n        - to: kafka:web-orders\n")).await;
+    assert_eq!(house.ask("7", Request::post("/routes/web"), "1").await.status(), StatusCode::OK);
+    assert_eq!((values(&house, "web-orders"), values(&house, "elsewhere").len()), (vec!["answer".to_owned()], 0));
+    assert_eq!(house.transport.records("web-orders")[0].record.header("x-kept"), Some("yes"));
+}
