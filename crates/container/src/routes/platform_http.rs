@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use chassis::auth::Principal;
 use chassis::{ErrorCode, Problem};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Method, StatusCode};
 use routes::components::{Component, ComponentSpec, Consumer, Endpoint, brought};
 use routes::exchange::{Body, Exchange, Headers, Message, Pattern, Text, Value};
 use routes::run::{BoxFuture, Core, Inlet};
@@ -97,13 +97,15 @@ impl PlatformHttp {
         let read = axum::body::to_bytes(body, taken.body_bytes_max).await;
         let bytes = read.map_err(|_| Problem::new(ErrorCode::PayloadTooLarge))?;
         let body = if bytes.is_empty() { Body::NULL } else { Body::new(body_of(bytes)) };
-        let mut exchange = taken.inlet.exchange(message(&parts, &path, body));
+        let message = message(&parts, &path, body);
+        let asked = message.headers.clone();
+        let mut exchange = taken.inlet.exchange(message);
         exchange.pattern = Pattern::InOut;
         if let Some(key) = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
             // Whoever sends the same request again means the same.
             exchange.follow(format!("{}/{path}/{key}", parts.method));
         }
-        Ok(response(taken.inlet.deliver(exchange).await, &parts.headers))
+        Ok(response(taken.inlet.deliver(exchange).await, &asked))
     }
 }
 
@@ -132,10 +134,12 @@ fn message(parts: &http::request::Parts, path: &str, body: Body) -> Message {
 }
 
 /// The answer: what a route failed with stays inside.
-fn response(exchange: Exchange, asked: &HeaderMap) -> Response {
+fn response(mut exchange: Exchange, asked: &Headers) -> Response {
     if exchange.is_failed() {
         return Problem::new(ErrorCode::Internal).into_response();
     }
+    // What the request said, in headers or in its query, is no answer, unless the route said it anew.
+    exchange.message.headers.retain(|name, value| asked.get(name) != Some(value));
     let message = &exchange.message;
     let code = message.header(RESPONSE_CODE).and_then(Value::to_integer);
     let code = code.and_then(|code| u16::try_from(code).ok()).and_then(|code| StatusCode::from_u16(code).ok());
@@ -144,15 +148,11 @@ fn response(exchange: Exchange, asked: &HeaderMap) -> Response {
     let mut response = Response::new(HttpBody::from(body.to_bytes()));
     *response.status_mut() = status;
     fill(response.headers_mut(), message);
-    // What the request said is no answer, unless the route said it anew.
-    for (name, value) in asked {
-        if response.headers().get(name) == Some(value) {
-            response.headers_mut().remove(name);
-        }
-    }
     let kind =
         if matches!(body, Value::Text(_) | Value::Bytes(_)) { "text/plain; charset=utf-8" } else { "application/json" };
     response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(kind));
+    // What a route answers is what it says it is, and nothing that a browser finds in it.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

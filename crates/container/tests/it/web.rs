@@ -56,3 +56,19 @@ async fn a_web_server_that_answers_does_not_choose_the_topic() {
     assert_eq!((values(&house, "web-orders"), values(&house, "elsewhere").len()), (vec!["answer".to_owned()], 0));
     assert_eq!(house.transport.records("web-orders")[0].record.header("x-kept"), Some("yes"));
 }
+
+#[tokio::test]
+async fn what_a_request_says_does_not_come_back_as_headers_of_the_answer() {
+    let steps = "        - setBody: { simple: \"hello ${header.q}\" }\n        - setHeader: { name: x-own, constant: said }\n";
+    let house = house(steps).await;
+    let query = "/routes/web?q=1&Content-Type=text/html&Set-Cookie=a%3Db&Access-Control-Allow-Origin=*&Location=/x";
+    let response = house.ask("7", Request::get(query).header("x-asked", "yes"), "").await;
+    let headers = response.headers().clone();
+    assert_eq!((response.status(), text(response).await), (StatusCode::OK, "hello 1".to_owned()));
+    for name in ["set-cookie", "access-control-allow-origin", "location", "q", "x-asked"] {
+        assert!(!headers.contains_key(name), "{name}");
+    }
+    assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["x-own"], "said");
+}
