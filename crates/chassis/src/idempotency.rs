@@ -5,6 +5,7 @@
 //! first. Error answers are not kept: a repeated request is then tried anew. Answers marked `Cache-Control: no-store`
 //! (they carry secrets) are not kept either.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -57,7 +58,8 @@ struct Kept {
 }
 
 /// Who asked, and under which key. Strangers share one space: they are told apart by the fingerprint of the request.
-struct Key {
+#[derive(Debug)]
+pub struct Key {
     owner: String,
     key: String,
     fingerprint: String,
@@ -106,8 +108,19 @@ impl Idempotency {
     }
 }
 
+/// The same for the same request of the same caller under the same key, and for no other.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.owner, self.fingerprint, self.key)
+    }
+}
+
 impl Key {
-    fn of(principal: Option<&Principal>, parts: &Parts, body: &Bytes) -> Result<Self, Problem> {
+    /// The key of a request that has one.
+    ///
+    /// # Errors
+    /// 400 if the header is empty, too long or no visible ASCII.
+    pub fn of(principal: Option<&Principal>, parts: &Parts, body: &Bytes) -> Result<Self, Problem> {
         let value = parts.headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let key = value.trim();
         if key.is_empty() || key.len() > KEY_BYTES_MAX {

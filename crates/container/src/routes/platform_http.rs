@@ -10,6 +10,7 @@ use axum::extract::{FromRequestParts as _, Request};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use chassis::auth::Principal;
+use chassis::idempotency::{IDEMPOTENCY_KEY, Key};
 use chassis::{ErrorCode, Problem};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
@@ -84,11 +85,13 @@ impl PlatformHttp {
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
         let taken = self.find(&path).ok_or_else(|| Problem::new(ErrorCode::NotFound))?;
-        match (taken.access, Principal::from_request_parts(&mut parts, &()).await) {
-            (Access::Anybody, _) | (_, Ok(Principal::Operator)) | (Access::Employee, Ok(_)) => {}
+        let principal = match (taken.access, Principal::from_request_parts(&mut parts, &()).await) {
+            (Access::Anybody, principal) => principal.ok(),
+            (_, Ok(Principal::Operator)) => Some(Principal::Operator),
+            (Access::Employee, Ok(employee)) => Some(employee),
             (Access::Operator, Ok(_)) => return Err(Problem::new(ErrorCode::Forbidden)),
             (_, Err(problem)) => return Err(problem),
-        }
+        };
         if !taken.methods.is_empty() && !taken.methods.contains(&parts.method) {
             let allowed = taken.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             let allowed = HeaderValue::try_from(allowed).unwrap_or_else(|_| HeaderValue::from_static("GET"));
@@ -96,13 +99,17 @@ impl PlatformHttp {
         }
         let read = axum::body::to_bytes(body, taken.body_bytes_max).await;
         let bytes = read.map_err(|_| Problem::new(ErrorCode::PayloadTooLarge))?;
+        let key = match parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            true => Some(Key::of(principal.as_ref(), &parts, &bytes)?),
+            false => None,
+        };
         let body = if bytes.is_empty() { Body::NULL } else { Body::new(body_of(bytes)) };
         let message = message(&parts, &path, body);
         let asked = message.headers.clone();
         let mut exchange = taken.inlet.exchange(message);
         exchange.pattern = Pattern::InOut;
-        if let Some(key) = parts.headers.get("idempotency-key").and_then(|key| key.to_str().ok()) {
-            // Whoever sends the same request again means the same.
+        if let Some(key) = key {
+            // Whoever sends the same request again means the same; whoever else has the same key does not.
             exchange.follow(format!("{}/{path}/{key}", parts.method));
         }
         Ok(response(taken.inlet.deliver(exchange).await, &asked))

@@ -1,6 +1,7 @@
 //! Routes on the web: who calls one decides nothing but what the message is.
 
 use axum::http::{Request, StatusCode};
+use eventkit::testing::eventually;
 
 use crate::deploy::{until_revision, values, write};
 use crate::support::House;
@@ -71,4 +72,29 @@ async fn what_a_request_says_does_not_come_back_as_headers_of_the_answer() {
     assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert_eq!(headers["x-own"], "said");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_its_callers_own() {
+    let steps = r#"        - setHeader: { name: notify.employee, constant: "7" }
+        - setHeader: { name: notify.to, constant: a@example.com }
+        - to: notify:email?name=asked&template=user-welcome
+"#;
+    let house = house(steps).await;
+    let told = async || house.published_after(0).await.len();
+    let send = async |who: &str, key: &str, body: &str| {
+        let request = Request::post("/routes/web").header("idempotency-key", key);
+        house.ask(who, request, body).await.status()
+    };
+    let body = r#"{"firstName": "An"}"#;
+    // Whoever sends the same again is not told twice.
+    for _ in 0..2 {
+        assert_eq!(send("7", "1", body).await, StatusCode::OK);
+    }
+    eventually("the first is told", async || (told().await == 1).then_some(())).await;
+    assert_eq!(send("8", "1", body).await, StatusCode::OK);
+    eventually("the same of another is told", async || (told().await == 2).then_some(())).await;
+    assert_eq!(send("7", "1", r#"{"firstName": "Binh"}"#).await, StatusCode::OK);
+    eventually("something else under the same key is told", async || (told().await == 3).then_some(())).await;
+    assert_eq!(send("7", "", body).await, StatusCode::BAD_REQUEST);
 }
