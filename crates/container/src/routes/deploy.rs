@@ -190,7 +190,7 @@ impl Deployment {
         let old: Vec<_> = before.keys().filter(|id| !stays(id)).cloned().collect();
         let late = self.engine.swap(new, &old).await?;
         if !late.is_empty() {
-            tracing::warn!(routes = ?late, "exchanges of routes that were replaced did not end in time");
+            tracing::warn!(routes = ?late, "exchanges of routes that were replaced did not end in time and were cut off");
         }
         self.state().prints = prints;
         Ok(())

@@ -241,7 +241,10 @@ impl Engine {
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         match self.route(id)?.stop(limit).await {
             true => Ok(()),
-            false => Err(format!("what is under way in route `{id}` did not end in {} ms", limit.as_millis())),
+            false => {
+                let limit_ms = limit.as_millis();
+                Err(format!("what is under way in route `{id}` did not end in {limit_ms} ms and was cut off"))
+            }
         }
     }
 

@@ -73,8 +73,46 @@ pub struct Route {
     /// What it has done.
     pub stats: RouteStats,
     in_flight: Semaphore,
-    running: Mutex<Option<(CancellationToken, TaskTracker)>>,
+    running: Mutex<Option<Tasks>>,
     state: AtomicU8,
+}
+
+/// How long tasks that were cut off may take to notice: as long as none computes, no time at all.
+const CUT_OFF_MAX: Duration = Duration::from_secs(5);
+
+/// What runs for a route from a start to a stop.
+#[derive(Debug, Clone, Default)]
+struct Tasks {
+    stop: CancellationToken,
+    /// Ends what did not end by itself.
+    cut_off: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cut_off = self.cut_off.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                biased;
+                () = cut_off.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Waits until they have ended; those that have not in time are cut off, and it is false.
+    async fn end(&self, limit: Duration) -> bool {
+        self.stop.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(limit, self.tracker.wait()).await.is_ok() {
+            return true;
+        }
+        self.cut_off.cancel();
+        // What computes ends with its next wait.
+        let _ = tokio::time::timeout(CUT_OFF_MAX, self.tracker.wait()).await;
+        false
+    }
 }
 
 /// Whether a route takes exchanges.
@@ -177,39 +215,38 @@ impl Route {
     /// Runs a task of one of the steps until the route stops; nothing is run if it has stopped already.
     pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(CancellationToken) -> F) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((stop, tasks)) = running {
-            tasks.spawn(task(stop));
+        if let Some(tasks) = running {
+            tasks.spawn(task(tasks.stop.clone()));
         }
     }
 
     /// Starts to take exchanges.
     pub(super) async fn start(self: &Arc<Self>, core: &Arc<Core>) -> Result<(), String> {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let inlet = Inlet { core: Arc::clone(core), route: Arc::clone(self), stop: stop.clone(), tasks: tasks.clone() };
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some((stop, tasks));
+        let tasks = Tasks::default();
+        let inlet = Inlet { core: Arc::clone(core), route: Arc::clone(self), tasks: tasks.clone() };
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(tasks);
         self.state.store(STARTED, Ordering::Release);
         for work in &self.plan.starts.0 {
             work(Arc::clone(core), Arc::clone(self));
         }
         let started = self.plan.consumer.start(inlet).await;
         if started.is_err() {
-            if let Some((stop, _)) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                stop.cancel();
+            if let Some(tasks) = self.running.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                tasks.stop.cancel();
             }
             self.state.store(STOPPED, Ordering::Release);
         }
         started
     }
 
-    /// Takes no new exchanges, and waits for those under way. False means that some did not end in time.
+    /// Takes no new exchanges, and waits for those under way. False means that some did not end in time and were cut
+    /// off: nothing of its source goes on beside whatever takes its place.
     pub(super) async fn stop(&self, limit: Duration) -> bool {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((stop, tasks)) = running else { return true };
+        let Some(tasks) = running else { return true };
         self.plan.consumer.stop();
-        stop.cancel();
-        tasks.close();
         self.state.store(STOPPED, Ordering::Release);
-        tokio::time::timeout(limit, tasks.wait()).await.is_ok()
+        tasks.end(limit).await
     }
 
     /// Notes that it was stopped for a while only.
@@ -254,8 +291,7 @@ impl Consumer for Nobody {
 pub struct Inlet {
     core: Arc<Core>,
     route: Arc<Route>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    tasks: Tasks,
 }
 
 impl Inlet {
@@ -294,19 +330,19 @@ impl Inlet {
         self.route.process(exchange, &self.core).await;
     }
 
-    /// Runs a task of the source; the route waits for it when it stops.
+    /// Runs a task of the source; the route waits for it when it stops, and drops it when that takes too long.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
     /// Comes back when the route is to stop.
     pub async fn stopped(&self) {
-        self.stop.cancelled().await;
+        self.tasks.stop.cancelled().await;
     }
 
     /// Whether the route is to stop.
     pub fn is_stopped(&self) -> bool {
-        self.stop.is_cancelled()
+        self.tasks.stop.is_cancelled()
     }
 }
 

@@ -31,7 +31,7 @@ impl std::error::Error for SwapError {}
 
 impl Engine {
     /// Puts routes in the place of others, which may have the same ids or be none at all; gives the ids of those whose
-    /// exchanges under way did not end in time.
+    /// exchanges under way did not end in time and were cut off: what they came from brings them again, if it can.
     ///
     /// Who is called by other routes is replaced at once: calls that come go to the new one, and those under way end on
     /// the old one. A source from outside stops and ends what it has begun before the new one begins, so that nothing
@@ -128,7 +128,7 @@ impl Engine {
         };
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         if tokio::time::timeout(limit, quiet).await.is_err() {
-            tracing::warn!("calls of a route that was replaced did not end in time");
+            tracing::warn!("calls of a route that was replaced did not end in time: they end on it");
         }
         self.stop_all(routes.into_iter()).await
     }

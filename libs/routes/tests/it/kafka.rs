@@ -28,6 +28,8 @@ struct State {
     refusals: Mutex<HashMap<String, usize>>,
     /// How many records the route has been given.
     read: Mutex<usize>,
+    /// How many readers there are, and how many there were at the most.
+    readers: Mutex<(usize, usize)>,
     /// A topic that is to be taken away.
     revoked: Mutex<Option<(String, LetGo)>>,
 }
@@ -51,6 +53,7 @@ impl Memory {
             acknowledges: watch::Sender::new(true),
             refusals: Mutex::default(),
             read: Mutex::default(),
+            readers: Mutex::default(),
             revoked: Mutex::default(),
         }))
     }
@@ -121,6 +124,9 @@ impl Transport for Memory {
         let topic = wanted.topics[0].clone();
         let position = usize::try_from(self.committed(&topic)).unwrap();
         let reader: Box<dyn Reader> = Box::new(MemoryReader { memory: self.clone(), topic, position });
+        let mut readers = self.0.readers.lock().unwrap();
+        readers.0 += 1;
+        readers.1 = readers.0.max(readers.1);
         Box::pin(async move { Ok(reader) })
     }
 
@@ -151,6 +157,12 @@ struct MemoryReader {
     memory: Memory,
     topic: String,
     position: usize,
+}
+
+impl Drop for MemoryReader {
+    fn drop(&mut self) {
+        self.memory.0.readers.lock().unwrap().0 -= 1;
+    }
 }
 
 impl Reader for MemoryReader {
@@ -373,5 +385,42 @@ async fn headers_of_a_record_do_not_say_what_steps_do() {
     let received = engine.core().components.mocks().unwrap().received();
     let headers = &received["through"][0].message.headers;
     assert!(headers.get("CamelFileName").is_none() && headers.get("notify.to").is_none());
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_source_that_ends_late_does_not_go_on_beside_its_successor() {
+    let memory = Memory::new();
+    memory.put("in", "a", "1");
+    let route = |steps: &str| {
+        let from = "uri: \"kafka:in?groupId=g&autoOffsetReset=earliest\"";
+        format!("- route: {{ id: r, from: {{ {from}, steps: [ {steps} ] }} }}\n")
+    };
+    let old = route("{ to: \"mock:begun\" }, { delay: { constant: \"60000\" } }, { to: \"kafka:out\" }");
+    let engine = started(&memory, &old, Limits { stop_ms: 50, ..Limits::default() }).await;
+    eventually("it is under way", || bodies(&engine, "begun").len() == 1).await;
+    let new = route("{ setBody: { simple: \"new ${body}\" } }, { to: \"kafka:out\" }");
+    let new = engine.load(&[("kafka.yaml".to_owned(), new)]).unwrap().routes;
+    assert_eq!(engine.swap(new, &[Text::fixed("r")]).await.unwrap(), ["r"]);
+    eventually("the new one takes it", || memory.committed("in") == 1).await;
+    assert_eq!(memory.values("out"), ["new 1"]);
+    assert_eq!(*memory.0.readers.lock().unwrap(), (1, 1), "now and at the most");
+    assert!(engine.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_only_waits_for_its_key_does_not_hold_up_a_stop() {
+    let memory = Memory::new();
+    for (key, value) in [("a", "slow 1"), ("a", "2"), ("a", "3"), ("b", "4")] {
+        memory.put("in", key, value);
+    }
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("another key is through", || memory.values("out") == ["4"]).await;
+    assert!(engine.stop().await.is_empty());
+    assert_eq!((memory.values("out"), memory.committed("in")), (vec!["4".to_owned(), "slow 1".to_owned()], 1));
+    // What has waited comes again, and what was done behind it too.
+    let engine = started(&memory, ROUTE, Limits::default()).await;
+    eventually("all is through", || memory.committed("in") == 4).await;
+    assert_eq!(memory.values("out")[2..].iter().filter(|value| *value != "4").collect::<Vec<_>>(), ["2", "3"]);
     engine.stop().await;
 }

@@ -162,10 +162,19 @@ impl Reading {
         }
     }
 
-    /// Lets everything end that has begun, and commits it.
+    /// Lets everything end that has begun, and commits it. What only waits for its key has not begun: it comes again.
     async fn drain(&mut self, reader: &mut dyn Reader) {
+        self.lanes.drop_all_waiting();
         while self.lanes.under_way() > 0 {
-            self.lanes.step().await;
+            tokio::select! {
+                biased;
+                is_finished = self.lanes.step() => {
+                    if is_finished {
+                        self.commit_at.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
+                    }
+                }
+                () = until(self.commit_at) => self.commit(reader).await,
+            }
             self.let_go(reader).await;
         }
         self.commit(reader).await;

@@ -91,6 +91,11 @@ impl Lanes {
         }
     }
 
+    /// Forgets all records that have not entered the steps; they stay open, so that no commit passes them.
+    pub(super) fn drop_all_waiting(&mut self) {
+        self.waiting.values_mut().for_each(VecDeque::clear);
+    }
+
     /// Waits until something that is under way comes further; true if a record is finished.
     pub(super) async fn step(&mut self) -> bool {
         tokio::select! {
