@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 /// How long a rebalance waits for records in flight; a little longer than the route itself holds them.
 const DRAIN_MAX: Duration = Duration::from_secs(6);
-/// How many records are kept for a route that is busy before its partitions pause.
+/// How many records are kept for a route that is busy, and how large they are together, before its partitions pause.
 const KEPT_MAX: usize = 2_048;
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest name of a member.
 const NAME_MAX: usize = 200;
 
@@ -50,6 +51,7 @@ impl Transport for EventkitTransport {
             let reader: Box<dyn Reader> = Box::new(GroupReader {
                 subscription,
                 kept: VecDeque::new(),
+                kept_bytes: 0,
                 assigned: HashSet::new(),
                 paused: HashSet::new(),
                 is_full: false,
@@ -187,7 +189,8 @@ fn text(name: HeaderName) -> Text {
 /// pause: what concerns partitions is always listened to.
 struct GroupReader {
     subscription: Box<dyn transport::Subscription>,
-    kept: VecDeque<ConsumedRecord>,
+    kept: VecDeque<InRecord>,
+    kept_bytes: usize,
     assigned: HashSet<TopicPartition>,
     /// Partitions that the route does not want to be read for a while.
     paused: HashSet<TopicPartition>,
@@ -197,14 +200,33 @@ struct GroupReader {
 
 impl GroupReader {
     fn take(&mut self, most: usize) -> Incoming {
-        let records = self.kept.drain(..most.min(self.kept.len())).map(came).collect();
-        self.set_full(self.kept.len() > KEPT_MAX / 4 && self.is_full);
+        let records: Vec<_> = self.kept.drain(..most.min(self.kept.len())).collect();
+        self.kept_bytes -= records.iter().map(InRecord::bytes).sum::<usize>();
+        self.have_room();
         Incoming::Records(records)
     }
 
     fn keep(&mut self, records: Vec<ConsumedRecord>) {
-        self.kept.extend(records);
-        self.set_full(self.is_full || self.kept.len() >= KEPT_MAX);
+        for record in records.into_iter().map(came) {
+            self.kept_bytes += record.bytes();
+            self.kept.push_back(record);
+        }
+        self.set_full(self.is_full || self.kept.len() >= KEPT_MAX || self.kept_bytes >= KEPT_BYTES_MAX);
+    }
+
+    /// Drops what is kept of partitions that are somebody else's.
+    fn drop_kept(&mut self, gone: &[TopicPartition]) {
+        let is_gone = |record: &InRecord| {
+            gone.iter().any(|place| record.topic == place.topic.as_str() && record.partition == place.partition)
+        };
+        self.kept.retain(|record| !is_gone(record));
+        self.kept_bytes = self.kept.iter().map(InRecord::bytes).sum();
+        self.have_room();
+    }
+
+    fn have_room(&mut self) {
+        let has_room = self.kept.len() <= KEPT_MAX / 4 && self.kept_bytes <= KEPT_BYTES_MAX / 4;
+        self.set_full(self.is_full && !has_room);
     }
 
     fn set_full(&mut self, is_full: bool) {
@@ -238,11 +260,11 @@ impl Reader for GroupReader {
                         return Ok(Incoming::Assigned(places));
                     }
                     transport::Incoming::Revoked { partitions, done } => {
-                        self.kept.retain(|record| !partitions.contains(&record.topic_partition()));
                         for place in &partitions {
                             self.assigned.remove(place);
                             self.paused.remove(place);
                         }
+                        self.drop_kept(&partitions);
                         return Ok(Incoming::Revoked { places: places(&partitions), done: Box::new(done) });
                     }
                 }
@@ -272,5 +294,83 @@ impl Reader for GroupReader {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move { self.subscription.close().await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A subscription that has records, and notes whether it is paused.
+    #[derive(Debug, Default)]
+    struct Full {
+        incoming: VecDeque<Vec<ConsumedRecord>>,
+        is_paused: Arc<Mutex<bool>>,
+    }
+
+    #[async_trait::async_trait]
+    impl transport::Subscription for Full {
+        async fn next(&mut self) -> eventkit::Result<transport::Incoming> {
+            match self.incoming.pop_front() {
+                Some(records) => Ok(transport::Incoming::Records(records)),
+                None => std::future::pending().await,
+            }
+        }
+
+        async fn commit(&self, _: &[(TopicPartition, i64)]) -> eventkit::Result<()> {
+            Ok(())
+        }
+
+        fn lag(&self, _: &[TopicPartition]) -> BoxFuture<'static, eventkit::Result<Vec<(TopicPartition, i64)>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn set_paused(&self, _: &TopicPartition, paused: bool) {
+            *self.is_paused.lock().unwrap() = paused;
+        }
+
+        async fn close(self: Box<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn records_that_are_kept_are_counted_by_their_bytes() {
+        let megabyte = Bytes::from(vec![b'x'; 1 << 20]);
+        let large = |offset| ConsumedRecord {
+            record: Record {
+                topic: "t".to_owned(),
+                key: None,
+                value: Some(megabyte.clone()),
+                headers: Vec::new(),
+                timestamp_ms: None,
+            },
+            partition: 0,
+            offset,
+        };
+        let place = TopicPartition { topic: "t".to_owned(), partition: 0 };
+        let incoming = (0..20).map(|offset| vec![large(offset)]).collect();
+        let full = Full { incoming, ..Full::default() };
+        let is_paused = Arc::clone(&full.is_paused);
+        let mut reader = GroupReader {
+            subscription: Box::new(full),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            assigned: HashSet::from([place.clone()]),
+            paused: HashSet::new(),
+            is_full: false,
+        };
+        // Nobody wants a record; what has come is kept.
+        tokio::select! {
+            biased;
+            incoming = reader.next(0) => panic!("{incoming:?}"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!((reader.kept.len(), *is_paused.lock().unwrap()), (20, true));
+        let taken = reader.next(16).await.unwrap();
+        assert!(matches!(taken, Incoming::Records(records) if records.len() == 16));
+        assert!(!*is_paused.lock().unwrap());
+        reader.drop_kept(&[place]);
+        assert_eq!((reader.kept.len(), reader.kept_bytes), (0, 0));
     }
 }

@@ -204,6 +204,14 @@ pub struct InRecord {
     pub headers: Vec<(Text, Bytes)>,
 }
 
+impl InRecord {
+    /// How large its key, its value and its headers are together.
+    pub fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+    }
+}
+
 /// A record to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutRecord {
@@ -253,6 +261,8 @@ impl Component for Kafka {
             transport: Arc::clone(&self.transport),
             in_flight_max: core.limits.in_flight_max,
             open_max: core.limits.open_records_max,
+            open_bytes_max: core.limits.open_bytes_max,
+            body_bytes_max: core.limits.body_bytes_max,
         }))
     }
 }

@@ -7,9 +7,11 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// Records of one partition that are unfinished; the partition is not read for a while beyond.
     pub open_records_max: usize,
+    /// Bytes of the records of one partition that are unfinished; the partition is not read for a while beyond.
+    pub open_bytes_max: usize,
     /// Messages that wait in a `seda:` queue that says nothing else.
     pub queue_max: usize,
-    /// Bytes of a body that a source lets in.
+    /// Bytes of a body that a source lets in; a larger record of a topic becomes a dead letter.
     pub body_bytes_max: usize,
     /// Parts that a split makes, recipients of a list.
     pub parts_max: usize,
@@ -36,6 +38,7 @@ impl Default for Limits {
         Self {
             in_flight_max: 1_000,
             open_records_max: 4_096,
+            open_bytes_max: 16 * 1024 * 1024,
             queue_max: 1_000,
             body_bytes_max: 16 * 1024 * 1024,
             parts_max: 1_000_000,

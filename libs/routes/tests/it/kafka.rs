@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use routes::components::kafka::{Acknowledged, InRecord, Incoming, Kafka, OutRecord, Reader, Subscription, Transport};
+use routes::components::kafka::{
+    Acknowledged, InRecord, Incoming, Kafka, OutRecord, Place, Reader, Subscription, Transport,
+};
 use routes::exchange::{Exception, Result, Text, class};
 use routes::run::BoxFuture;
 use routes::{Engine, Limits, Setup};
@@ -28,6 +30,10 @@ struct State {
     refusals: Mutex<HashMap<String, usize>>,
     /// How many records the route has been given.
     read: Mutex<usize>,
+    /// How many records come at a time at the most.
+    batch_max: Mutex<usize>,
+    /// Whether the route does not want to read.
+    is_paused: Mutex<bool>,
     /// How many readers there are, and how many there were at the most.
     readers: Mutex<(usize, usize)>,
     /// A topic that is to be taken away.
@@ -53,6 +59,8 @@ impl Memory {
             acknowledges: watch::Sender::new(true),
             refusals: Mutex::default(),
             read: Mutex::default(),
+            batch_max: Mutex::new(usize::MAX),
+            is_paused: Mutex::default(),
             readers: Mutex::default(),
             revoked: Mutex::default(),
         }))
@@ -178,8 +186,8 @@ impl Reader for MemoryReader {
                     let topics = state.topics.lock().unwrap();
                     topics.get(&self.topic).map(|records| records[self.position..].to_vec()).unwrap_or_default()
                 };
-                records.truncate(most);
-                if !records.is_empty() {
+                records.truncate(most.min(*state.batch_max.lock().unwrap()));
+                if !records.is_empty() && !*state.is_paused.lock().unwrap() {
                     self.position += records.len();
                     *state.read.lock().unwrap() += records.len();
                     return Ok(Incoming::Records(records));
@@ -187,6 +195,10 @@ impl Reader for MemoryReader {
                 changed.await;
             }
         })
+    }
+
+    fn pause(&mut self, _: &Place, is_paused: bool) {
+        *self.memory.0.is_paused.lock().unwrap() = is_paused;
     }
 
     fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), String>> {
@@ -423,4 +435,25 @@ async fn what_only_waits_for_its_key_does_not_hold_up_a_stop() {
     eventually("all is through", || memory.committed("in") == 4).await;
     assert_eq!(memory.values("out")[2..].iter().filter(|value| *value != "4").collect::<Vec<_>>(), ["2", "3"]);
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn large_records_pause_their_partition_and_too_large_ones_are_dead_letters() {
+    let memory = Memory::new();
+    memory.0.acknowledges.send_replace(false);
+    *memory.0.batch_max.lock().unwrap() = 1;
+    let large = "x".repeat(1_000);
+    for n in 0..6 {
+        memory.put("in", "a", &format!("{large} {n}"));
+    }
+    memory.put("in", "a", &"x".repeat(3_000));
+    let limits = Limits { open_bytes_max: 2_500, body_bytes_max: 2_000, ..Limits::default() };
+    let engine = started(&memory, ROUTE, limits).await;
+    eventually("it is paused", || *memory.0.is_paused.lock().unwrap()).await;
+    assert_eq!(*memory.0.read.lock().unwrap(), 3);
+    memory.0.acknowledges.send_replace(true);
+    eventually("all offsets are committed", || memory.committed("in") == 7).await;
+    let values: Vec<_> = (0..6).map(|n| format!("{large} {n}")).collect();
+    assert_eq!((memory.values("out"), memory.values("in.dlq")), (values, vec!["x".repeat(3_000)]));
+    assert!(engine.stop().await.is_empty());
 }

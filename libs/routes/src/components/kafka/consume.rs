@@ -27,6 +27,8 @@ pub(super) struct Source {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) in_flight_max: usize,
     pub(super) open_max: usize,
+    pub(super) open_bytes_max: usize,
+    pub(super) body_bytes_max: usize,
 }
 
 impl Consumer for Source {
@@ -34,13 +36,15 @@ impl Consumer for Source {
         Box::pin(async move {
             let wanted = Subscription { route: inlet.route().id().clone(), ..self.wanted.clone() };
             let reader = self.transport.subscribe(wanted.clone()).await?;
-            let lanes = Lanes::new(inlet.clone(), Arc::clone(&self.transport), wanted.group.clone());
+            let group = wanted.group.clone();
+            let lanes = Lanes::new(inlet.clone(), Arc::clone(&self.transport), group, self.body_bytes_max);
             let reading = Reading {
                 wanted,
                 inlet: inlet.clone(),
                 transport: Arc::clone(&self.transport),
                 in_flight_max: self.in_flight_max,
                 open_max: self.open_max,
+                open_bytes_max: self.open_bytes_max,
                 lanes,
                 leaving: Vec::new(),
                 commit_at: None,
@@ -64,8 +68,10 @@ struct Reading {
     inlet: Inlet,
     transport: Arc<dyn Transport>,
     in_flight_max: usize,
-    /// How many records of a partition may be unfinished before it is not read for a while.
+    /// How many records of a partition may be unfinished, and how large they may be together, before it is not read for
+    /// a while.
     open_max: usize,
+    open_bytes_max: usize,
     lanes: Lanes,
     leaving: Vec<Leaving>,
     commit_at: Option<Instant>,
@@ -108,7 +114,7 @@ impl Reading {
     async fn read(&mut self, reader: &mut dyn Reader) -> Result<(), String> {
         loop {
             self.let_go(reader).await;
-            for (place, is_paused) in self.lanes.ledger.pauses(self.open_max) {
+            for (place, is_paused) in self.lanes.ledger.pauses(self.open_max, self.open_bytes_max) {
                 reader.pause(&place, is_paused);
             }
             let room = self.in_flight_max.saturating_sub(self.lanes.under_way());

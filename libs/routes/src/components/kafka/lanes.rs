@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::exchange::{Body, Exchange, Headers, Message, Text, Value};
+use crate::exchange::{Body, Exception, Exchange, Headers, Message, Text, Value, class};
 use crate::run::{BoxFuture, Inlet};
 
 use super::consume::{RETRY_FIRST, RETRY_MAX};
@@ -27,6 +27,8 @@ pub(super) struct Lanes {
     inlet: Inlet,
     transport: Arc<dyn Transport>,
     group: Arc<str>,
+    /// The largest value that goes through the steps.
+    body_bytes_max: usize,
     /// Records whose lane is busy; a lane stands here as long as one of its records is in the steps.
     waiting: HashMap<Lane, VecDeque<Arc<InRecord>>>,
     /// Records in the steps.
@@ -39,11 +41,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(inlet: Inlet, transport: Arc<dyn Transport>, group: String) -> Self {
+    pub(super) fn new(inlet: Inlet, transport: Arc<dyn Transport>, group: String, body_bytes_max: usize) -> Self {
         Self {
             inlet,
             transport,
             group: Arc::from(group),
+            body_bytes_max,
             waiting: HashMap::new(),
             steps: FuturesUnordered::new(),
             ends: FuturesUnordered::new(),
@@ -65,7 +68,7 @@ impl Lanes {
     /// Takes a record; true if it is finished at once.
     pub(super) fn begin(&mut self, record: InRecord) -> bool {
         let place = (record.topic.clone(), record.partition);
-        self.ledger.begin(&place, record.offset);
+        self.ledger.begin(&place, record.offset, record.bytes());
         if !self.transport.is_for(&record, &self.group) {
             self.ledger.end(&place, record.offset);
             return true;
@@ -115,11 +118,17 @@ impl Lanes {
     fn enter(&mut self, lane: Lane, record: Arc<InRecord>) {
         *self.busy.entry(lane.0.clone()).or_default() += 1;
         let (inlet, identity) = (self.inlet.clone(), self.transport.identity(&record));
+        let (bytes, bytes_max) = (record.value.as_ref().map_or(0, Bytes::len), self.body_bytes_max);
         self.steps.push(Box::pin(async move {
             let mut exchange = exchange(&inlet, &record);
             exchange.follow(identity);
             exchange.answer_for();
-            inlet.call(&mut exchange).await;
+            if bytes > bytes_max {
+                let message = format!("the record has {bytes} bytes, and a body has {bytes_max} at the most");
+                exchange.fail(Exception::new(&class::ILLEGAL_ARGUMENT, message));
+            } else {
+                inlet.call(&mut exchange).await;
+            }
             (lane, record, exchange)
         }));
     }
