@@ -91,6 +91,12 @@ pub trait Consumer: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether it takes its exchanges out of something from which others take as well, so that it can stop as soon as
+    /// another does.
+    fn shares(&self) -> bool {
+        false
+    }
+
     /// How many exchanges wait for the route already.
     fn waiting(&self) -> usize {
         0

@@ -287,6 +287,10 @@ impl Consumer for Takers {
         true
     }
 
+    fn shares(&self) -> bool {
+        true
+    }
+
     fn waiting(&self) -> usize {
         self.queue.open.load(Ordering::Acquire)
     }
@@ -297,18 +301,10 @@ impl Consumer for Takers {
     }
 }
 
-/// Takes exchanges until the route stops; what waits already is still taken.
+/// Takes exchanges until the route stops.
 async fn take(inlet: &Inlet, queue: &Queue) {
     loop {
-        let next = {
-            let mut receiver = queue.receiver.lock().await;
-            tokio::select! {
-                biased;
-                next = receiver.recv() => next,
-                () = inlet.stopped() => return,
-            }
-        };
-        let Some((exchange, answer)) = next else { return };
+        let Some((exchange, answer)) = next(inlet, queue).await else { return };
         let exchange = inlet.deliver(exchange).await;
         queue.open.fetch_sub(1, Ordering::AcqRel);
         inlet.core().tell_ended();
@@ -317,4 +313,18 @@ async fn take(inlet: &Inlet, queue: &Queue) {
             let _ = answer.send(exchange);
         }
     }
+}
+
+/// The next exchange; once the route is to stop, only what waits already, and nothing if another route takes it.
+async fn next(inlet: &Inlet, queue: &Queue) -> Option<Waiting> {
+    let next = async { queue.receiver.lock().await.recv().await };
+    tokio::select! {
+        biased;
+        () = inlet.stopped() => {}
+        next = next => return next,
+    }
+    if *queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) > 0 {
+        return None;
+    }
+    queue.receiver.lock().await.try_recv().ok()
 }

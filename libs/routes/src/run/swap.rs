@@ -63,7 +63,13 @@ impl Engine {
             self.go_back(&called, &ran).await;
             return Err(reason);
         }
-        late.extend(self.end_called(ran.iter().filter(|route| is_called(route))).await);
+        // What shares a queue with the one that takes its place need not take from it any more.
+        let is_over = |route: &Arc<Route>| {
+            route.plan.consumer.shares() && called.iter().any(|new| new.plan.from == route.plan.from)
+        };
+        let (over, still): (Vec<_>, Vec<_>) = ran.iter().filter(|route| is_called(route)).partition(|route| is_over(route));
+        late.extend(self.stop_all(over.into_iter()).await);
+        late.extend(self.end_called(still.into_iter()).await);
         let mut routes = self.lock();
         routes.retain(|route| !old.contains(route.id()));
         routes.extend(new);

@@ -111,3 +111,41 @@ async fn a_suspended_route_goes_on_when_it_is_resumed() {
     eventually("what waited is taken", || bodies(&engine, "r") == ["waits"]).await;
     assert!(engine.resume_route("r").await.is_err());
 }
+
+#[tokio::test]
+async fn a_replaced_route_takes_nothing_more_out_of_a_full_queue() {
+    const WAITING: usize = 100;
+    let version = |mark: &str| route("r", "seda:r", &format!("{{ delay: {{ constant: \"2\" }} }}, {{ to: \"mock:{mark}\" }}"));
+    let engine = started(&version("old"), Limits::default()).await;
+    for _ in 0..WAITING {
+        assert!(!send(&engine, "seda:r", "m").await.is_failed());
+    }
+    eventually("the old one takes some", || !bodies(&engine, "old").is_empty()).await;
+    let before = bodies(&engine, "old").len();
+    assert!(engine.swap(compiled(&engine, &version("new")), &[Text::fixed("r")]).await.unwrap().is_empty());
+    eventually("all is taken", || bodies(&engine, "old").len() + bodies(&engine, "new").len() == WAITING).await;
+    // What was under way, and what may have been taken before the swap began.
+    assert!(bodies(&engine, "old").len() <= before + 2, "{} after {before}", bodies(&engine, "old").len());
+}
+
+#[tokio::test]
+async fn a_replaced_route_ends_although_its_queue_stays_empty() {
+    let old = route("r", "seda:r", "{ to: \"mock:begun\" }, { delay: { constant: \"100\" } }, { to: \"mock:old\" }");
+    let engine = started(&old, Limits { stop_ms: 2_000, ..Limits::default() }).await;
+    assert!(!send(&engine, "seda:r", "m").await.is_failed());
+    eventually("it is under way", || bodies(&engine, "begun").len() == 1).await;
+    let new = route("r", "seda:r", "{ to: \"mock:new\" }");
+    let late = engine.swap(compiled(&engine, &new), &[Text::fixed("r")]).await.unwrap();
+    assert!(late.is_empty(), "{late:?}");
+    assert_eq!(bodies(&engine, "old"), ["m"]);
+}
+
+#[tokio::test]
+async fn what_waits_in_a_queue_is_taken_before_its_last_route_stops() {
+    let engine = started(&route("r", "seda:r", "{ delay: { constant: \"2\" } }, { to: \"mock:r\" }"), Limits::default()).await;
+    for _ in 0..10 {
+        assert!(!send(&engine, "seda:r", "m").await.is_failed());
+    }
+    engine.stop_route("r").await.unwrap();
+    assert_eq!(bodies(&engine, "r").len(), 10);
+}
