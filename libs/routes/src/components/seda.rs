@@ -90,8 +90,31 @@ struct Seda {
 
 type Queues = Arc<Mutex<HashMap<String, Queue>>>;
 
-/// An exchange that waits, and who waits for it.
-type Waiting = (Exchange, Option<oneshot::Sender<Exchange>>);
+/// An exchange that waits.
+#[derive(Debug)]
+struct Waiting {
+    exchange: Exchange,
+    /// Who waits for it.
+    answer: Option<oneshot::Sender<Exchange>>,
+    _open: Open,
+}
+
+/// An exchange that has been put into a queue, until it is finished or dropped.
+#[derive(Debug)]
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 type Receiver = Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting>>>;
 
@@ -106,6 +129,10 @@ struct Queue {
 }
 
 impl Queue {
+    fn waiting(&self, exchange: Exchange, answer: Option<oneshot::Sender<Exchange>>) -> Waiting {
+        Waiting { exchange, answer, _open: Open::count(&self.open) }
+    }
+
     /// Whether somebody sends to it or takes from it, or something waits in it.
     fn is_of_use(&self) -> bool {
         Arc::strong_count(&self.open) > 1 || self.open.load(Ordering::Acquire) > 0
@@ -204,40 +231,36 @@ impl Producer for Offer {
         if waits {
             return Sending::Later(Box::pin(self.ask(copy, exchange)));
         }
-        self.queue.open.fetch_add(1, Ordering::AcqRel);
-        let sent = self.queue.sender.try_send((copy, None));
-        if sent.is_err() {
-            self.queue.open.fetch_sub(1, Ordering::AcqRel);
-        }
-        match sent {
-            Err(mpsc::error::TrySendError::Full(waiting)) if self.blocks => {
-                Sending::Later(Box::pin(async move { self.offer(waiting).await }))
+        match self.queue.sender.try_reserve() {
+            Ok(place) => {
+                place.send(self.queue.waiting(copy, None));
+                Sending::Done(Ok(()))
+            }
+            Err(mpsc::error::TrySendError::Full(())) if self.blocks => {
+                Sending::Later(Box::pin(async move { self.offer(copy, None).await }))
             }
             Err(_) if self.discards => Sending::Done(Ok(())),
             Err(_) => Sending::Done(Err(self.full())),
-            Ok(()) => Sending::Done(Ok(())),
         }
     }
 }
 
 impl Offer {
-    async fn offer(&self, waiting: Waiting) -> crate::exchange::Result<()> {
-        self.queue.open.fetch_add(1, Ordering::AcqRel);
-        let sent = self.queue.sender.send(waiting);
-        let is_sent = match self.offer_timeout {
-            Some(timeout) => tokio::time::timeout(timeout, sent).await.is_ok_and(|sent| sent.is_ok()),
-            None => sent.await.is_ok(),
+    async fn offer(&self, copy: Exchange, answer: Option<oneshot::Sender<Exchange>>) -> crate::exchange::Result<()> {
+        let place = self.queue.sender.reserve();
+        let place = match self.offer_timeout {
+            Some(timeout) => tokio::time::timeout(timeout, place).await.ok().and_then(Result::ok),
+            None => place.await.ok(),
         };
-        if is_sent {
-            return Ok(());
-        }
-        self.queue.open.fetch_sub(1, Ordering::AcqRel);
-        Err(self.full())
+        // Whoever is cut off while it waits leaves nothing behind.
+        let place = place.ok_or_else(|| self.full())?;
+        place.send(self.queue.waiting(copy, answer));
+        Ok(())
     }
 
     async fn ask(&self, copy: Exchange, exchange: &mut Exchange) -> crate::exchange::Result<()> {
         let (answer, answered) = oneshot::channel();
-        self.offer((copy, Some(answer))).await?;
+        self.offer(copy, Some(answer)).await?;
         let answer = match self.timeout.is_zero() {
             true => answered.await.ok(),
             false => tokio::time::timeout(self.timeout, answered).await.ok().and_then(Result::ok),
@@ -304,9 +327,9 @@ impl Consumer for Takers {
 /// Takes exchanges until the route stops.
 async fn take(inlet: &Inlet, queue: &Queue) {
     loop {
-        let Some((exchange, answer)) = next(inlet, queue).await else { return };
+        let Some(Waiting { exchange, answer, _open: open }) = next(inlet, queue).await else { return };
         let exchange = inlet.deliver(exchange).await;
-        queue.open.fetch_sub(1, Ordering::AcqRel);
+        drop(open);
         inlet.core().tell_ended();
         if let Some(answer) = answer {
             // Who asked may have gone.

@@ -210,3 +210,25 @@ async fn functions_of_jq_cost_by_what_they_walk_through() {
     assert!(said.contains("too many steps"), "{said}");
     assert!(began.elapsed() < Duration::from_secs(20));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_cut_off_before_a_full_queue_leaves_nothing_behind() {
+    let route = r##"
+- route: { id: taker, autoStartup: false, from: { uri: "seda:q?size=1", steps: [ { to: "mock:taken" } ] } }
+- from:
+    uri: direct:start
+    steps:
+      - split: { simple: "${body}", timeout: 50, steps: [ { to: "seda:q?blockWhenFull=true" } ] }
+"##;
+    let engine = started(route, Limits::default()).await;
+    // The second one waits for a place, and is cut off.
+    for body in ["1", "2"] {
+        send(&engine, "direct:start", body).await;
+    }
+    engine.start_route("taker").await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert!(engine.stop().await.is_empty());
+    // Nobody waits for what is not there.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(bodies(&engine, "taken"), ["1"]);
+}
