@@ -31,6 +31,9 @@ pub trait Component: Send + Sync + fmt::Debug {
     /// What its addresses may say.
     fn spec(&self) -> &'static ComponentSpec;
 
+    /// All files are read anew: what their addresses said before does not count any more.
+    fn begin(&self) {}
+
     /// What sends exchanges to an endpoint.
     ///
     /// # Errors

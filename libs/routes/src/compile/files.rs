@@ -31,6 +31,7 @@ pub fn compile_with(
     files: &[(String, String)],
     gives_way: &HashSet<String>,
 ) -> Result<Compiled, Vec<Problem>> {
+    core.components.begin();
     let mut problems = Problems::default();
     let parsed: Vec<_> = files.iter().map(|(name, text)| Parsed::new(name, text, &mut problems)).collect();
     let checked = check_files(&parsed, &core.surroundings, &core.components, &mut problems);

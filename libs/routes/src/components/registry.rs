@@ -21,6 +21,11 @@ impl Components {
         Self(built_in.chain(others).collect())
     }
 
+    /// All files are read anew.
+    pub(crate) fn begin(&self) {
+        self.0.values().for_each(|component| component.begin());
+    }
+
     /// Whether there is a component of this name for this side.
     ///
     /// # Errors

@@ -1,17 +1,19 @@
 //! `seda:`: a queue in memory between routes.
 
+mod queue;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::check::Takes;
 use crate::exchange::{Exception, Exchange, Pattern, class};
 use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
 
 use super::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Producer, Side};
+use queue::{Queue, Waiting};
 
 pub(super) static SPEC: ComponentSpec = ComponentSpec {
     name: "seda",
@@ -88,86 +90,39 @@ struct Seda {
     queues: Queues,
 }
 
-type Queues = Arc<Mutex<HashMap<String, Queue>>>;
+type Queues = Arc<Mutex<HashMap<String, Known>>>;
 
-/// An exchange that waits.
+/// A queue, and the size that the files say which were read last.
 #[derive(Debug)]
-struct Waiting {
-    exchange: Exchange,
-    /// Who waits for it.
-    answer: Option<oneshot::Sender<Exchange>>,
-    _open: Open,
-}
-
-/// An exchange that has been put into a queue, until it is finished or dropped.
-#[derive(Debug)]
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn count(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-type Receiver = Arc<tokio::sync::Mutex<mpsc::Receiver<Waiting>>>;
-
-#[derive(Debug, Clone)]
-struct Queue {
-    sender: mpsc::Sender<Waiting>,
-    receiver: Receiver,
-    /// How many routes take from it.
-    consumers: Arc<Mutex<usize>>,
-    /// How many exchanges have been put in and are not finished.
-    open: Arc<AtomicUsize>,
-}
-
-impl Queue {
-    fn waiting(&self, exchange: Exchange, answer: Option<oneshot::Sender<Exchange>>) -> Waiting {
-        Waiting { exchange, answer, _open: Open::count(&self.open) }
-    }
-
-    /// Whether somebody sends to it or takes from it, or something waits in it.
-    fn is_of_use(&self) -> bool {
-        Arc::strong_count(&self.open) > 1 || self.open.load(Ordering::Acquire) > 0
-    }
+struct Known {
+    queue: Queue,
+    said: Option<usize>,
 }
 
 impl Seda {
-    /// The queue of an endpoint; who names it first says how large it is.
+    /// The queue of an endpoint; whatever names its size names the same.
     fn queue(&self, endpoint: &Endpoint) -> Result<Queue, String> {
         let wanted = endpoint.count("size");
-        let size = wanted.unwrap_or(self.queue_max);
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if queues.len() >= self.queues_max && !queues.contains_key(&endpoint.text.path) {
-            queues.retain(|_, queue| queue.is_of_use());
+            queues.retain(|_, known| known.queue.is_of_use());
             if queues.len() >= self.queues_max {
                 let (queues_max, name) = (self.queues_max, &endpoint.text.path);
                 return Err(format!("there are {queues_max} queues already, and `seda:{name}` would be one more"));
             }
         }
-        let queue = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
-            let (sender, receiver) = mpsc::channel(size);
-            Queue {
-                sender,
-                receiver: Arc::new(tokio::sync::Mutex::new(receiver)),
-                consumers: Arc::default(),
-                open: Arc::default(),
-            }
+        let known = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
+            Known { queue: Queue::new(wanted.unwrap_or(self.queue_max)), said: None }
         });
-        match wanted {
-            Some(wanted) if queue.sender.max_capacity() != wanted => Err(format!(
-                "queue `seda:{}` has the size {} already: write the same size wherever it stands",
+        match (known.said, wanted) {
+            (Some(said), Some(wanted)) if said != wanted => Err(format!(
+                "queue `seda:{}` has the size {said} already: write the same size wherever it stands",
                 endpoint.text.path,
-                queue.sender.max_capacity()
             )),
-            _ => Ok(queue.clone()),
+            (said, wanted) => {
+                known.said = said.or(wanted);
+                Ok(known.queue.clone())
+            }
         }
     }
 }
@@ -177,10 +132,17 @@ impl Component for Seda {
         &SPEC
     }
 
+    /// The files that are read now say anew how large queues are.
+    fn begin(&self) {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.values_mut().for_each(|known| known.said = None);
+    }
+
     fn producer(&self, endpoint: Endpoint, _: &Core) -> Result<Arc<dyn Producer>, String> {
         let offer_ms = endpoint.duration_ms("offerTimeout");
         Ok(Arc::new(Offer {
             queue: self.queue(&endpoint)?,
+            size: endpoint.count("size"),
             waits: endpoint.word("waitForTaskToComplete").unwrap_or_else(|| "IfReplyExpected".to_owned()),
             timeout: Duration::from_millis(endpoint.duration_ms("timeout").unwrap_or(30_000)),
             blocks: endpoint.flag("blockWhenFull").unwrap_or(false) || offer_ms.is_some(),
@@ -194,7 +156,14 @@ impl Component for Seda {
 
     fn consumer(&self, endpoint: Endpoint, _: &Core) -> Result<Box<dyn Consumer>, String> {
         let takers = endpoint.count("concurrentConsumers").unwrap_or(1);
-        Ok(Box::new(Takers { queue: self.queue(&endpoint)?, takers }))
+        Ok(Box::new(Takers {
+            queue: self.queue(&endpoint)?,
+            size: endpoint.count("size"),
+            queue_max: self.queue_max,
+            queues: Arc::clone(&self.queues),
+            name: endpoint.text.path,
+            takers,
+        }))
     }
 }
 
@@ -202,6 +171,7 @@ impl Component for Seda {
 struct Offer {
     name: String,
     queue: Queue,
+    size: Option<usize>,
     waits: String,
     timeout: Duration,
     blocks: bool,
@@ -213,7 +183,10 @@ struct Offer {
 
 impl Producer for Offer {
     fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, _: &'e Cx<'e>) -> Sending<'e> {
-        if *self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) == 0 {
+        if let Some(size) = self.size {
+            self.queue.resize(size);
+        }
+        if !self.queue.has_takers() {
             if self.discards_without_consumer {
                 return Sending::Done(Ok(()));
             }
@@ -231,30 +204,25 @@ impl Producer for Offer {
         if waits {
             return Sending::Later(Box::pin(self.ask(copy, exchange)));
         }
-        match self.queue.sender.try_reserve() {
-            Ok(place) => {
-                place.send(self.queue.waiting(copy, None));
+        match self.queue.try_place() {
+            Some(place) => {
+                place.fill(copy, None);
                 Sending::Done(Ok(()))
             }
-            Err(mpsc::error::TrySendError::Full(())) if self.blocks => {
-                Sending::Later(Box::pin(async move { self.offer(copy, None).await }))
-            }
-            Err(_) if self.discards => Sending::Done(Ok(())),
-            Err(_) => Sending::Done(Err(self.full())),
+            None if self.blocks => Sending::Later(Box::pin(async move { self.offer(copy, None).await })),
+            None if self.discards => Sending::Done(Ok(())),
+            None => Sending::Done(Err(self.full())),
         }
     }
 }
 
 impl Offer {
     async fn offer(&self, copy: Exchange, answer: Option<oneshot::Sender<Exchange>>) -> crate::exchange::Result<()> {
-        let place = self.queue.sender.reserve();
         let place = match self.offer_timeout {
-            Some(timeout) => tokio::time::timeout(timeout, place).await.ok().and_then(Result::ok),
-            None => place.await.ok(),
+            Some(timeout) => tokio::time::timeout(timeout, self.queue.place()).await.ok().flatten(),
+            None => self.queue.place().await,
         };
-        // Whoever is cut off while it waits leaves nothing behind.
-        let place = place.ok_or_else(|| self.full())?;
-        place.send(self.queue.waiting(copy, answer));
+        place.ok_or_else(|| self.full())?.fill(copy, answer);
         Ok(())
     }
 
@@ -292,13 +260,27 @@ fn copy_of(exchange: &Exchange) -> Exchange {
 
 #[derive(Debug)]
 struct Takers {
+    name: String,
     queue: Queue,
+    /// The size that its own address says, and that of a queue of which nobody says any.
+    size: Option<usize>,
+    queue_max: usize,
+    queues: Queues,
     takers: usize,
+}
+
+impl Takers {
+    fn size(&self) -> usize {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = queues.get(&self.name).and_then(|known| known.said);
+        self.size.or(said).unwrap_or(self.queue_max)
+    }
 }
 
 impl Consumer for Takers {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
-        *self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.queue.resize(self.size());
+        self.queue.add_taker();
         for _ in 0..self.takers {
             let (task, queue) = (inlet.clone(), self.queue.clone());
             inlet.spawn(async move { take(&task, &queue).await });
@@ -315,19 +297,18 @@ impl Consumer for Takers {
     }
 
     fn waiting(&self) -> usize {
-        self.queue.open.load(Ordering::Acquire)
+        self.queue.open()
     }
 
     fn stop(&self) {
-        let mut consumers = self.queue.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        *consumers = consumers.saturating_sub(1);
+        self.queue.remove_taker();
     }
 }
 
 /// Takes exchanges until the route stops.
 async fn take(inlet: &Inlet, queue: &Queue) {
     loop {
-        let Some(Waiting { exchange, answer, _open: open }) = next(inlet, queue).await else { return };
+        let Some(Waiting { exchange, answer, open }) = next(inlet, queue).await else { return };
         let exchange = inlet.deliver(exchange).await;
         drop(open);
         inlet.core().tell_ended();
@@ -340,14 +321,10 @@ async fn take(inlet: &Inlet, queue: &Queue) {
 
 /// The next exchange; once the route is to stop, only what waits already, and nothing if another route takes it.
 async fn next(inlet: &Inlet, queue: &Queue) -> Option<Waiting> {
-    let next = async { queue.receiver.lock().await.recv().await };
     tokio::select! {
         biased;
         () = inlet.stopped() => {}
-        next = next => return next,
+        next = queue.next() => return next,
     }
-    if *queue.consumers.lock().unwrap_or_else(PoisonError::into_inner) > 0 {
-        return None;
-    }
-    queue.receiver.lock().await.try_recv().ok()
+    if queue.has_takers() { None } else { queue.try_next() }
 }

@@ -149,3 +149,26 @@ async fn what_waits_in_a_queue_is_taken_before_its_last_route_stops() {
     engine.stop_route("r").await.unwrap();
     assert_eq!(bodies(&engine, "r").len(), 10);
 }
+
+#[tokio::test]
+async fn a_queue_gets_the_size_that_its_files_say_now() {
+    let version = |size: usize| route("r", &format!("seda:r?size={size}"), "{ to: \"mock:r\" }");
+    let engine = started(&version(2), Limits::default()).await;
+    let three_fit = async || {
+        engine.suspend_route("r").await.unwrap();
+        for _ in 0..2 {
+            assert!(!send(&engine, "seda:r", "m").await.is_failed());
+        }
+        let fits = !send(&engine, "seda:r", "m").await.is_failed();
+        engine.resume_route("r").await.unwrap();
+        eventually("what waited is taken", || bodies(&engine, "r").len() % 5 == if fits { 0 } else { 2 }).await;
+        fits
+    };
+    assert!(!three_fit().await);
+    engine.swap(compiled(&engine, &version(3)), &[Text::fixed("r")]).await.unwrap();
+    assert!(three_fit().await);
+    // Two sizes in files that are read together are a mistake still.
+    let two = format!("{}- from: {{ uri: \"direct:x\", steps: [ {{ to: \"seda:r?size=5\" }} ] }}\n", version(4));
+    let problems = engine.load(&[("test.yaml".to_owned(), two)]).unwrap_err();
+    assert!(problems[0].message.contains("has the size 4 already"), "{problems:?}");
+}
