@@ -133,9 +133,6 @@ impl Client {
             }
             if let Some(path) = path {
                 let (base, rest) = (address.trim_end_matches('/').to_owned(), path.trim_start_matches('/'));
-                if rest.split('/').any(|part| part == "..") {
-                    return Err(refused("CamelHttpPath leads upwards".to_owned()));
-                }
                 address = format!("{base}/{rest}");
             }
         }
@@ -143,7 +140,11 @@ impl Client {
             let sign = if address.contains('?') { '&' } else { '?' };
             address = format!("{address}{sign}{}", query.trim_start_matches('?'));
         }
-        address.parse().map_err(|error| refused(format!("the address cannot be used: {error}")))
+        let uri: Uri = address.parse().map_err(|error| refused(format!("the address cannot be used: {error}")))?;
+        if !self.bridges && leads_upwards(uri.path()) {
+            return Err(refused(format!("`{}` leads upwards", uri.path())));
+        }
+        Ok(uri)
     }
 
     async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
@@ -184,6 +185,13 @@ impl Client {
     }
 }
 
+/// Whether some server would look for a path outside of where it begins: with `..` in any spelling.
+fn leads_upwards(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
+    // Some cut parameters off before they look.
+    path.split(['/', '\\']).any(|part| part.split(';').next() == Some(".."))
+}
+
 /// Text where it is text, so that expressions can look at it.
 pub(super) fn body_of(bytes: Bytes) -> Value {
     match std::str::from_utf8(&bytes) {
@@ -215,4 +223,36 @@ pub(super) fn fill(headers: &mut HeaderMap, message: &Message) {
 
 fn refused(message: String) -> Exception {
     Exception::new(&class::ILLEGAL_ARGUMENT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_chooses_only_what_lies_under_the_address() {
+        let address = "http://h/base";
+        let client = Client {
+            client: HttpClient::new(&Uri::from_static(address)).unwrap(),
+            address: address.to_owned(),
+            method: None,
+            throws: true,
+            timeout: TIMEOUT,
+            bridges: false,
+            sends_headers: true,
+            takes_headers: true,
+            body_bytes_max: 1,
+        };
+        let uri = |uri: &str| client.uri(Some(Text::from(uri)), None, None).map(|uri| uri.to_string());
+        let path = |path: &str| client.uri(None, Some(Text::from(path)), None).map(|uri| uri.to_string());
+        for up in ["..", "x/..", "../admin", "%2e%2e/admin", ".%2E/admin", "..%2fadmin", "..\\admin", "..%5Cadmin"] {
+            assert!(uri(&format!("{address}/{up}")).is_err(), "{up}");
+            assert!(path(up).is_err(), "{up}");
+        }
+        assert!(path("..;x/admin").is_err() && path("..%3bx/admin").is_err());
+        assert!(uri("http://h/basement").is_err() && uri("http://other/base/x").is_err());
+        assert_eq!(uri("http://h/base/a..b/...").unwrap(), "http://h/base/a..b/...");
+        assert_eq!(path("a/b.c").unwrap(), "http://h/base/a/b.c");
+        assert_eq!(client.uri(None, None, Some(Text::from("up=../x"))).unwrap().to_string(), "http://h/base?up=../x");
+    }
 }
