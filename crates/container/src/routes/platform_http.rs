@@ -52,13 +52,12 @@ impl PlatformHttp {
     /// What serves the paths.
     pub(crate) fn router(&self) -> axum::Router {
         let table = self.clone();
-        axum::Router::new().route(
-            "/routes/{*path}",
-            any(move |request: Request| {
-                let table = table.clone();
-                async move { table.serve(request).await.unwrap_or_else(|problem| problem.into_response()) }
-            }),
-        )
+        let serve = any(move |request: Request| {
+            let table = table.clone();
+            async move { table.serve(request).await.unwrap_or_else(|problem| problem.into_response()) }
+        });
+        let paths = ["/routes", "/routes/", "/routes/{*path}"];
+        paths.into_iter().fold(axum::Router::new(), |router, path| router.route(path, serve.clone()))
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, Taken>> {
@@ -179,7 +178,10 @@ impl Component for PlatformHttp {
         };
         Ok(Box::new(Source {
             table: self.clone(),
-            path: format!("/{}", endpoint.text.path.trim_matches('/')),
+            path: match endpoint.text.path.trim_matches('/') {
+                "" => String::new(),
+                path => format!("/{path}"),
+            },
             methods: methods.map_err(|_| "`httpMethodRestrict` has methods with commas, such as `GET,POST`")?,
             access,
             takes_below: endpoint.flag("matchOnUriPrefix").unwrap_or(false),
@@ -192,6 +194,7 @@ impl Component for PlatformHttp {
 #[derive(Debug)]
 struct Source {
     table: PlatformHttp,
+    /// With `/` before it; empty for the root.
     path: String,
     methods: Vec<Method>,
     access: Access,

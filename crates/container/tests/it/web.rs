@@ -98,3 +98,15 @@ async fn an_idempotency_key_is_its_callers_own() {
     eventually("something else under the same key is told", async || (told().await == 3).then_some(())).await;
     assert_eq!(send("7", "", body).await, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test]
+async fn a_route_at_the_root_takes_what_is_below() {
+    let steps = "        - setBody: { simple: \"root ${header.CamelHttpPath}\" }\n";
+    let root = web(steps).replace("platform-http:/web", "platform-http:/?matchOnUriPrefix=true").replace("id: web", "id: root");
+    let house = house("        - setBody: { constant: web }\n").await;
+    write(&house, "root.yaml", &root);
+    until_revision(&house, "root.yaml", 1).await;
+    for (path, answer) in [("/routes/web", "web"), ("/routes/a/b", "root /a/b"), ("/routes", "root "), ("/routes/", "root /")] {
+        assert_eq!(text(house.ask("7", Request::get(path), "").await).await, answer, "{path}");
+    }
+}
