@@ -18,7 +18,7 @@ pub(crate) use watch_linux::Watch;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use watch_polling::Watch;
 
-/// Most files that are taken.
+/// Most files that are taken; those beyond are refused.
 const FILES_MAX: usize = 1_000;
 /// The largest file that is read; a larger one is refused by its size.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -56,17 +56,16 @@ impl Folder {
     /// Looks at all files but those that `is_open` says are being written.
     pub(crate) fn look(&self, is_open: impl Fn(&str) -> bool) -> io::Result<Found> {
         let mut found = Found::default();
-        for entry in std::fs::read_dir(&self.0)? {
-            let path = entry?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-            if !is_route_file(&name) || found.files.len() >= FILES_MAX {
+        for (index, name) in self.names()?.into_iter().enumerate() {
+            if index >= FILES_MAX {
+                found.unreadable.insert(name, format!("there are more than {FILES_MAX} files: the first by name are taken"));
                 continue;
             }
             if is_open(&name) {
                 found.unfinished.push(name);
                 continue;
             }
-            match read(&path) {
+            match read(&self.0.join(&name)) {
                 Ok(Some(text)) => drop(found.files.insert(name, text)),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -74,6 +73,16 @@ impl Folder {
             }
         }
         Ok(found)
+    }
+
+    /// The names of the files with routes, in order.
+    fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            names.extend(entry?.file_name().into_string().ok().filter(|name| is_route_file(name)));
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Whether some file was changed a moment ago, so that it may not be complete.
@@ -121,4 +130,22 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     String::from_utf8(std::fs::read(path)?)
         .map(Some)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the file is no text in UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_beyond_the_most_are_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        for n in 0..FILES_MAX + 2 {
+            std::fs::write(folder.path().join(format!("{n:05}.yaml")), "").unwrap();
+        }
+        std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let found = Folder::open(folder.path().to_owned()).unwrap().look(|_| false).unwrap();
+        assert_eq!(found.files.len(), FILES_MAX);
+        let left: Vec<_> = found.unreadable.keys().map(String::as_str).collect();
+        assert_eq!(left, ["01000.yaml", "01001.yaml"]);
+    }
 }
