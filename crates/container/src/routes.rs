@@ -107,8 +107,7 @@ impl Routes {
     pub(crate) async fn follow(&self) -> Result<Following, Error> {
         let unusable = |source| Error::RoutesFolder { path: self.0.folder.path().to_owned(), source };
         let mut watch = Watch::new(&self.0.folder).map_err(unusable)?;
-        let is_fresh = self.0.folder.is_fresh();
-        if is_fresh {
+        if self.0.folder.is_fresh().await {
             // Somebody may have been writing before we watched.
             tokio::time::sleep(folder::SETTLED).await;
         }
@@ -163,7 +162,7 @@ impl Routes {
     /// Looks at the folder and deploys what has changed.
     async fn look(&self, is_open: impl Fn(&str) -> bool) {
         let _turn = self.0.look.lock().await;
-        let found = match self.0.folder.look(is_open) {
+        let found = match self.0.folder.look(is_open).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "folder with routes cannot be read, what runs goes on");

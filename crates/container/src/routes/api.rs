@@ -212,8 +212,8 @@ async fn roll_back(
     })?;
     let folder = &routes.0.folder;
     let written = match &wanted.text {
-        Some(text) => folder.write(&file, text),
-        None => folder.remove(&file),
+        Some(text) => folder.write(&file, text).await,
+        None => folder.remove(&file).await,
     };
     written.map_err(|error| {
         let detail = format!("{} cannot be written: {error}", folder.path().join(&file).display());

@@ -159,8 +159,8 @@ impl Deployment {
         changed: &BTreeSet<String>,
         gives_way: &HashSet<String>,
     ) -> Result<Vec<Problem>, Reasons> {
-        let files: Vec<_> = set.clone().into_iter().collect();
-        let mut compiled = compile::compile_with(self.engine.core(), &files, gives_way).map_err(|problems| {
+        let files = set.clone().into_iter().collect();
+        let mut compiled = self.engine.load_beside(files, gives_way.clone()).await.map_err(|problems| {
             let blamed = blamed(&problems, changed).into_iter();
             blamed.map(|name| (name.clone(), reasons(&problems, &name))).collect::<Reasons>()
         })?;

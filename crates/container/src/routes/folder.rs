@@ -54,17 +54,31 @@ impl Folder {
     }
 
     /// Looks at all files but those that `is_open` says are being written.
-    pub(crate) fn look(&self, is_open: impl Fn(&str) -> bool) -> io::Result<Found> {
+    pub(crate) async fn look(&self, is_open: impl Fn(&str) -> bool) -> io::Result<Found> {
         let mut found = Found::default();
-        for (index, name) in self.names()?.into_iter().enumerate() {
-            if index >= FILES_MAX {
-                found.unreadable.insert(name, format!("there are more than {FILES_MAX} files: the first by name are taken"));
-                continue;
-            }
-            if is_open(&name) {
-                found.unfinished.push(name);
-                continue;
-            }
+        let mut names = self.blocking(Self::names).await?;
+        for name in names.split_off(names.len().min(FILES_MAX)) {
+            found.unreadable.insert(name, format!("there are more than {FILES_MAX} files: the first by name are taken"));
+        }
+        (found.unfinished, names) = names.into_iter().partition(|name| is_open(name));
+        self.blocking(move |folder| {
+            folder.read_all(names, &mut found);
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Does what waits for a disk on a thread for that.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let folder = self.clone();
+        tokio::task::spawn_blocking(move || work(&folder)).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn read_all(&self, names: Vec<String>, found: &mut Found) {
+        for name in names {
             match read(&self.0.join(&name)) {
                 Ok(Some(text)) => drop(found.files.insert(name, text)),
                 Ok(None) => {}
@@ -72,7 +86,6 @@ impl Folder {
                 Err(error) => drop(found.unreadable.insert(name, error.to_string())),
             }
         }
-        Ok(found)
     }
 
     /// The names of the files with routes, in order.
@@ -86,26 +99,33 @@ impl Folder {
     }
 
     /// Whether some file was changed a moment ago, so that it may not be complete.
-    pub(crate) fn is_fresh(&self) -> bool {
-        let Ok(entries) = std::fs::read_dir(&self.0) else { return false };
-        let changed = entries.flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
-        changed.into_iter().any(|changed| changed.elapsed().map_or(true, |age| age < SETTLED))
+    pub(crate) async fn is_fresh(&self) -> bool {
+        let is_fresh = self.blocking(|folder| {
+            let changed = std::fs::read_dir(&folder.0)?.flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
+            Ok(changed.into_iter().any(|changed| changed.elapsed().map_or(true, |age| age < SETTLED)))
+        });
+        is_fresh.await.unwrap_or(false)
     }
 
     /// Puts a file there whole.
-    pub(crate) fn write(&self, name: &str, text: &str) -> io::Result<()> {
+    pub(crate) async fn write(&self, name: &str, text: &str) -> io::Result<()> {
         if !is_route_file(name) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a route file is called NAME.yaml"));
         }
-        let part = self.0.join(format!(".{name}{OWN_SUFFIX}"));
-        std::fs::write(&part, text)?;
-        std::fs::File::open(&part)?.sync_all()?;
-        std::fs::rename(&part, self.0.join(name))
+        let (name, text) = (name.to_owned(), text.to_owned());
+        self.blocking(move |Self(folder)| {
+            let part = folder.join(format!(".{name}{OWN_SUFFIX}"));
+            std::fs::write(&part, text)?;
+            std::fs::File::open(&part)?.sync_all()?;
+            std::fs::rename(&part, folder.join(name))
+        })
+        .await
     }
 
     /// Takes a file away.
-    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.0.join(name)) {
+    pub(crate) async fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.0.join(name);
+        match self.blocking(move |_| std::fs::remove_file(path)).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }
@@ -136,14 +156,14 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn files_beyond_the_most_are_told_of() {
+    #[tokio::test]
+    async fn files_beyond_the_most_are_told_of() {
         let folder = tempfile::tempdir().unwrap();
         for n in 0..FILES_MAX + 2 {
             std::fs::write(folder.path().join(format!("{n:05}.yaml")), "").unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let found = Folder::open(folder.path().to_owned()).unwrap().look(|_| false).unwrap();
+        let found = Folder::open(folder.path().to_owned()).unwrap().look(|_| false).await.unwrap();
         assert_eq!(found.files.len(), FILES_MAX);
         let left: Vec<_> = found.unreadable.keys().map(String::as_str).collect();
         assert_eq!(left, ["01000.yaml", "01001.yaml"]);

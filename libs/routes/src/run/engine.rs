@@ -1,6 +1,6 @@
 //! The engine: what all routes share, and the routes that it runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::check::{nearest, parse_uri};
 use crate::clock::Clock;
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, compile, compile_with};
 use crate::components::{Component, Components, Producer, Side};
 use crate::exchange::{Exception, Exchange, Message, Result, Shared, Text, Variables, class};
 use crate::language::{Properties, Surroundings};
@@ -190,6 +190,25 @@ impl Engine {
     /// With everything that is wrong with them.
     pub fn load(&self, files: &[(String, String)]) -> Result<Compiled, Vec<Problem>> {
         compile(&self.core, files)
+    }
+
+    /// The same beside what runs, however long it takes: on a thread for what computes. Where two files want one route id,
+    /// one that gives way is wrong and not one that does not.
+    ///
+    /// # Errors
+    /// With everything that is wrong with them.
+    pub async fn load_beside(
+        &self,
+        files: Vec<(String, String)>,
+        gives_way: HashSet<String>,
+    ) -> Result<Compiled, Vec<Problem>> {
+        let core = Arc::clone(&self.core);
+        let compiled = tokio::task::spawn_blocking(move || compile_with(&core, &files, &gives_way)).await;
+        compiled.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(_) => Err(Vec::new()),
+        })
     }
 
     /// Starts compiled routes.

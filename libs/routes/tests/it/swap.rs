@@ -1,11 +1,14 @@
 //! Routes take the place of others while exchanges are under way.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
+use routes::components::{Component, ComponentSpec, Consumer, Endpoint, Side};
 use routes::exchange::{Message, Text, Value};
-use routes::run::Route;
-use routes::{Engine, Limits};
+use routes::run::{BoxFuture, Core, Inlet, Route};
+use routes::{Engine, Limits, Setup};
 
 use crate::support::{bodies, eventually, send, started};
 
@@ -171,4 +174,57 @@ async fn a_queue_gets_the_size_that_its_files_say_now() {
     let two = format!("{}- from: {{ uri: \"direct:x\", steps: [ {{ to: \"seda:r?size=5\" }} ] }}\n", version(4));
     let problems = engine.load(&[("test.yaml".to_owned(), two)]).unwrap_err();
     assert!(problems[0].message.contains("has the size 4 already"), "{problems:?}");
+}
+
+/// Notes on which thread its addresses are looked at.
+#[derive(Debug, Default)]
+struct Where(Mutex<Option<ThreadId>>);
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Component for Where {
+    fn spec(&self) -> &'static ComponentSpec {
+        static SPEC: ComponentSpec =
+            ComponentSpec { name: "where", about: "Brings nothing", path: "name", side: Side::From, options: &[] };
+        &SPEC
+    }
+
+    fn consumer(&self, _: Endpoint, _: &Core) -> Result<Box<dyn Consumer>, String> {
+        *self.0.lock().unwrap() = Some(std::thread::current().id());
+        Ok(Box::new(Nothing))
+    }
+}
+
+impl Consumer for Nothing {
+    fn start(&self, _: Inlet) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+#[tokio::test]
+async fn files_are_compiled_beside_what_runs() {
+    let looked = Arc::new(Where::default());
+    let engine = Engine::new(Setup { components: vec![looked.clone()], ..Setup::default() });
+    let files = vec![("test.yaml".to_owned(), route("r", "where:x", "{ log: x }"))];
+    let compiled = engine.load_beside(files, HashSet::new()).await.unwrap();
+    assert_eq!(compiled.routes.len(), 1);
+    let thread = looked.0.lock().unwrap().unwrap();
+    // The runtime of this test has one thread, and that has not been kept from others.
+    assert_ne!(thread, std::thread::current().id());
+}
+
+#[test]
+fn a_file_that_gives_way_is_wrong_where_two_want_one_id() {
+    let engine = Engine::new(Setup::default());
+    let file = |name: &str| (name.to_owned(), route("r", &format!("direct:{name}"), "{ log: x }"));
+    let wrong = |gives_way: &[&str]| {
+        let gives_way = gives_way.iter().map(|name| (*name).to_owned()).collect();
+        let compiled = routes::compile::compile_with(engine.core(), &[file("a"), file("b")], &gives_way);
+        compiled.unwrap_err().iter().map(|problem| problem.file.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(&[]), ["b"]);
+    assert_eq!(wrong(&["b"]), ["b"]);
+    assert_eq!(wrong(&["a"]), ["a"]);
+    assert_eq!(wrong(&["a", "b"]), ["b"]);
 }
