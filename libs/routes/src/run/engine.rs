@@ -1,6 +1,6 @@
 //! The engine: what all routes share, and the routes that it runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -301,12 +301,10 @@ impl Engine {
         let _turn = self.turn.lock().await;
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         let routes = std::mem::take(&mut *self.lock());
-        let started = || routes.iter().rev().filter(|route| route.state() == RouteState::Started);
+        let started = || routes.iter().filter(|route| route.state() == RouteState::Started);
         let mut late = Vec::new();
-        for route in started().filter(|route| !route.plan.consumer.is_called()) {
-            if !route.stop(limit).await {
-                late.push(route.id().clone());
-            }
+        for together in rounds(started().filter(|route| !route.plan.consumer.is_called())) {
+            late.extend(self.stop_all(together.into_iter()).await);
         }
         let quiet = async {
             loop {
@@ -319,10 +317,8 @@ impl Engine {
         };
         // Who is late is told below.
         let _ = tokio::time::timeout(limit, quiet).await;
-        for route in started() {
-            if !route.stop(limit).await {
-                late.push(route.id().clone());
-            }
+        for together in rounds(started()) {
+            late.extend(self.stop_all(together.into_iter()).await);
         }
         self.core.background.close();
         if tokio::time::timeout(limit, self.core.background.wait()).await.is_err() {
@@ -346,4 +342,13 @@ impl Engine {
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Route>>> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Routes in the order in which they stop: those with a greater number earlier, those with the same together.
+fn rounds<'r>(routes: impl Iterator<Item = &'r Arc<Route>>) -> impl Iterator<Item = Vec<&'r Arc<Route>>> {
+    let mut rounds: BTreeMap<i64, Vec<&Arc<Route>>> = BTreeMap::new();
+    for route in routes {
+        rounds.entry(route.plan.startup_order).or_default().push(route);
+    }
+    rounds.into_values().rev()
 }

@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Stops routes, all at the same time; those that did not end in time are given back.
-    async fn stop_all<'r>(&self, routes: impl Iterator<Item = &'r Arc<Route>>) -> Vec<Text> {
+    pub(super) async fn stop_all<'r>(&self, routes: impl Iterator<Item = &'r Arc<Route>>) -> Vec<Text> {
         let limit = Duration::from_millis(self.core.limits.stop_ms);
         let stopping = routes.map(|route| async move { (!route.stop(limit).await).then(|| route.id().clone()) });
         join_all(stopping).await.into_iter().flatten().collect()

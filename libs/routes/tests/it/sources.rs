@@ -1,6 +1,9 @@
 //! Routes that begin by themselves: timers, files; and stopping them.
 
+use std::time::Duration;
+
 use routes::Limits;
+use tokio::time::Instant;
 
 use crate::support::{bodies, eventually, send, started};
 
@@ -154,4 +157,26 @@ async fn one_route_is_started_and_stopped_by_its_id() {
     assert_eq!(bodies(&engine, "end"), ["2"]);
     let refused = engine.start_route("latr").await.unwrap_err();
     assert_eq!(refused, "there is no route `latr`: did you mean `later`?");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_stop_together_and_those_with_an_order_one_after_the_other() {
+    const STOP: Duration = Duration::from_secs(1);
+    let source = |id: &str, order: &str| {
+        let steps = format!("{{ to: \"mock:{id}\" }}, {{ delay: {{ constant: \"60000\" }} }}");
+        format!("- route: {{ id: {id}, {order} from: {{ uri: \"timer:{id}?repeatCount=1&delay=1\", steps: [ {steps} ] }} }}\n")
+    };
+    let limits = Limits { stop_ms: 1_000, ..Limits::default() };
+    for (orders, turns) in [(["", "", ""], 1), (["startupOrder: 1,", "startupOrder: 2,", ""], 3)] {
+        let file = [source("a", orders[0]), source("b", orders[1]), source("c", orders[2])].concat();
+        let engine = started(&file, limits.clone()).await;
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(["a", "b", "c"].iter().all(|id| bodies(&engine, id).len() == 1), "all are under way");
+        let began = Instant::now();
+        let late: Vec<_> = engine.stop().await.iter().map(ToString::to_string).collect();
+        assert_eq!(late, if turns == 1 { ["a", "b", "c"] } else { ["c", "b", "a"] });
+        assert!(began.elapsed() >= STOP * turns && began.elapsed() < STOP * (turns + 1), "{:?}", began.elapsed());
+    }
 }
