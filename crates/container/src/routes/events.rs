@@ -1,9 +1,8 @@
 //! `events:` brings events with an inbox: each has its effect once, and what a route asks to be stored is stored in the
 //! transaction in which the event counts as handled.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use contracts::audit::{AuditData, AuditSecurity, AuditSystem};
 use contracts::company::{CompanyCreated, DepartmentCreated, DepartmentUpdated};
@@ -14,7 +13,7 @@ use eventkit::envelope::format_millis;
 use eventkit::{Consumer as EventConsumer, Event, Handle, HandlerError, HandlerResult, Received, UnitOfWork};
 use jiff::Timestamp;
 use routes::check::{Takes, nearest};
-use routes::components::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Side};
+use routes::components::{Component, ComponentSpec, Consumer, Endpoint, EndpointOption, Name, Names, Side};
 use routes::exchange::{Body, Exception, Message, Text, Value, parse_json};
 use routes::run::{BoxFuture, Core, Inlet};
 use serde_json::json;
@@ -68,16 +67,14 @@ const fn known<E: Event>() -> (&'static str, Register) {
 
 /// `events:` for an engine.
 pub(crate) fn component(consumers: Arc<dyn ConsumerMaker>) -> Arc<dyn Component> {
-    Arc::new(Events { consumers, groups: Groups::default() })
+    Arc::new(Events { consumers, groups: Names::default() })
 }
 
 struct Events {
     consumers: Arc<dyn ConsumerMaker>,
-    groups: Groups,
+    /// Which route has a group: another in it would be given events of the first, and pass them over.
+    groups: Names<()>,
 }
-
-/// Which route has a group; one of another would be given events of the first, and pass them over.
-type Groups = Arc<Mutex<HashMap<String, Text>>>;
 
 /// The groups of the container's own consumers.
 const TAKEN: &[&str] = &["container-directory", "container-mail", "container-gateways", "container-audit"];
@@ -100,12 +97,7 @@ impl Component for Events {
         }
         let names = endpoint.text.path.split(',').map(str::trim);
         let registers = names.map(register).collect::<Result<Vec<_>, _>>()?;
-        Ok(Box::new(Source {
-            group,
-            registers,
-            consumers: Arc::clone(&self.consumers),
-            groups: Arc::clone(&self.groups),
-        }))
+        Ok(Box::new(Source { group: self.groups.name(group), registers, consumers: Arc::clone(&self.consumers) }))
     }
 }
 
@@ -120,16 +112,9 @@ fn register(name: &str) -> Result<Register, String> {
 }
 
 struct Source {
-    group: String,
+    group: Name<()>,
     registers: Vec<Register>,
     consumers: Arc<dyn ConsumerMaker>,
-    groups: Groups,
-}
-
-impl Source {
-    fn groups(&self) -> MutexGuard<'_, HashMap<String, Text>> {
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Source {
@@ -140,9 +125,9 @@ impl fmt::Debug for Source {
 
 impl Consumer for Source {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
-        self.groups().insert(self.group.clone(), inlet.route().id().clone());
+        self.group.take(inlet.route().id(), ());
         let handler = RouteHandler(inlet.clone());
-        let consumer = self.consumers.consumer(&self.group);
+        let consumer = self.consumers.consumer(self.group.as_str());
         let consumer = self.registers.iter().fold(consumer, |consumer, register| register(consumer, handler.clone()));
         let handle = self.consumers.start(consumer);
         let stopping = inlet.clone();
@@ -154,17 +139,16 @@ impl Consumer for Source {
     }
 
     fn claims(&self) -> Option<String> {
-        Some(format!("events:?groupId={}", self.group))
+        Some(format!("events:?groupId={}", self.group.as_str()))
     }
 
     fn conflict(&self, replaced: &[Text]) -> Option<String> {
-        let groups = self.groups();
-        let (group, route) = groups.get_key_value(&self.group)?;
-        (!replaced.contains(route)).then(|| format!("the group `{group}` belongs to route `{route}` already"))
+        let group = self.group.as_str();
+        self.group.other(replaced).map(|route| format!("the group `{group}` belongs to route `{route}` already"))
     }
 
     fn stop(&self) {
-        self.groups().remove(&self.group);
+        self.group.give_back();
     }
 }
 

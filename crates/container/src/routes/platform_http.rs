@@ -1,10 +1,6 @@
 //! `platform-http:`: requests under `/routes` on the container's own port go through a route, whose message is the
 //! answer.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequestParts as _, Request};
 use axum::response::{IntoResponse as _, Response};
@@ -14,7 +10,7 @@ use chassis::idempotency::{IDEMPOTENCY_KEY, Key};
 use chassis::{ErrorCode, Problem};
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Method, StatusCode};
-use routes::components::{Component, ComponentSpec, Consumer, Endpoint, brought};
+use routes::components::{Component, ComponentSpec, Consumer, Endpoint, Name, Names, brought};
 use routes::exchange::{Body, Exchange, Headers, Message, Pattern, Text, Value};
 use routes::run::{BoxFuture, Core, Inlet};
 
@@ -26,11 +22,10 @@ const RESPONSE_CODE: &str = "CamelHttpResponseCode";
 
 /// The paths that routes have at the moment; clones are the same table.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PlatformHttp(Arc<Mutex<HashMap<String, Taken>>>);
+pub(crate) struct PlatformHttp(Names<Taken>);
 
 #[derive(Debug, Clone)]
 struct Taken {
-    start: u64,
     inlet: Inlet,
     methods: Vec<Method>,
     access: Access,
@@ -45,9 +40,6 @@ enum Access {
     Anybody,
 }
 
-/// Tells the starts of routes apart.
-static STARTS: AtomicU64 = AtomicU64::new(1);
-
 impl PlatformHttp {
     /// What serves the paths.
     pub(crate) fn router(&self) -> axum::Router {
@@ -60,24 +52,12 @@ impl PlatformHttp {
         paths.into_iter().fold(axum::Router::new(), |router, path| router.route(path, serve.clone()))
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, Taken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The route for a path: that of the path itself, else the longest one above it that takes what is below.
     fn find(&self, path: &str) -> Option<Taken> {
-        let table = self.table();
-        let mut at = path.trim_end_matches('/');
-        if let Some(taken) = table.get(at) {
-            return Some(taken.clone());
-        }
-        while let Some((above, _)) = at.rsplit_once('/') {
-            if let Some(taken) = table.get(above).filter(|taken| taken.takes_below) {
-                return Some(taken.clone());
-            }
-            at = above;
-        }
-        None
+        let path = path.trim_end_matches('/');
+        let above = path.rmatch_indices('/').map(|(end, _)| &path[..end]);
+        let taken = |at: &str| self.0.get(at).filter(|taken| at == path || taken.takes_below);
+        std::iter::once(path).chain(above).find_map(taken)
     }
 
     async fn serve(&self, request: Request) -> Result<Response, Problem> {
@@ -177,52 +157,45 @@ impl Component for PlatformHttp {
             _ => Access::Operator,
         };
         Ok(Box::new(Source {
-            table: self.clone(),
-            path: match endpoint.text.path.trim_matches('/') {
+            path: self.0.name(match endpoint.text.path.trim_matches('/') {
                 "" => String::new(),
                 path => format!("/{path}"),
-            },
+            }),
             methods: methods.map_err(|_| "`httpMethodRestrict` has methods with commas, such as `GET,POST`")?,
             access,
             takes_below: endpoint.flag("matchOnUriPrefix").unwrap_or(false),
             body_bytes_max: core.limits.body_bytes_max,
-            start: AtomicU64::new(0),
         }))
     }
 }
 
 #[derive(Debug)]
 struct Source {
-    table: PlatformHttp,
     /// With `/` before it; empty for the root.
-    path: String,
+    path: Name<Taken>,
     methods: Vec<Method>,
     access: Access,
     takes_below: bool,
     body_bytes_max: usize,
-    start: AtomicU64,
 }
 
 impl Consumer for Source {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
-        let start = STARTS.fetch_add(1, Ordering::Relaxed);
-        self.start.store(start, Ordering::Relaxed);
         let Self { methods, access, takes_below, body_bytes_max, .. } = self;
         let (access, takes_below, body_bytes_max) = (*access, *takes_below, *body_bytes_max);
-        let taken = Taken { start, inlet, methods: methods.clone(), access, takes_below, body_bytes_max };
-        self.table.table().insert(self.path.clone(), taken);
+        let route = inlet.route().id().clone();
+        let taken = Taken { inlet, methods: methods.clone(), access, takes_below, body_bytes_max };
+        self.path.take(&route, taken);
         Box::pin(async { Ok(()) })
     }
 
     fn claims(&self) -> Option<String> {
-        Some(format!("platform-http:{}", self.path))
+        Some(format!("platform-http:{}", self.path.as_str()))
     }
 
     fn conflict(&self, replaced: &[Text]) -> Option<String> {
-        let table = self.table.table();
-        let route = table.get(&self.path)?.inlet.route().id();
-        let path = &self.path;
-        (!replaced.contains(route)).then(|| format!("`platform-http:{path}` belongs to route `{route}` already"))
+        let path = self.path.as_str();
+        self.path.other(replaced).map(|route| format!("`platform-http:{path}` belongs to route `{route}` already"))
     }
 
     // Another revision takes the path over without a gap.
@@ -231,9 +204,6 @@ impl Consumer for Source {
     }
 
     fn stop(&self) {
-        let mut table = self.table.table();
-        if table.get(&self.path).is_some_and(|taken| taken.start == self.start.load(Ordering::Relaxed)) {
-            table.remove(&self.path);
-        }
+        self.path.give_back();
     }
 }

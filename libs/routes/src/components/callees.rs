@@ -1,20 +1,14 @@
 //! Routes that others call by name and wait for: what `direct:` and `kamelet:` have in common.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use crate::exchange::{Exception, Exchange, Text};
 use crate::run::{BoxFuture, Inlet, Sending};
 
+use super::names::{Name, Names};
 use super::{Consumer, Endpoint};
 
 /// The routes that can be called, by name. Clones are the same table.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Callees(Arc<Mutex<HashMap<String, (u64, Inlet)>>>);
-
-/// Tells the starts of routes apart.
-static STARTS: AtomicU64 = AtomicU64::new(1);
+pub(super) struct Callees(Names<Inlet>);
 
 impl Callees {
     /// Has a route take the exchange and waits for it; without such a route, what `otherwise` says.
@@ -24,8 +18,7 @@ impl Callees {
         exchange: &'e mut Exchange,
         otherwise: impl FnOnce(&Exchange) -> Result<(), Exception>,
     ) -> Sending<'e> {
-        let inlet = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(|(_, inlet)| inlet.clone());
-        match inlet {
+        match self.0.get(name) {
             Some(inlet) => Sending::Later(Box::pin(async move {
                 inlet.call(exchange).await;
                 Ok(())
@@ -36,49 +29,34 @@ impl Callees {
 
     /// Whether a route has this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+        self.0.has(name)
     }
 
     /// The beginning of the route that an endpoint names.
     pub(super) fn callee(&self, endpoint: Endpoint) -> Box<dyn Consumer> {
-        let (scheme, name) = (endpoint.text.scheme, endpoint.text.path);
-        Box::new(Callee { scheme, name, callees: self.clone(), start: AtomicU64::new(0) })
+        Box::new(Callee { scheme: endpoint.text.scheme, name: self.0.name(endpoint.text.path) })
     }
 }
 
 #[derive(Debug)]
 struct Callee {
     scheme: String,
-    name: String,
-    callees: Callees,
-    /// Which start put it into the table.
-    start: AtomicU64,
-}
-
-impl Callee {
-    fn table(&self) -> MutexGuard<'_, HashMap<String, (u64, Inlet)>> {
-        self.callees.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    name: Name<Inlet>,
 }
 
 impl Consumer for Callee {
     fn start(&self, inlet: Inlet) -> BoxFuture<'_, Result<(), String>> {
-        let start = STARTS.fetch_add(1, Ordering::Relaxed);
-        self.start.store(start, Ordering::Relaxed);
-        self.table().insert(self.name.clone(), (start, inlet));
+        self.name.take(&inlet.route().id().clone(), inlet);
         Box::pin(async { Ok(()) })
     }
 
     fn claims(&self) -> Option<String> {
-        Some(format!("{}:{}", self.scheme, self.name))
+        Some(format!("{}:{}", self.scheme, self.name.as_str()))
     }
 
     fn conflict(&self, replaced: &[Text]) -> Option<String> {
-        let table = self.table();
-        let (_, other) = table.get(&self.name)?;
-        let route = other.route().id();
-        let (scheme, name) = (&self.scheme, &self.name);
-        (!replaced.contains(route)).then(|| format!("`{scheme}:{name}` belongs to route `{route}` already"))
+        let (scheme, name) = (&self.scheme, self.name.as_str());
+        self.name.other(replaced).map(|route| format!("`{scheme}:{name}` belongs to route `{route}` already"))
     }
 
     fn is_called(&self) -> bool {
@@ -86,10 +64,6 @@ impl Consumer for Callee {
     }
 
     fn stop(&self) {
-        let mut table = self.table();
-        // Another route may have taken the name over.
-        if table.get(&self.name).is_some_and(|(start, _)| *start == self.start.load(Ordering::Relaxed)) {
-            table.remove(&self.name);
-        }
+        self.name.give_back();
     }
 }

@@ -111,9 +111,9 @@ impl Seda {
                 return Err(format!("there are {queues_max} queues already, and `seda:{name}` would be one more"));
             }
         }
-        let known = queues.entry(endpoint.text.path.clone()).or_insert_with(|| {
-            Known { queue: Queue::new(wanted.unwrap_or(self.queue_max)), said: None }
-        });
+        let known = queues
+            .entry(endpoint.text.path.clone())
+            .or_insert_with(|| Known { queue: Queue::new(wanted.unwrap_or(self.queue_max)), said: None });
         match (known.said, wanted) {
             (Some(said), Some(wanted)) if said != wanted => Err(format!(
                 "queue `seda:{}` has the size {said} already: write the same size wherever it stands",
