@@ -9,6 +9,7 @@ pub mod kafka;
 mod kamelet;
 mod log;
 mod mock;
+mod names;
 mod registry;
 mod scheduler;
 mod seda;
@@ -22,6 +23,7 @@ use crate::exchange::{Exchange, Text};
 use crate::run::{BoxFuture, Core, Cx, Inlet, Limits, Sending};
 
 pub use mock::Mocks;
+pub use names::{Name, Names};
 pub use registry::Components;
 pub use spec::{ComponentSpec, Endpoint, EndpointOption, Side};
 pub use stand_in::{Answers, StandIn};

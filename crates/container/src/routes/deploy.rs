@@ -143,7 +143,8 @@ impl Deployment {
                 continue;
             }
             // If it is not known what ran before, nothing gives way for it.
-            let before = if running.contains_key(name) { None } else { self.revisions.latest(name).await.ok().flatten() };
+            let before =
+                if running.contains_key(name) { None } else { self.revisions.latest(name).await.ok().flatten() };
             if before.is_none_or(|before| before.text.as_ref() != Some(text)) {
                 gives_way.insert(name.clone());
             }

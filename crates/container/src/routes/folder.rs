@@ -57,9 +57,9 @@ impl Folder {
     pub(crate) async fn look(&self, is_open: impl Fn(&str) -> bool) -> io::Result<Found> {
         let mut found = Found::default();
         let mut names = self.blocking(Self::names).await?;
-        for name in names.split_off(names.len().min(FILES_MAX)) {
-            found.unreadable.insert(name, format!("there are more than {FILES_MAX} files: the first by name are taken"));
-        }
+        let beyond = names.split_off(names.len().min(FILES_MAX));
+        let reason = format!("there are more than {FILES_MAX} files: the first by name are taken");
+        found.unreadable.extend(beyond.into_iter().map(|name| (name, reason.clone())));
         (found.unfinished, names) = names.into_iter().partition(|name| is_open(name));
         self.blocking(move |folder| {
             folder.read_all(names, &mut found);
@@ -101,7 +101,8 @@ impl Folder {
     /// Whether some file was changed a moment ago, so that it may not be complete.
     pub(crate) async fn is_fresh(&self) -> bool {
         let is_fresh = self.blocking(|folder| {
-            let changed = std::fs::read_dir(&folder.0)?.flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
+            let changed =
+                std::fs::read_dir(&folder.0)?.flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
             Ok(changed.into_iter().any(|changed| changed.elapsed().map_or(true, |age| age < SETTLED)))
         });
         is_fresh.await.unwrap_or(false)

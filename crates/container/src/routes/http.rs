@@ -187,7 +187,8 @@ impl Client {
 
 /// Whether some server would look for a path outside of where it begins: with `..` in any spelling.
 fn leads_upwards(path: &str) -> bool {
-    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
+    let path =
+        path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
     // Some cut parameters off before they look.
     path.split(['/', '\\']).any(|part| part.split(';').next() == Some(".."))
 }

@@ -7,7 +7,10 @@ use crate::support::House;
 
 /// A route that cannot start as long as there is a file where it wants a folder.
 fn from_folder(folder: &std::path::Path) -> String {
-    format!("- route: {{ id: away, from: {{ uri: \"file:{}?noop=true\", steps: [ {{ log: away }} ] }} }}\n", folder.display())
+    format!(
+        "- route: {{ id: away, from: {{ uri: \"file:{}?noop=true\", steps: [ {{ log: away }} ] }} }}\n",
+        folder.display()
+    )
 }
 
 #[tokio::test]

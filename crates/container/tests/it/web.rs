@@ -60,7 +60,8 @@ async fn a_web_server_that_answers_does_not_choose_the_topic() {
 
 #[tokio::test]
 async fn what_a_request_says_does_not_come_back_as_headers_of_the_answer() {
-    let steps = "        - setBody: { simple: \"hello ${header.q}\" }\n        - setHeader: { name: x-own, constant: said }\n";
+    let steps =
+        "        - setBody: { simple: \"hello ${header.q}\" }\n        - setHeader: { name: x-own, constant: said }\n";
     let house = house(steps).await;
     let query = "/routes/web?q=1&Content-Type=text/html&Set-Cookie=a%3Db&Access-Control-Allow-Origin=*&Location=/x";
     let response = house.ask("7", Request::get(query).header("x-asked", "yes"), "").await;
@@ -102,11 +103,15 @@ async fn an_idempotency_key_is_its_callers_own() {
 #[tokio::test]
 async fn a_route_at_the_root_takes_what_is_below() {
     let steps = "        - setBody: { simple: \"root ${header.CamelHttpPath}\" }\n";
-    let root = web(steps).replace("platform-http:/web", "platform-http:/?matchOnUriPrefix=true").replace("id: web", "id: root");
+    let root = web(steps)
+        .replace("platform-http:/web", "platform-http:/?matchOnUriPrefix=true")
+        .replace("id: web", "id: root");
     let house = house("        - setBody: { constant: web }\n").await;
     write(&house, "root.yaml", &root);
     until_revision(&house, "root.yaml", 1).await;
-    for (path, answer) in [("/routes/web", "web"), ("/routes/a/b", "root /a/b"), ("/routes", "root "), ("/routes/", "root /")] {
+    for (path, answer) in
+        [("/routes/web", "web"), ("/routes/a/b", "root /a/b"), ("/routes", "root "), ("/routes/", "root /")]
+    {
         assert_eq!(text(house.ask("7", Request::get(path), "").await).await, answer, "{path}");
     }
 }

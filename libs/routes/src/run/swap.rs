@@ -67,7 +67,8 @@ impl Engine {
         let is_over = |route: &Arc<Route>| {
             route.plan.consumer.shares() && called.iter().any(|new| new.plan.from == route.plan.from)
         };
-        let (over, still): (Vec<_>, Vec<_>) = ran.iter().filter(|route| is_called(route)).partition(|route| is_over(route));
+        let (over, still): (Vec<_>, Vec<_>) =
+            ran.iter().filter(|route| is_called(route)).partition(|route| is_over(route));
         late.extend(self.stop_all(over.into_iter()).await);
         late.extend(self.end_called(still.into_iter()).await);
         let mut routes = self.lock();

@@ -164,7 +164,9 @@ async fn sources_stop_together_and_those_with_an_order_one_after_the_other() {
     const STOP: Duration = Duration::from_secs(1);
     let source = |id: &str, order: &str| {
         let steps = format!("{{ to: \"mock:{id}\" }}, {{ delay: {{ constant: \"60000\" }} }}");
-        format!("- route: {{ id: {id}, {order} from: {{ uri: \"timer:{id}?repeatCount=1&delay=1\", steps: [ {steps} ] }} }}\n")
+        format!(
+            "- route: {{ id: {id}, {order} from: {{ uri: \"timer:{id}?repeatCount=1&delay=1\", steps: [ {steps} ] }} }}\n"
+        )
     };
     let limits = Limits { stop_ms: 1_000, ..Limits::default() };
     for (orders, turns) in [(["", "", ""], 1), (["startupOrder: 1,", "startupOrder: 2,", ""], 3)] {

@@ -118,7 +118,8 @@ async fn a_suspended_route_goes_on_when_it_is_resumed() {
 #[tokio::test]
 async fn a_replaced_route_takes_nothing_more_out_of_a_full_queue() {
     const WAITING: usize = 100;
-    let version = |mark: &str| route("r", "seda:r", &format!("{{ delay: {{ constant: \"2\" }} }}, {{ to: \"mock:{mark}\" }}"));
+    let version =
+        |mark: &str| route("r", "seda:r", &format!("{{ delay: {{ constant: \"2\" }} }}, {{ to: \"mock:{mark}\" }}"));
     let engine = started(&version("old"), Limits::default()).await;
     for _ in 0..WAITING {
         assert!(!send(&engine, "seda:r", "m").await.is_failed());
@@ -145,7 +146,8 @@ async fn a_replaced_route_ends_although_its_queue_stays_empty() {
 
 #[tokio::test]
 async fn what_waits_in_a_queue_is_taken_before_its_last_route_stops() {
-    let engine = started(&route("r", "seda:r", "{ delay: { constant: \"2\" } }, { to: \"mock:r\" }"), Limits::default()).await;
+    let engine =
+        started(&route("r", "seda:r", "{ delay: { constant: \"2\" } }, { to: \"mock:r\" }"), Limits::default()).await;
     for _ in 0..10 {
         assert!(!send(&engine, "seda:r", "m").await.is_failed());
     }
