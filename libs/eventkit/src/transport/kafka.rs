@@ -364,3 +364,6 @@ fn failed(operation: &str, error: KafkaError) -> Error {
     );
     Error::Transport { operation: operation.to_owned(), transient: !permanent, source: Box::new(error) }
 }
+
+#[cfg(test)]
+mod tests;

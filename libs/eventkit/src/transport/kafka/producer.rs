@@ -99,10 +99,6 @@ impl Producers {
         send_all(&producer, std::slice::from_ref(record), &batch).await?;
         // librdkafka keeps its time.
         batch.is_answered().await;
-        if let Some((code, reason)) = producer.client().fatal_error() {
-            tracing::error!(%code, reason, "kafka producer is broken, another one takes its place");
-            lock(&self.alone).take_if(|broken| Arc::ptr_eq(broken, &producer));
-        }
         batch.outcome()
     }
 
@@ -137,10 +133,12 @@ impl Producers {
         batch.outcome()
     }
 
+    /// The producer of records that go alone: another one once that is broken, which takes nothing any more.
     fn alone(&self) -> Result<Arc<BatchProducer>> {
         let mut alone = lock(&self.alone);
         if let Some(producer) = &*alone {
-            return Ok(producer.clone());
+            let Some((code, reason)) = producer.client().fatal_error() else { return Ok(producer.clone()) };
+            tracing::error!(%code, reason, "kafka producer is broken, another one takes its place");
         }
         let mut settings = self.settings.clone();
         settings.set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
