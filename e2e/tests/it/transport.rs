@@ -14,6 +14,9 @@ use eventkit::transport::{GroupStart, Incoming, Interest, Record, Subscription, 
 
 use crate::background::LIBRARIES;
 
+/// The year 2286.
+const FAR_AHEAD_MS: i64 = 10_000_000_000_000;
+
 async fn broker(data_dir: &Path) -> (Broker, Arc<KafkaTransport>) {
     let config = Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: data_dir.to_owned(), ..Config::default() };
     let broker = Broker::start(config).await.unwrap();
@@ -50,15 +53,26 @@ async fn nothing_overtakes_a_record_that_the_broker_refuses() {
     let config = KafkaConfig { brokers: broker.address().to_string(), linger_ms: 0, ..KafkaConfig::default() };
     // What the broker takes at the most by default is more than the client puts into one request.
     let spec = TopicSpec { name: "accounts".to_owned(), partitions: 1, settings: BTreeMap::new() };
-    ensure_topics(&config, &[spec]).await.unwrap();
-    let refused = Record {
+    // As Apache Kafka does by default.
+    let settings = BTreeMap::from([("message.timestamp.after.max.ms".to_owned(), "3600000".to_owned())]);
+    let in_time = TopicSpec { name: "events".to_owned(), partitions: 1, settings };
+    ensure_topics(&config, &[spec, in_time]).await.unwrap();
+    let too_large = Record {
         topic: "accounts".to_owned(),
         key: Some("account-1".into()),
         value: Some(vec![b'x'; 1_100_000].into()),
         headers: Vec::new(),
         timestamp_ms: None,
     };
-    refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &refused).await;
+    refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &too_large).await;
+    // The clock of whoever stored it was wrong.
+    let from_the_future = Record {
+        topic: "events".to_owned(),
+        value: Some("x".into()),
+        timestamp_ms: Some(FAR_AHEAD_MS),
+        ..too_large
+    };
+    refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &from_the_future).await;
     broker.shutdown().await.unwrap();
 }
 

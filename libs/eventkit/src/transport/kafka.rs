@@ -358,7 +358,10 @@ fn failed(operation: &str, error: KafkaError) -> Error {
             RDKafkaErrorCode::MessageSizeTooLarge
                 | RDKafkaErrorCode::InvalidMessageSize
                 | RDKafkaErrorCode::InvalidRecord
+                // Of a record whose time is too far from the broker's clock.
+                | RDKafkaErrorCode::InvalidTimestamp
                 | RDKafkaErrorCode::InvalidTopic
+                | RDKafkaErrorCode::PolicyViolation
                 | RDKafkaErrorCode::UnsupportedForMessageFormat
         )
     );

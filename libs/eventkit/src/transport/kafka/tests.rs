@@ -64,3 +64,19 @@ async fn a_broken_producer_is_replaced_for_whoever_publishes_one_record() {
     let transport = broken_for_single_records(&cluster).await;
     transport.publish(records(1)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_refused_for_what_it_is_is_refused_for_good() {
+    let cluster = cluster();
+    let transport = transport(&cluster);
+    let refusals =
+        [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, RDKafkaRespErr::RD_KAFKA_RESP_ERR_POLICY_VIOLATION];
+    for refusal in refusals {
+        for count in [1, 2] {
+            cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]);
+            let refused = transport.publish(records(count)).await.unwrap_err();
+            assert!(matches!(refused, Error::Transport { transient: false, .. }), "{refusal:?}: {refused:?}");
+        }
+    }
+    transport.publish(records(2)).await.unwrap();
+}
