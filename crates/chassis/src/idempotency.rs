@@ -80,8 +80,13 @@ impl Idempotency {
     async fn answer(&self, request: Request, next: Next) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         let body = to_bytes(body, self.body_bytes_max).await.map_err(|_| Problem::new(ErrorCode::PayloadTooLarge))?;
-        // A stranger is turned away by the route itself, or the route is for everybody.
-        let principal = Principal::from_request_parts(&mut parts, &()).await.ok();
+        let principal = match Principal::from_request_parts(&mut parts, &()).await {
+            Ok(principal) => Some(principal),
+            // A stranger is turned away by the route itself, or the route is for everybody.
+            Err(problem) if problem.code() == ErrorCode::Unauthenticated => None,
+            // Under whose key it is cannot be found out now: it must be neither done nor kept under another.
+            Err(problem) => return Err(problem),
+        };
         let key = Key::of(principal.as_ref(), &parts, &body)?;
         if let Some(kept) = find(&self.db, &key).await? {
             return replay(kept, &key);
@@ -238,9 +243,64 @@ async fn remove_before(db: &Db, before_ms: i64) -> db::Result<u64> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use axum::Router;
+    use axum::routing::post;
     use eventkit::testing::{Harness, eventually};
+    use tower::ServiceExt;
 
     use super::*;
+    use crate::auth::{Authenticator, Refusal};
+    use crate::part::with_layers;
+    use crate::security_log::SecurityLog;
+
+    /// Knows the operator, but for the first time that it is asked.
+    #[derive(Default)]
+    struct AwayAtFirst(AtomicBool);
+
+    #[async_trait]
+    impl Authenticator for AwayAtFirst {
+        async fn authenticate(&self, _token: &str) -> Result<Principal, Refusal> {
+            match self.0.swap(true, Ordering::SeqCst) {
+                true => Ok(Principal::Operator),
+                false => Err(Refusal::Unavailable("away".into())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_is_neither_done_nor_kept_for_strangers_while_nobody_can_tell_who_asks() {
+        let harness = Harness::new(MIGRATIONS).await;
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = done.clone();
+        let handler = move |_: Principal| {
+            count.fetch_add(1, Ordering::SeqCst);
+            std::future::ready((StatusCode::CREATED, "private"))
+        };
+        let (log, logging) = SecurityLog::start("test", harness.publisher().clone());
+        let router = Router::new().route("/things", post(handler));
+        let router = with_layers(router, 1024, harness.publisher(), log, Arc::new(AwayAtFirst::default()));
+        let ask = async |token: Option<&str>| {
+            let request = Request::post("/things").header(IDEMPOTENCY_KEY, "k-1");
+            let request = match token {
+                Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+                None => request,
+            };
+            router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        };
+        assert_eq!(ask(Some("operator")).await, StatusCode::SERVICE_UNAVAILABLE);
+        for _ in 0..2 {
+            assert_eq!(ask(Some("operator")).await, StatusCode::CREATED);
+        }
+        assert_eq!(done.load(Ordering::SeqCst), 1, "the repetition is answered, not done");
+        assert_eq!(ask(None).await, StatusCode::UNAUTHORIZED, "a stranger gets no kept answer");
+        drop(router);
+        logging.abort();
+        harness.stop().await;
+    }
 
     #[tokio::test]
     async fn keys_are_forgotten_when_they_are_old_and_no_sooner() {
