@@ -44,6 +44,7 @@ impl EventPublisher {
             begun: Arc::default(),
             batch: HashMap::new(),
             appended: 0,
+            appended_of_others: HashMap::new(),
             wakes: false,
         }
     }
@@ -112,7 +113,10 @@ pub struct UnitOfWork {
     begun: Arc<()>,
     /// The events of a batch that is being handled, by identity.
     batch: HashMap<String, (Origin, Handling)>,
+    /// How many events follow from what is being handled so far, and how many from what was handled before in the unit,
+    /// by identity: their ids are made from that.
     appended: usize,
+    appended_of_others: HashMap<String, usize>,
     /// Whether its commit wakes the relay.
     wakes: bool,
 }
@@ -260,9 +264,12 @@ impl UnitOfWork {
 
     /// Makes what is published from here on follow from this handling.
     pub(crate) fn attribute(&mut self, origin: Origin, handling: Handling) {
+        if let Some(left) = self.handling.take() {
+            self.appended_of_others.insert(left.identity, self.appended);
+        }
         self.origin = origin;
+        self.appended = self.appended_of_others.remove(&handling.identity).unwrap_or(0);
         self.handling = Some(handling);
-        self.appended = 0;
     }
 
     /// Tells which events are being handled together; the first is the cause until [`Self::attribute_to`] names another.
@@ -321,6 +328,7 @@ impl UnitOfWork {
             tx.rollback().await;
         }
         self.appended = 0;
+        self.appended_of_others.clear();
     }
 
     /// Rolls everything back.

@@ -139,6 +139,40 @@ async fn what_a_batch_publishes_follows_from_its_own_event() {
     }
 }
 
+/// Tells of the first event before it says of which, of all of them in turn, and of all once more.
+struct Return;
+
+impl HandleBatch<AccountOpened> for Return {
+    async fn handle_batch(&self, events: &[Received<AccountOpened>], work: &mut UnitOfWork) -> HandlerResult {
+        work.publish(&opened(events[0].event.account_id + 1_000)).await?;
+        for received in events.iter().chain(events) {
+            work.attribute_to(received);
+            work.publish(&opened(received.event.account_id + 1_000)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_batch_publishes_is_stored_also_when_it_comes_back_to_an_event() {
+    let fixture = Fixture::new().await;
+    let mut work = fixture.publisher.begin(Origin::default());
+    for account_id in 1..=ACCOUNTS_COUNT {
+        work.publish(&opened(account_id)).await.unwrap();
+    }
+    work.commit().await.unwrap();
+    fixture.start_relay().stop(Duration::from_secs(5)).await;
+    let handled = fixture.count("event_store").await;
+    run_to_the_end(&fixture, Consumer::new("group").on_batch::<AccountOpened>(Return)).await;
+    let told = outbox::read_after(&fixture.db, handled, i64::MAX, 1_000).await.unwrap();
+    for account_id in 1..=ACCOUNTS_COUNT {
+        let key = format!("account-{}", account_id + 1_000);
+        let of_account = told.iter().filter(|event| event.key == key).count();
+        assert!((2..=3).contains(&of_account), "{of_account} of account {account_id}");
+    }
+    assert!(told.len() > 2 * usize::try_from(ACCOUNTS_COUNT).unwrap(), "what came before the first word is there too");
+}
+
 #[tokio::test]
 async fn a_poison_event_in_a_batch_becomes_a_dead_letter_alone() {
     for share_units in [false, true] {
