@@ -14,7 +14,7 @@ mod stopped;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use db::Listener;
+use db::{Listener, Tx};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -237,6 +237,9 @@ impl Relay {
         }
         self.retry_held().await?;
         let has_caught_up = self.retry_stopped().await?;
+        if self.leased_until.is_none() {
+            return Ok(Round::Elsewhere);
+        }
         let horizon = self.horizon.advance(self.publisher.db()).await?;
         let mut events = outbox::read_after(self.publisher.db(), self.position, horizon, self.config.batch_max).await?;
         let Some(last) = events.last().map(|event| event.position) else {
@@ -250,7 +253,6 @@ impl Relay {
         let newly_held = self.publish_or_hold(self.position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
-            self.leased_until = None;
             return Ok(Round::Elsewhere);
         }
         if !newly_held.is_empty() {
@@ -267,18 +269,25 @@ impl Relay {
     }
 
     /// Records that everything up to `position` is published or noted as held; false if the lease is another's.
-    async fn move_cursor(&self, position: i64, newly_held: &[NewlyHeld]) -> Result<bool> {
-        let now_ms = self.now_ms();
-        let mut tx = self.publisher.db().begin().await?;
-        if !self.lease().advance(&mut tx, position, now_ms).await? {
-            tx.rollback().await;
-            return Ok(false);
-        }
+    async fn move_cursor(&mut self, position: i64, newly_held: &[NewlyHeld]) -> Result<bool> {
+        let Some(mut tx) = self.begin_as_owner(position).await? else { return Ok(false) };
         for held in newly_held {
-            held.insert(&mut tx, &self.config.name, now_ms).await?;
+            held.insert(&mut tx, &self.config.name, self.now_ms()).await?;
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Begins a unit that moves the cursor to `position` and can only be committed by the lease's owner: none, and the
+    /// lease is known to be another's, where that is so.
+    async fn begin_as_owner(&mut self, position: i64) -> Result<Option<Tx>> {
+        let mut tx = self.publisher.db().begin().await?;
+        if self.lease().advance(&mut tx, position, self.now_ms()).await? {
+            return Ok(Some(tx));
+        }
+        tx.rollback().await;
+        self.leased_until = None;
+        Ok(None)
     }
 
     async fn publish(&self, events: Vec<StoredEvent>) -> Result<()> {

@@ -98,6 +98,9 @@ impl Relay {
         let mut is_any = false;
         for topic in self.stopped.due() {
             is_any |= self.retry_topic(&topic).await?;
+            if self.leased_until.is_none() {
+                break;
+            }
         }
         Ok(is_any)
     }
@@ -112,7 +115,9 @@ impl Relay {
             return Ok(false);
         };
         let tried = self.try_events(events).await?;
-        self.note_tried(topic, &tried).await?;
+        if !self.note_tried(topic, &tried).await? {
+            return Ok(false);
+        }
         if !tried.newly_held.is_empty() {
             self.load_held().await?;
         }
@@ -157,32 +162,31 @@ impl Relay {
         Ok(tried)
     }
 
-    async fn note_tried(&self, topic: &str, tried: &Tried) -> Result<()> {
-        let (relay, now_ms) = (self.config.name.as_str(), self.now_ms());
-        self.publisher
-            .db()
-            .unit(async |tx| {
-                for held in &tried.newly_held {
-                    held.insert(tx, relay, now_ms).await?;
-                }
-                let sql = "update stopped_topics set position = coalesce($3, position), attempts = attempts + $4,
-                               error = coalesce($5, error) where relay = $1 and topic = $2";
-                let refusal = tried.refusal.as_ref().map(|error| chain(error));
-                let refused = i64::from(refusal.is_some());
-                tx.execute(sql, &params![relay, topic, tried.position, refused, refusal]).await?;
-                Ok(())
-            })
-            .await
+    /// Notes what became of events of a topic that were tried again; false if the lease is another's, whose word on the
+    /// topic counts.
+    async fn note_tried(&mut self, topic: &str, tried: &Tried) -> Result<bool> {
+        let Some(mut tx) = self.begin_as_owner(self.position).await? else { return Ok(false) };
+        let relay = self.config.name.as_str();
+        for held in &tried.newly_held {
+            held.insert(&mut tx, relay, self.now_ms()).await?;
+        }
+        let sql = "update stopped_topics set position = coalesce($3, position), attempts = attempts + $4,
+                       error = coalesce($5, error) where relay = $1 and topic = $2";
+        let refusal = tried.refusal.as_ref().map(|error| chain(error));
+        let refused = i64::from(refusal.is_some());
+        tx.execute(sql, &params![relay, topic, tried.position, refused, refusal]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn free_topic(&mut self, topic: &str) -> Result<()> {
-        let relay = self.config.name.clone();
-        let sql = "delete from stopped_topics where relay = $1 and topic = $2";
-        let values = params![relay.as_str(), topic];
-        self.publisher.db().unit(async |tx| tx.execute(sql, &values).await.map_err(Error::from)).await?;
+        let Some(mut tx) = self.begin_as_owner(self.position).await? else { return Ok(()) };
+        let relay = self.config.name.as_str();
+        tx.execute("delete from stopped_topics where relay = $1 and topic = $2", &params![relay, topic]).await?;
+        tx.commit().await?;
+        tracing::warn!(relay, topic, "topic takes events again, and none waits any more");
         self.stopped.0.remove(topic);
         self.gauge_stopped();
-        tracing::warn!(relay, topic, "topic takes events again, and none waits any more");
         Ok(())
     }
 

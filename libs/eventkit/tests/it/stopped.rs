@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use db::{Db, params};
 use eventkit::relay::{self, RelayConfig, RelayHandle, held};
 use eventkit::testing::eventually;
 use eventkit::transport::memory::MemoryTransport;
@@ -74,7 +75,7 @@ impl Transport for Doors {
     }
 }
 
-fn start(fixture: &Fixture, transport: &Arc<Doors>) -> RelayHandle {
+fn start<T: Transport>(fixture: &Fixture, transport: &Arc<T>) -> RelayHandle {
     let backoff =
         RetryPolicy { initial: Duration::from_millis(5), max: Duration::from_millis(20), ..RetryPolicy::default() };
     let config = RelayConfig {
@@ -208,5 +209,49 @@ async fn an_event_that_is_refused_itself_holds_its_key_when_its_topic_opens() {
         assert!(held::skip(&fixture.db, "bank", held[0].position).await.unwrap());
         eventually("the successor follows", async || transport.numbers(CLOSED).contains(&3).then_some(())).await;
         relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
+/// Has another copy take over, which notes that the topic is stopped further on, in the moment in which it takes an event.
+#[derive(Debug)]
+struct Usurped {
+    doors: Arc<Doors>,
+    db: Db,
+}
+
+const NOTED: i64 = 7;
+
+#[async_trait]
+impl Transport for Usurped {
+    async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        if !self.doors.closed.lock().unwrap().contains(CLOSED) {
+            let taken_over = self.db.unit(async |tx| {
+                tx.execute("update relay_cursors set owner = 'copy-2'", &[]).await?;
+                tx.execute("update stopped_topics set position = $1", &params![NOTED]).await?;
+                Ok::<(), Error>(())
+            });
+            taken_over.await.unwrap();
+        }
+        self.doors.publish(records).await
+    }
+
+    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        self.doors.subscribe(interest).await
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_has_lost_its_lease_leaves_a_stopped_topic_to_the_other() {
+    for fixture in Fixture::all().await {
+        let doors = Doors::closed(&[CLOSED]);
+        store(&fixture, CLOSED, 1).await;
+        let relay = start(&fixture, &Arc::new(Usurped { doors: doors.clone(), db: fixture.db.clone() }));
+        let mut condition = relay.condition();
+        condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        doors.open(CLOSED);
+        condition.wait_for(|condition| condition.stopped.is_empty()).await.unwrap();
+        let noted = fixture.db.query_one("select position from stopped_topics", &[]).await.unwrap();
+        assert_eq!(noted.get::<i64>("position").unwrap(), NOTED);
+        relay.abort();
     }
 }
