@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use db::{Db, Row, Tx, params};
+use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
 use super::Relay;
@@ -17,6 +18,8 @@ use crate::outbox::{StoredEvent, read_after};
 
 /// Keys that may be held at a time; when more are refused the whole relay waits.
 pub const HELD_KEYS_MAX: usize = 1_000;
+/// How many held events are tried again at a time.
+const RETRIES_MAX: usize = 100;
 /// How many events [`list`] answers at the most.
 pub const LIST_MAX: i64 = 1_000;
 
@@ -100,6 +103,8 @@ pub(super) struct Held {
     keys: HashSet<HeldKey>,
     oldest_ms: Option<i64>,
     retry_at: Instant,
+    /// Keys that are still to be tried again, since it is time.
+    due: Vec<HeldKey>,
 }
 
 impl Held {
@@ -114,7 +119,7 @@ impl Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { keys: HashSet::new(), oldest_ms: None, retry_at: Instant::now() }
+        Self { keys: HashSet::new(), oldest_ms: None, retry_at: Instant::now(), due: Vec::new() }
     }
 }
 
@@ -228,39 +233,60 @@ impl Relay {
         Ok(NewlyHeld { position, key, error: Some(text) })
     }
 
-    /// Tries the first held event of each key again when it is time, and lets the others follow.
+    /// Tries the first held event of each key again when it is time, and lets the others follow: not more than
+    /// [`RETRIES_MAX`] at a time, since what is new waits meanwhile.
     pub(super) async fn retry_held(&mut self) -> Result<()> {
-        if self.held.keys.is_empty() || Instant::now() < self.held.retry_at {
-            return Ok(());
-        }
-        let keys: Vec<HeldKey> = self.held.keys.iter().cloned().collect();
-        for key in keys {
-            if self.stopped.stops(&key.topic) {
-                continue;
+        if self.held.due.is_empty() {
+            if self.held.keys.is_empty() || Instant::now() < self.held.retry_at {
+                return Ok(());
             }
-            for _ in 0..self.config.batch_max {
-                let Some(event) = self.first_held(&key).await? else {
-                    tracing::info!(relay = self.config.name, topic = key.topic, "a held key is free again");
-                    self.held.keys.remove(&key);
-                    break;
-                };
-                let position = event.position;
-                match self.publish(vec![event]).await {
-                    Ok(()) => self.forget_held(position).await?,
-                    Err(error) if is_refused(&error) => {
-                        self.note_refusal(position, &error).await?;
-                        break;
-                    }
-                    Err(error @ Error::TopicRefused { .. }) => {
-                        self.stop_topic(&key.topic, self.position, error).await?;
-                        break;
-                    }
-                    Err(error) => return Err(error),
-                }
+            self.held.due = self.held.keys.iter().cloned().collect();
+            // Whichever fails ends the pass: no key is always behind it.
+            self.held.due.shuffle(&mut rand::rng());
+        }
+        let mut left = RETRIES_MAX;
+        while left > 0
+            && let Some(key) = self.held.due.pop()
+        {
+            if let Err(error) = self.retry_key(key, &mut left).await {
+                let relay = &self.config.name;
+                tracing::debug!(relay, error = chain(&error), "held events could not be tried again now");
+                self.held.due.clear();
             }
         }
-        self.held.retry_at = Instant::now() + self.config.held_retry_interval;
+        if self.held.due.is_empty() {
+            self.held.retry_at = Instant::now() + self.config.held_retry_interval;
+        }
         self.load_held().await
+    }
+
+    /// Publishes held events of a key as far as they are taken.
+    async fn retry_key(&mut self, key: HeldKey, left: &mut usize) -> Result<()> {
+        while !self.stopped.stops(&key.topic) {
+            let Some(event) = self.first_held(&key).await? else {
+                tracing::info!(relay = self.config.name, topic = key.topic, "a held key is free again");
+                self.held.keys.remove(&key);
+                break;
+            };
+            if *left == 0 {
+                self.held.due.push(key);
+                break;
+            }
+            *left -= 1;
+            let position = event.position;
+            match self.publish(vec![event]).await {
+                Ok(()) => self.forget_held(position).await?,
+                Err(error) if is_refused(&error) => {
+                    self.note_refusal(position, &error).await?;
+                    break;
+                }
+                Err(error @ Error::TopicRefused { .. }) => {
+                    self.stop_topic(&key.topic, self.position, error).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Reads which keys are held: after the lease was taken, and whenever that changed.
@@ -280,6 +306,8 @@ impl Relay {
             self.held.oldest_ms = Some(self.held.oldest_ms.map_or(oldest, |known| known.min(oldest)));
             events += row.get::<i64>("events")?;
         }
+        let Held { keys, due, .. } = &mut self.held;
+        due.retain(|key| keys.contains(key));
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::HELD_EVENTS, "relay" => relay).set(events);
         Ok(())
@@ -323,6 +351,9 @@ impl Relay {
 
     /// How long until held events are to be tried again.
     pub(super) fn held_wait(&self) -> Option<Duration> {
+        if !self.held.due.is_empty() {
+            return Some(Duration::ZERO);
+        }
         (!self.held.keys.is_empty()).then(|| self.held.retry_at.saturating_duration_since(Instant::now()))
     }
 }

@@ -9,6 +9,7 @@ mod consumer_faults;
 // the points at which it is killed are there in debug builds
 #[cfg(debug_assertions)]
 mod crashes;
+mod doors;
 mod faults;
 mod fixture;
 mod handover;

@@ -2,22 +2,19 @@
 //!
 //! Each test has a recorder of its own, which sees what its thread does: so they run on one.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use db::params;
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
-use eventkit::transport::memory::MemoryTransport;
-use eventkit::transport::{GroupStart, Interest, Record, Subscription, Transport, partition_of};
+use eventkit::transport::{GroupStart, Interest, Record, Transport, partition_of};
 use eventkit::{
-    Clock, Consumer, Error, Handle, HandlerError, HandlerResult, Origin, Received, Result, RetryPolicy, UnitOfWork,
+    Clock, Consumer, Handle, HandlerError, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork,
 };
 use jiff::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::doors::{Doors, Refusal};
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
 const DRAIN: Duration = Duration::from_secs(5);
@@ -47,52 +44,22 @@ impl Told {
     }
 }
 
-/// Takes nothing until it is opened.
-#[derive(Debug)]
-struct Gate {
-    inner: MemoryTransport,
-    is_open: AtomicBool,
-    /// Whether it says that it may take it later.
-    transient: bool,
-}
-
-impl Gate {
-    fn shut(transient: bool) -> Arc<Self> {
-        Arc::new(Self { inner: MemoryTransport::new(), is_open: AtomicBool::new(false), transient })
-    }
-}
-
-#[async_trait]
-impl Transport for Gate {
-    async fn publish(&self, records: Vec<Record>) -> Result<()> {
-        if self.is_open.load(Ordering::SeqCst) {
-            return self.inner.publish(records).await;
-        }
-        let source = "the gate is shut".into();
-        Err(Error::Transport { operation: "publish".to_owned(), transient: self.transient, source })
-    }
-
-    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
-        self.inner.subscribe(interest).await
-    }
-}
-
 #[tokio::test]
 async fn what_is_not_published_is_told_with_its_age_and_afterwards_with_its_delay() {
     let (recorder, told) = recorder();
     let _recording = ::metrics::set_default_local_recorder(&recorder);
     let clock = Clock::manual(Timestamp::from_second(1_795_485_927).unwrap());
     let fixture = Fixture::with_clock(clock.clone()).await;
-    let gate = Gate::shut(true);
+    let doors = Doors::shut(Refusal::ForNow);
     let backoff = RetryPolicy { initial: Duration::from_millis(1), max: Duration::from_millis(5), ..quick() };
     let config = RelayConfig { backoff, ..RelayConfig::new("bank", "copy-1") };
-    let relay = relay::start(config, fixture.publisher.clone(), gate.clone());
+    let relay = relay::start(config, fixture.publisher.clone(), doors.clone());
     fixture.open(1).await;
     clock.advance_ms(7_000);
     told.until("eventkit_oldest_unpublished_seconds{relay=\"bank\"}", 7.0).await;
     assert!(told.value("eventkit_publish_failures_total{relay=\"bank\"}").unwrap() >= 1.0);
     assert_eq!(told.value("eventkit_published_total{relay=\"bank\"}"), None);
-    gate.is_open.store(true, Ordering::SeqCst);
+    doors.open_all();
     told.until("eventkit_published_total{relay=\"bank\"}", 1.0).await;
     told.until("eventkit_oldest_unpublished_seconds{relay=\"bank\"}", 0.0).await;
     assert_eq!(told.value("eventkit_publish_delay_seconds_sum{relay=\"bank\"}"), Some(7.0));
@@ -107,13 +74,13 @@ async fn what_the_broker_refuses_and_what_waits_behind_it_is_told_as_held() {
     for owner in ["refused", "next of the same key"] {
         send(&fixture, 1, owner).await;
     }
-    let gate = Gate::shut(false);
+    let doors = Doors::shut(Refusal::ForGood);
     let config = RelayConfig { held_retry_interval: Duration::from_millis(5), ..RelayConfig::new("bank", "copy-1") };
-    let relay = relay::start(config, fixture.publisher.clone(), gate.clone());
+    let relay = relay::start(config, fixture.publisher.clone(), doors.clone());
     told.until("eventkit_held_events{relay=\"bank\"}", 2.0).await;
-    gate.is_open.store(true, Ordering::SeqCst);
+    doors.open_all();
     told.until("eventkit_held_events{relay=\"bank\"}", 0.0).await;
-    assert_eq!(gate.inner.records(ACCOUNTS).len(), 2);
+    assert_eq!(doors.inner.records(ACCOUNTS).len(), 2);
     relay.stop(DRAIN).await;
 }
 
