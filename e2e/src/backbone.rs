@@ -85,7 +85,7 @@ impl Backbone {
             data_dir: data_dir.to_owned(),
             commands,
             ready_ms: ready_ms.context("it did not say how long the start took")?,
-            client: reqwest::Client::new(),
+            client: chassis::net::client(),
             token,
         })
     }

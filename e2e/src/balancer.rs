@@ -43,7 +43,7 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for a balancer")?;
         let address = listener.local_addr()?;
         let copies = Arc::new(Copies {
-            client: reqwest::Client::new(),
+            client: chassis::net::client(),
             addresses: copies.to_vec(),
             answered: copies.iter().map(|_| AtomicUsize::new(0)).collect(),
             turn: AtomicUsize::new(0),

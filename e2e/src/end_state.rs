@@ -65,7 +65,7 @@ async fn take_one_more_on(system: &System, told: &mut Told) -> anyhow::Result<()
         "positionId": company.position_id,
     });
     let url = format!("{}/api/v1/users", system.url("user-service"));
-    let request = reqwest::Client::new().post(url).bearer_auth(system.operator_token("user-service")?).json(&body);
+    let request = chassis::net::client().post(url).bearer_auth(system.operator_token("user-service")?).json(&body);
     let created: Value = request.send().await?.error_for_status()?.json().await?;
     let employee_id = created["employeeId"].as_i64().context("employeeId")?;
     company.members.push((employee_id, department_id));
@@ -83,7 +83,7 @@ async fn be_refused(system: &System) -> anyhow::Result<()> {
         [("user-service", "users/1"), ("company-service", "companies/1"), ("recruitment-service", "job-postings/1")]
     {
         let url = format!("{}/api/v1/{path}", system.url(service));
-        let refused = reqwest::get(&url).await?;
+        let refused = chassis::net::client().get(&url).send().await?;
         ensure!(refused.status() == 401, "{url} without a token: {}", refused.status());
     }
     Ok(())
@@ -168,6 +168,6 @@ async fn check_departments(system: &System, told: &Told, company: &Company) -> a
 }
 
 async fn get(url: &str, token: &str) -> anyhow::Result<Value> {
-    let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await?;
+    let answer = chassis::net::client().get(url).bearer_auth(token).send().await?;
     Ok(answer.error_for_status()?.json().await?)
 }

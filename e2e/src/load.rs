@@ -71,7 +71,7 @@ impl Load {
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
             let client = Client {
-                http: reqwest::Client::new(),
+                http: chassis::net::client(),
                 users: format!("{url}/api/v1/users"),
                 token: token.clone(),
                 name: format!("{name}c{number}"),

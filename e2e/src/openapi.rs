@@ -43,7 +43,7 @@ impl Described {
     }
 
     async fn fetch(url: &str, path: &str, token: Option<&str>) -> anyhow::Result<Self> {
-        let mut request = reqwest::Client::new().get(format!("{url}/{path}"));
+        let mut request = chassis::net::client().get(format!("{url}/{path}"));
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }

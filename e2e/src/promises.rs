@@ -94,7 +94,7 @@ pub async fn check_effects(system: &System, acknowledged: &[Fact]) -> anyhow::Re
 
 /// Everybody whose creation was answered is listed.
 async fn check_state(system: &System, acknowledged: &[Fact]) -> anyhow::Result<()> {
-    let (http, token) = (reqwest::Client::new(), system.operator_token("user-service")?);
+    let (http, token) = (chassis::net::client(), system.operator_token("user-service")?);
     let first = format!("{}/api/v1/users?limit=200", system.url("user-service"));
     let (mut listed, mut next) = (HashSet::new(), Some(first.clone()));
     while let Some(url) = next {

@@ -1,4 +1,4 @@
-//! Taking a port, with an error that says who wanted it and how to choose another.
+//! Taking a port, with an error that says who wanted it and how to choose another; and the way to other parts.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +8,16 @@ use tokio::net::TcpListener;
 use crate::config::Settings;
 use crate::error::{ConfigError, Error};
 use crate::profile::Profile;
+
+/// A client for the parts of a backbone. It takes no proxy, whatever the environment names: what it carries, a session's
+/// token say, is for the other part alone.
+///
+/// # Panics
+/// Never: it has nothing that could fail to be set up.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().expect("without TLS nothing has to be set up")
+}
 
 /// Which addresses this process may listen on, by its profile.
 #[derive(Clone, Copy, Debug)]

@@ -53,7 +53,7 @@ impl SessionClient {
     #[must_use]
     pub fn new(base_url: &str) -> Self {
         let url = format!("{}{ACCESS_PATH}", base_url.trim_end_matches('/'));
-        Self { url, client: reqwest::Client::new(), answers: Mutex::default() }
+        Self { url, client: crate::net::client(), answers: Mutex::default() }
     }
 
     fn answer(&self, token: &str) -> Answer {

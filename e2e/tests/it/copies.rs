@@ -74,7 +74,7 @@ async fn two_copies_share_the_work_and_one_finishes_it_alone() {
 /// What one copy answered under a key, the other repeats; a session that one began lives and ends at the other.
 async fn assert_shared(system: &System, stage: &Stage) {
     stage.enter("one key at two copies");
-    let client = reqwest::Client::new();
+    let client = chassis::net::client();
     let copies = ["user-service", "user-service-2"].map(|process| system.url_of_process(process));
     let mut made = Vec::new();
     for copy in &copies {

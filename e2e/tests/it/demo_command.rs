@@ -70,7 +70,7 @@ pub(crate) async fn one_event_too_many(system: &System, told: &Told) {
 
 async fn items(system: &System, told: &Told, service: &str, list: &str) -> Vec<Value> {
     let url = format!("{}/api/v1/{list}?limit=200", system.url(service));
-    let answer = reqwest::Client::new().get(url).bearer_auth(&told.admin_token).send().await.unwrap();
+    let answer = chassis::net::client().get(url).bearer_auth(&told.admin_token).send().await.unwrap();
     let page: Value = answer.error_for_status().unwrap().json().await.unwrap();
     page["items"].as_array().unwrap().clone()
 }

@@ -12,7 +12,7 @@ use crate::topics::{read_until, value};
 /// A user whose request has a known id.
 async fn create_user(system: &System, number: usize) {
     let body = json!({"firstName": "An", "lastName": "Tran", "email": format!("u{number}@example.com")});
-    let answer = reqwest::Client::new()
+    let answer = chassis::net::client()
         .post(format!("{}/api/v1/users", system.url("user-service")))
         .bearer_auth(system.operator_token("user-service").unwrap())
         .header("x-request-id", format!("request-{number}"))
@@ -142,7 +142,7 @@ async fn stored_events_are_told_again_to_a_topic_or_to_one_group_alone() {
 
     let nowhere = system.run("user-service", &users).await.unwrap();
     assert_eq!(nowhere.status.code(), Some(2), "without a target it is refused: {}", nowhere.stderr);
-    let stranger = reqwest::Client::new()
+    let stranger = chassis::net::client()
         .post(format!("{}/operator/v1/events/replay", system.url("user-service")))
         .bearer_auth("somebody")
         .json(&json!({}))

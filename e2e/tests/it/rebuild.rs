@@ -179,10 +179,10 @@ async fn damaged_and_rebuilt(
 async fn refused_while_another_runs(system: &System) {
     let ask = async |path: &str, body: Value| {
         let url = format!("{}/operator/v1/projections/{path}", system.url("company-service"));
-        let request = reqwest::Client::new().post(url).json(&body);
+        let request = chassis::net::client().post(url).json(&body);
         request.bearer_auth(system.operator_token("company-service").unwrap()).send().await.unwrap()
     };
-    let stranger = reqwest::Client::new().post(format!("{}/operator/v1/projections/begin", system.url("container")));
+    let stranger = chassis::net::client().post(format!("{}/operator/v1/projections/begin", system.url("container")));
     assert_eq!(
         stranger.json(&json!({"projection": "directory", "takeOver": false})).send().await.unwrap().status(),
         401

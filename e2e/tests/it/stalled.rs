@@ -8,7 +8,7 @@ const GROUP: &str = "container-mail";
 
 async fn take_on(system: &System, number: usize) -> reqwest::StatusCode {
     let body = json!({"firstName": "An", "lastName": "Tran", "email": format!("an{number}@example.com")});
-    let request = reqwest::Client::new().post(format!("{}/api/v1/users", system.url("user-service"))).json(&body);
+    let request = chassis::net::client().post(format!("{}/api/v1/users", system.url("user-service"))).json(&body);
     request.bearer_auth(system.operator_token("user-service").unwrap()).send().await.unwrap().status()
 }
 
@@ -53,7 +53,7 @@ async fn a_stalled_partition_is_told_everywhere_while_requests_are_answered() {
     assert_eq!(take_on(&system, 2).await, 201);
     let preferences = format!("{}/api/v1/preferences/employee/1", system.url("container"));
     let token = system.operator_token("container").unwrap();
-    let asked = reqwest::Client::new().get(preferences).bearer_auth(token).send().await.unwrap();
+    let asked = chassis::net::client().get(preferences).bearer_auth(token).send().await.unwrap();
     assert_eq!(asked.status(), 200, "the degraded part answers requests too");
 
     assert!(told(&system, "eventkit_stalled_partitions").await >= 1.0);

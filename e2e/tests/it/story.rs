@@ -123,7 +123,7 @@ async fn sessions_end_everywhere(stage: &Stage, system: &mut System, told: &Told
     assert_answered(system, session, 200).await;
     stage.enter("a session that ended");
     let url = format!("{}/api/v1/sessions/current", system.url("user-service"));
-    let ended = reqwest::Client::new().delete(url).bearer_auth(session).send().await.unwrap();
+    let ended = chassis::net::client().delete(url).bearer_auth(session).send().await.unwrap();
     assert_eq!(ended.status(), 204);
     a_second_later().await;
     assert_answered(system, session, 401).await;
@@ -142,7 +142,7 @@ async fn assert_answered(system: &System, token: &str, expected: u16) {
 
 async fn status(system: &System, part: &str, path: &str, token: &str) -> u16 {
     let url = format!("{}/api/v1/{path}", system.url(part));
-    reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap().status().as_u16()
+    chassis::net::client().get(url).bearer_auth(token).send().await.unwrap().status().as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]

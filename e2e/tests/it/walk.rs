@@ -86,7 +86,7 @@ async fn every_operation_is_refused_to_strangers_and_to_the_wrong_role() {
         let mut operations = [for_operators, for_users].concat();
         // Whoever logs out comes last.
         operations.sort_by_key(|operation| operation.method == "DELETE" && operation.path.ends_with("/current"));
-        let walk = Walk { client: reqwest::Client::new(), url };
+        let walk = Walk { client: chassis::net::client(), url };
         for operation in operations {
             let name = format!("{} {}", operation.method, operation.path);
             if operation.access == "public" {
@@ -117,7 +117,7 @@ async fn whatever_is_sent_is_refused_as_a_problem_that_names_the_field() {
         let url = system.url(part);
         let token = system.operator_token(part).unwrap();
         let all_described = Described::fetch_all(&url, &token).await.unwrap();
-        let walk = Walk { client: reqwest::Client::new(), url };
+        let walk = Walk { client: chassis::net::client(), url };
         for described in &all_described {
             for operation in described.operations().unwrap() {
                 bad_paths(&walk, &operation, &token).await;

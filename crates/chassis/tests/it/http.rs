@@ -3,8 +3,8 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use chassis::net::client;
 use chassis::{Health, HealthChecks, HttpServer, RequestId, Telemetry};
-use reqwest::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +20,10 @@ fn routes() -> Router {
 async fn request_id_of_the_client_comes_back_and_reaches_the_handler() {
     let server = serve_router(&http_config(), routes()).await;
     let url = format!("{}/things/1", server.url);
-    let response = Client::new().get(&url).header("x-request-id", "from-client-1").send().await.unwrap();
+    let response = client().get(&url).header("x-request-id", "from-client-1").send().await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "from-client-1");
     assert_eq!(response.text().await.unwrap(), "from-client-1");
-    let response = Client::new().get(&url).header("x-request-id", "two words").send().await.unwrap();
+    let response = client().get(&url).header("x-request-id", "two words").send().await.unwrap();
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
     assert_eq!(response.text().await.unwrap(), id);
@@ -32,7 +32,7 @@ async fn request_id_of_the_client_comes_back_and_reaches_the_handler() {
 #[tokio::test]
 async fn unknown_routes_and_methods_are_problems() {
     let server = serve_router(&http_config(), routes()).await;
-    let response = Client::new().get(format!("{}/nothing", server.url)).send().await.unwrap();
+    let response = client().get(format!("{}/nothing", server.url)).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
     assert_eq!(
@@ -47,7 +47,7 @@ async fn unknown_routes_and_methods_are_problems() {
         })
     );
     for path in ["/things", "/health/live"] {
-        let response = Client::new().delete(format!("{}{path}", server.url)).send().await.unwrap();
+        let response = client().delete(format!("{}{path}", server.url)).send().await.unwrap();
         assert_eq!(response.status(), 405);
         assert!(response.headers().contains_key("allow"), "{path}");
         let document = response.json::<Value>().await.unwrap();
@@ -117,7 +117,7 @@ async fn metrics_count_by_route_and_never_by_path() {
         reqwest::get(format!("{}{path}", server.url)).await.unwrap();
     }
     let method = reqwest::Method::from_bytes(b"BREW").unwrap();
-    Client::new().request(method, format!("{}/things", server.url)).send().await.unwrap();
+    client().request(method, format!("{}/things", server.url)).send().await.unwrap();
     let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
     let count = |labels: &[&str]| {
         let line = text.lines().find(|line| {

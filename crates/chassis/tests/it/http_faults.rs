@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::{get, post};
+use chassis::net::client;
 use chassis::{HttpConfig, ValidJson};
 use futures::StreamExt;
-use reqwest::Client;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -98,7 +98,7 @@ async fn requests_beyond_the_limit_are_refused_at_once_but_health_is_answered() 
 async fn body_beyond_the_limit_is_a_problem() {
     let router = Router::new().route("/", post(async |_: ValidJson<Value>| "read"));
     let server = serve_router(&http_config(), router).await;
-    let request = Client::new().post(&server.url).header("content-type", "application/json");
+    let request = client().post(&server.url).header("content-type", "application/json");
     let response = soon(request.body(vec![b' '; 4096]).send()).await.unwrap();
     assert_eq!(response.status(), 413);
     let document = response.json::<Value>().await.unwrap();

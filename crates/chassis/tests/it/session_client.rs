@@ -139,3 +139,16 @@ async fn a_token_that_nobody_can_have_is_not_asked_about() {
     assert!(matches!(client.authenticate(&"x".repeat(5_000)).await, Err(Refusal::Unknown)));
     assert_eq!(sessions.asked(), 0);
 }
+
+/// A test of this file, run with a proxy in its environment that would not even let it connect.
+#[test]
+fn a_token_goes_to_the_user_service_and_through_no_proxy() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "session_client::whoever_asks_at_the_same_time_waits_for_one_answer"]);
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let ran = command.env_remove("no_proxy").env_remove("NO_PROXY").output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}

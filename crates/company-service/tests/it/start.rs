@@ -22,7 +22,7 @@ async fn the_service_starts_on_an_empty_folder_and_goes_on_where_it_was() {
         let process = Process::new(settings, data_dir, Telemetry::metrics_only().unwrap()).unwrap();
         let address = parts.start(company_service::NAME, company_service::start(&process)).await.unwrap();
         let url = format!("http://{address}/api/v1/companies");
-        let client = reqwest::Client::new();
+        let client = chassis::net::client();
         let listed = client.get(&url).bearer_auth(token.expose()).send().await.unwrap();
         assert_eq!(listed.status(), 200);
         let listed: Value = listed.json().await.unwrap();

@@ -151,8 +151,8 @@ async fn answering(check: String, key: &str, address: &str, is_http: bool) -> Fi
 }
 
 async fn readiness(address: &str) -> anyhow::Result<Readiness> {
-    let client = reqwest::Client::builder().timeout(ANSWER_MAX).build()?;
-    let answer = client.get(format!("http://{address}/health/ready")).send().await?;
+    let request = chassis::net::client().get(format!("http://{address}/health/ready")).timeout(ANSWER_MAX);
+    let answer = request.send().await?;
     let body = answer.bytes().await?;
     serde_json::from_slice(&body).map_err(|_| anyhow!("it answered something else"))
 }
