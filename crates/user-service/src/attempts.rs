@@ -90,6 +90,17 @@ impl Attempts {
         }
     }
 
+    /// What was found out of an attempt; one that could not be judged, through no fault of whoever made it, is taken back.
+    pub(crate) async fn judged<T, E>(&self, attempt: Attempt, found: Result<T, E>) -> Result<(Attempt, T), E> {
+        match found {
+            Ok(found) => Ok((attempt, found)),
+            Err(error) => {
+                self.forgive(attempt).await;
+                Err(error)
+            }
+        }
+    }
+
     /// One address, one e-mail from it, and the e-mail from everywhere.
     fn counters(&self, address: Option<IpAddr>, email: Option<&str>) -> Counters {
         let address = address.map(|address| address.to_string()).unwrap_or_default();

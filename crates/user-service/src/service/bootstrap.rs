@@ -29,6 +29,12 @@ pub(crate) struct NewAdmin {
 }
 
 impl Service {
+    /// Whether a token may make the first administrator.
+    async fn opens(&self, token_hash: &str) -> Result<bool, Error> {
+        let is_known = store::invitations::knows_bootstrap(&self.db, token_hash).await?;
+        Ok(is_known && !store::roles::has_admin(&self.db).await?)
+    }
+
     /// Makes the first administrator, and ends the token for good.
     pub(crate) async fn bootstrap(
         &self,
@@ -38,8 +44,9 @@ impl Service {
     ) -> Result<Employee, Error> {
         let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(new.token.expose());
-        let is_known = store::invitations::knows_bootstrap(&self.db, &token_hash).await?;
-        if !is_known || store::roles::has_admin(&self.db).await? {
+        let looked = self.opens(&token_hash).await;
+        let (attempt, opens) = self.attempts.judged(attempt, looked).await?;
+        if !opens {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFUSED).await);
         }
         self.attempts.forgive(attempt).await;

@@ -74,7 +74,9 @@ impl Service {
     ) -> Result<(), Error> {
         let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(token.expose());
-        let Some(employee_id) = store::invitations::find(&self.db, &token_hash, self.clock.now_ms()).await? else {
+        let invited = store::invitations::find(&self.db, &token_hash, self.clock.now_ms()).await;
+        let (attempt, invited) = self.attempts.judged(attempt, invited).await?;
+        let Some(employee_id) = invited else {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFUSED).await);
         };
         self.attempts.forgive(attempt).await;

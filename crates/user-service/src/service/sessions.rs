@@ -15,6 +15,7 @@ use crate::domain::employee::key;
 use crate::domain::fold;
 use crate::error::Error;
 use crate::store;
+use crate::store::employees::Credentials;
 use crate::store::sessions::Session;
 use crate::tokens::{hash_of, random_token};
 
@@ -43,25 +44,32 @@ impl Service {
         password: Secret,
     ) -> Result<LoggedIn, Error> {
         let attempt = self.attempts.begin(client.address, Some(&fold(email)), self.clock.now_ms()).await?;
-        let known = store::employees::credentials(&self.db, email).await?;
+        let checked = self.check_password(email, password).await;
+        let (attempt, (known, is_right)) = self.attempts.judged(attempt, checked).await?;
         let entity = known.as_ref().map(|known| key(known.employee_id));
-        let hash = known.as_ref().and_then(|known| known.password_hash.clone());
-        let is_right = self.hasher.verify(password, hash).await?;
         let Some(known) = known.filter(|known| is_right && known.is_active) else {
             return Err(self.not_let_in(work, client, Incident::LoginFailed, entity, LOGIN_REFUSED).await);
         };
+        self.attempts.forgive(attempt).await;
         let may_end_oldest =
             store::sessions::count(&self.db, known.employee_id, self.clock.now_ms()).await? >= SESSIONS_MAX;
         if may_end_oldest {
             self.answers.before_change(Whose::Employee(known.employee_id)).await?;
         }
-        self.attempts.forgive(attempt).await;
         work.lock_entity(&key(known.employee_id)).await?;
         if store::employees::credentials_of(work, known.employee_id).await?.as_ref() != Some(&known) {
             // Suspended, removed or given another password while the hash was being looked at.
             return Err(self.not_let_in(work, client, Incident::LoginFailed, entity, LOGIN_REFUSED).await);
         }
         self.begin_session(work, client, known.employee_id, may_end_oldest).await
+    }
+
+    /// Whose e-mail address it is, and whether the password is theirs; outside of any unit of work.
+    async fn check_password(&self, email: &str, password: Secret) -> Result<(Option<Credentials>, bool), Error> {
+        let known = store::employees::credentials(&self.db, email).await?;
+        let hash = known.as_ref().and_then(|known| known.password_hash.clone());
+        let is_right = self.hasher.verify(password, hash).await?;
+        Ok((known, is_right))
     }
 
     async fn begin_session(
@@ -126,7 +134,8 @@ impl Service {
     ) -> Result<LoggedIn, Error> {
         let attempt = self.attempts.begin(client.address, None, self.clock.now_ms()).await?;
         let token_hash = hash_of(token.expose());
-        let known = store::sessions::of_token(&self.db, &token_hash, self.clock.now_ms()).await?;
+        let known = store::sessions::of_token(&self.db, &token_hash, self.clock.now_ms()).await;
+        let (attempt, known) = self.attempts.judged(attempt, known).await?;
         let Some((session_id, employee_id)) = known else {
             return Err(self.not_let_in(work, client, Incident::TokenRefused, None, REFRESH_REFUSED).await);
         };

@@ -1,7 +1,7 @@
 //! Invitations, and the first administrator.
 
 use chassis::testing::OPERATOR;
-use serde_json::json;
+use serde_json::{Value, json};
 use user_service::Core;
 
 use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, every_store, service_config};
@@ -11,6 +11,7 @@ every_store!(
     a_new_invitation_ends_the_old_and_time_ends_both,
     the_bootstrap_token_makes_one_administrator_and_goes,
     guessing_tokens_is_limited,
+    what_fails_on_our_side_is_no_failed_attempt,
 );
 
 async fn an_invitation_is_accepted_once(fixture: &Fixture) {
@@ -47,14 +48,13 @@ async fn the_bootstrap_token_makes_one_administrator_and_goes(fixture: &Fixture)
     // A restart before it is used keeps it.
     Core::prepare(&service_config(), None, &fixture.publisher, fixture.folder()).await.unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), token);
-    let request = |token: &str| json!({"token": token, "firstName": "Ha", "lastName": "Vu", "email": "ha@example.com", "password": PASSWORD});
-    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request("wrong")).await.status, 401);
+    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", bootstrap("wrong")).await.status, 401);
     assert_eq!(fixture.told("audit.security").await[0]["incident"], "token-refused");
-    let admin = fixture.call("", "POST", "/api/v1/bootstrap", request(&token)).await;
+    let admin = fixture.call("", "POST", "/api/v1/bootstrap", bootstrap(&token)).await;
     assert_eq!(admin.status, 201, "{}", admin.body);
     assert_eq!(admin.body["status"], "active");
     assert!(!file.exists());
-    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", request(&token)).await.status, 401);
+    assert_eq!(fixture.call("", "POST", "/api/v1/bootstrap", bootstrap(&token)).await.status, 401);
     let admin = fixture.logged_in("ha@example.com").await;
     assert_eq!(fixture.get(&admin.token, "/api/v1/roles").await.status, 200);
     Core::prepare(&service_config(), None, &fixture.publisher, fixture.folder()).await.unwrap();
@@ -68,4 +68,35 @@ async fn guessing_tokens_is_limited(fixture: &Fixture) {
     let limited = fixture.accept("guess", PASSWORD).await;
     assert_eq!(limited.status, 429);
     assert!(limited.headers.contains_key("retry-after"));
+}
+
+async fn what_fails_on_our_side_is_no_failed_attempt(fixture: &Fixture) {
+    fixture.colleague("an@example.com", json!({}), json!([])).await;
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("alter table {from} rename to {to}");
+        let renamed: db::Result<u64> = fixture.db.unit(async |tx| tx.execute(&sql, &[]).await).await;
+        renamed.unwrap();
+    };
+    rename("employees", "employees_away").await;
+    for _ in 0..=ATTEMPTS_MAX {
+        assert_eq!(fixture.log_in("an@example.com", PASSWORD).await.status, 500);
+    }
+    rename("employees_away", "employees").await;
+    for table in ["refresh_tokens", "invitations", "bootstrap_tokens"] {
+        rename(table, "away").await;
+        for _ in 0..ATTEMPTS_MAX * 10 {
+            let refused = match table {
+                "refresh_tokens" => fixture.refresh("guess").await,
+                "invitations" => fixture.accept("guess", PASSWORD).await,
+                _ => fixture.call("", "POST", "/api/v1/bootstrap", bootstrap("guess")).await,
+            };
+            assert_eq!(refused.status, 500);
+        }
+        rename("away", table).await;
+    }
+    fixture.logged_in("an@example.com").await;
+}
+
+fn bootstrap(token: &str) -> Value {
+    json!({"token": token, "firstName": "Ha", "lastName": "Vu", "email": "ha@example.com", "password": PASSWORD})
 }
