@@ -174,6 +174,7 @@ impl Part<'_> {
         watch_kafka(&checks, &transport);
         watch_relay(&checks, &relay);
         watch_outbox(&checks, relay.status());
+        let relay = OwnRelay(Some(relay));
         let consumers = Consumers {
             publisher: publisher.clone(),
             transport: transport.clone(),
@@ -353,12 +354,31 @@ pub struct Backbone {
     db: Db,
     publisher: EventPublisher,
     transport: Arc<KafkaTransport>,
-    relay: RelayHandle,
+    relay: OwnRelay,
     kafka: KafkaConfig,
     consumers: Consumers,
     checks: HealthChecks,
     topics: Option<TopicWatch>,
     closing: Vec<BoxFuture<'static, ()>>,
+}
+
+/// A relay that ends with the part: one that did not get to its end must not go on publishing.
+struct OwnRelay(Option<RelayHandle>);
+
+impl OwnRelay {
+    async fn stop(mut self) {
+        if let Some(relay) = self.0.take() {
+            relay.stop(RELAY_DRAIN_MAX).await;
+        }
+    }
+}
+
+impl Drop for OwnRelay {
+    fn drop(&mut self) {
+        if let Some(relay) = self.0.take() {
+            relay.abort();
+        }
+    }
 }
 
 /// Makes and starts consumers of a part, also while it runs; clones are the same.
@@ -399,7 +419,6 @@ impl Consumers {
     }
 
     /// Starts a consumer on the part's transport and database.
-    #[must_use]
     pub fn start(&self, consumer: Consumer) -> ConsumerHandle {
         let handle = consumer.start(self.publisher.clone(), self.transport.clone());
         let mut started = self.started();
@@ -474,7 +493,6 @@ impl Backbone {
     }
 
     /// Starts a consumer: [`Consumers::start`].
-    #[must_use]
     pub fn start_consumer(&self, consumer: Consumer) -> ConsumerHandle {
         self.consumers.start(consumer)
     }
@@ -502,7 +520,7 @@ impl Backbone {
 
     async fn stop(self) {
         drop(self.topics);
-        self.relay.stop(RELAY_DRAIN_MAX).await;
+        self.relay.stop().await;
         drop((self.transport, self.consumers));
         self.db.close().await;
     }

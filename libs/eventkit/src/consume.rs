@@ -344,8 +344,9 @@ impl Consumer {
     }
 }
 
-/// A running consumer.
+/// A running consumer, which goes on where this is dropped.
 #[derive(Debug)]
+#[must_use]
 pub struct ConsumerHandle {
     feeder: Feeder,
     topics: Vec<String>,

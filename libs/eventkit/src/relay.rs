@@ -72,8 +72,9 @@ impl RelayConfig {
     }
 }
 
-/// A running relay.
+/// A running relay, which goes on where this is dropped.
 #[derive(Debug)]
+#[must_use]
 pub struct RelayHandle {
     stop: watch::Sender<bool>,
     condition: watch::Receiver<RelayCondition>,
@@ -200,7 +201,7 @@ impl Relay {
                 () = self.publisher.appended().notified(), if failures == 0 && !is_elsewhere => {}
                 () = self.others.heard(), if failures == 0 && !is_elsewhere => {}
                 () = tokio::time::sleep(wait), if !is_elsewhere => {}
-                _ = stopping.changed() => {}
+                Ok(()) = stopping.changed() => {}
             }
         }
     }

@@ -63,7 +63,7 @@ impl Engine {
             if !*stopping.borrow() {
                 tokio::select! {
                     () = sleep(self.config.retries.usual.delay(failures)) => {}
-                    _ = stopping.changed() => {}
+                    Ok(()) = stopping.changed() => {}
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Engine {
                 }
                 _ = looks.tick(), if !lag.is_asked() => lag.ask(&self.lanes, &*subscription),
                 answer = lag.answer(), if lag.is_asked() => self.tell_lag(answer),
-                _ = stopping.changed() => break,
+                Ok(()) = stopping.changed() => break,
             }
         }
         let assigned = self.lanes.assigned();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use db::params;
+use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::{Record, Transport};
 use eventkit::{
@@ -13,6 +14,7 @@ use eventkit::{
 };
 use tokio::sync::Semaphore;
 
+use crate::doors::Doors;
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
 
 const LETTERS: &str = "accounts.dlq";
@@ -317,4 +319,18 @@ async fn an_effect_outside_is_repeated_until_it_is_recorded_and_not_after() {
     .await;
     running.stop().await;
     assert_eq!(done.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_handle_is_dropped_goes_on_in_its_group() {
+    let fixture = Fixture::new().await;
+    let doors = Doors::closed(&[]);
+    drop(consumer(CountEffect::free()).start(fixture.publisher.clone(), doors.clone()));
+    let relay = relay::start(RelayConfig::new("bank", "copy-1"), fixture.publisher.clone(), doors.clone());
+    for account_id in 1..=10 {
+        fixture.open(account_id).await;
+        until_effects(&fixture, account_id, 1).await;
+    }
+    assert_eq!(doors.subscriptions(), 1);
+    relay.abort();
 }

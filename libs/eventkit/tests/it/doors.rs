@@ -1,6 +1,7 @@
 //! A transport in memory that takes what a test lets it take.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -31,6 +32,8 @@ pub(crate) struct Doors {
     all: Mutex<Option<Refusal>>,
     /// The keys of what was taken, in order.
     taken: Mutex<Vec<String>>,
+    calls: AtomicUsize,
+    subscriptions: AtomicUsize,
 }
 
 impl Doors {
@@ -72,6 +75,16 @@ impl Doors {
         self.closed.lock().unwrap().contains(topic)
     }
 
+    /// How often somebody published.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How often somebody subscribed.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn taken(&self) -> Vec<String> {
         self.taken.lock().unwrap().clone()
     }
@@ -108,6 +121,7 @@ impl Doors {
 #[async_trait]
 impl Transport for Doors {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         for record in records {
             self.refusal_of(&record)?;
             let key = String::from_utf8(record.key.as_ref().unwrap().to_vec()).unwrap();
@@ -118,6 +132,7 @@ impl Transport for Doors {
     }
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
+        self.subscriptions.fetch_add(1, Ordering::SeqCst);
         self.inner.subscribe(interest).await
     }
 }

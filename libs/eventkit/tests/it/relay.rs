@@ -14,6 +14,7 @@ use eventkit::transport::{Interest, Record, Subscription, Transport};
 use eventkit::{Error, Origin, Result, RetryPolicy};
 use jiff::Timestamp;
 
+use crate::doors::{Doors, Refusal};
 use crate::fixture::{ACCOUNTS, Fixture, opened};
 
 const DRAIN: Duration = Duration::from_secs(5);
@@ -45,6 +46,26 @@ async fn a_relay_that_starts_again_goes_on_where_it_was() {
     fixture.open(6).await;
     fixture.start_relay().stop(DRAIN).await;
     assert_eq!(fixture.transport.records(ACCOUNTS).len(), 6, "nothing is published twice after a clean stop");
+}
+
+#[tokio::test]
+async fn a_relay_whose_handle_is_dropped_goes_on_and_does_not_run_wild() {
+    let fixture = Fixture::new().await;
+    let doors = Doors::shut(Refusal::ForNow);
+    let never = Duration::from_secs(3_600);
+    let backoff = RetryPolicy { initial: never, max: never, ..RetryPolicy::default() };
+    let config = RelayConfig { backoff, ..RelayConfig::new("bank", "copy-1") };
+    fixture.open(1).await;
+    drop(relay::start(config, fixture.publisher.clone(), doors.clone()));
+    eventually("it tries", async || (doors.calls() > 0).then_some(())).await;
+    // That takes a while.
+    for account_id in 2..=50 {
+        fixture.open(account_id).await;
+    }
+    assert_eq!(doors.calls(), 1, "it waits for its next try");
+    doors.open_all();
+    drop(relay::start(RelayConfig::new("bank", "copy-1"), fixture.publisher.clone(), doors.clone()));
+    eventually("another one publishes", async || (doors.taken().len() == 50).then_some(())).await;
 }
 
 #[tokio::test]
