@@ -130,6 +130,7 @@ pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn 
         horizon: Horizon::default(),
         leased_until: None,
         position: 0,
+        failures: 0,
         held: Held::default(),
         stopped: Stopped::default(),
         ahead: Ahead::default(),
@@ -147,6 +148,8 @@ struct Relay {
     leased_until: Option<Instant>,
     /// Up to here everything is published, or noted as held or stopped.
     position: i64,
+    /// How many rounds in a row have failed.
+    failures: u32,
     held: Held,
     stopped: Stopped,
     ahead: Ahead,
@@ -167,13 +170,12 @@ enum Round {
 
 impl Relay {
     async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        let mut failures = 0;
         loop {
             let outcome = self.round().await;
             let is_elsewhere = matches!(outcome, Ok(Round::Elsewhere));
             let wait = match outcome {
                 Ok(Round::Published) => {
-                    if std::mem::take(&mut failures) > 0 {
+                    if std::mem::take(&mut self.failures) > 0 {
                         tracing::warn!(relay = self.config.name, "events are published again");
                     }
                     self.tell(None);
@@ -181,25 +183,27 @@ impl Relay {
                 }
                 Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
                 Ok(Round::Idle | Round::Elsewhere) => {
-                    failures = 0;
+                    self.failures = 0;
                     self.tell(None);
                     let waits = [Some(self.config.poll_interval), self.held_wait(), self.stopped.wait()];
                     waits.into_iter().flatten().min().unwrap_or_default()
                 }
                 Err(error) => {
-                    failures += 1;
-                    self.report(&error, failures).await;
-                    self.config.backoff.delay(failures)
+                    self.failures = self.failures.saturating_add(1);
+                    self.report(&error).await;
+                    self.config.backoff.delay(self.failures)
                 }
             };
             // What an open transaction hides was stored all the same: a stop waits for it, as long as it may.
-            if *stopping.borrow() && (failures > 0 || !self.horizon.is_held_back()) {
+            if *stopping.borrow() && (self.failures > 0 || !self.horizon.is_held_back()) {
                 return;
             }
+            let is_well = self.failures == 0 && !is_elsewhere;
             tokio::select! {
                 () = self.hand_on(wait), if is_elsewhere => {}
-                () = self.publisher.appended().notified(), if failures == 0 && !is_elsewhere => {}
-                () = self.others.heard(), if failures == 0 && !is_elsewhere => {}
+                () = self.publisher.appended().notified(), if is_well => {}
+                () = self.others.heard(), if is_well => {}
+                () = self.stopped.is_probed(), if !is_elsewhere => {}
                 () = tokio::time::sleep(wait), if !is_elsewhere => {}
                 Ok(()) = stopping.changed() => {}
             }
@@ -295,19 +299,24 @@ impl Relay {
         let stored_at: Vec<i64> = events.iter().map(|event| event.recorded_at_ms).collect();
         self.gauge_oldest(stored_at.first().map_or(0, |oldest| self.now_ms() - oldest));
         self.transport.publish(events.into_iter().map(StoredEvent::into_record).collect()).await?;
+        self.note_published(&stored_at);
+        Ok(())
+    }
+
+    /// Tells of events that were published, by when they were stored.
+    fn note_published(&self, stored_at: &[i64]) {
         let now_ms = self.now_ms();
         let delay = ::metrics::histogram!(metrics::PUBLISH_DELAY_SECONDS, "relay" => self.config.name.clone());
-        for at_ms in &stored_at {
+        for at_ms in stored_at {
             delay.record(seconds(now_ms - at_ms));
         }
         let published = u64::try_from(stored_at.len()).unwrap_or(u64::MAX);
         ::metrics::counter!(metrics::PUBLISHED_TOTAL, "relay" => self.config.name.clone()).increment(published);
-        Ok(())
     }
 
-    async fn report(&self, error: &Error, failures: u32) {
+    async fn report(&self, error: &Error) {
         ::metrics::counter!(metrics::PUBLISH_FAILURES_TOTAL, "relay" => self.config.name.clone()).increment(1);
-        let relay = &self.config.name;
+        let (relay, failures) = (&self.config.name, self.failures);
         let error_chain = chain(error);
         // Whoever asks for health is told no more than that: causes may name addresses.
         self.tell(Some(error.to_string()));

@@ -4,7 +4,7 @@
 //! keys. From time to time the first of each key is tried again; once it is published the others follow in order, and
 //! the key is free when none is left. Only the keys are kept in memory, and not more than [`HELD_KEYS_MAX`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use db::{Db, Row, Tx, params};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Relay;
 use crate::error::{Error, Result, chain};
 use crate::metrics;
-use crate::outbox::{StoredEvent, read_after};
+use crate::outbox::{StoredEvent, read_after, read_topic};
 
 /// Keys that may be held at a time; when more are refused the whole relay waits.
 pub const HELD_KEYS_MAX: usize = 1_000;
@@ -164,7 +164,55 @@ impl Relay {
     }
 
     /// Publishes what may be published of the events after a position; answers what must be noted as held.
-    pub(super) async fn publish_or_hold(&mut self, after: i64, mut events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+    pub(super) async fn publish_or_hold(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+        match self.failures {
+            0 => self.publish_together(after, None, events).await,
+            _ => self.publish_by_topic(after, events).await,
+        }
+    }
+
+    /// Publishes the events of one topic after those of the other, since they could not be published together. Where some
+    /// topics take theirs, those that take none are stopped; where none does, nothing is done.
+    async fn publish_by_topic(&mut self, after: i64, events: Vec<StoredEvent>) -> Result<Vec<NewlyHeld>> {
+        let last = events.last().map_or(after, |event| event.position);
+        let mut by_topic: BTreeMap<String, Vec<StoredEvent>> = BTreeMap::new();
+        for event in events.into_iter().filter(|event| !self.stopped.stops(&event.topic)) {
+            by_topic.entry(event.topic.clone()).or_default().push(event);
+        }
+        let (mut newly, mut failed, mut is_any) = (Vec::new(), Vec::new(), false);
+        for (topic, events) in by_topic {
+            let count = events.len();
+            match self.publish_together(after, Some(&topic), events).await {
+                Ok(mut held) => {
+                    is_any |= held.len() < count;
+                    newly.append(&mut held);
+                }
+                Err(error @ Error::Transport { transient: true, .. }) => failed.push((topic, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        for (topic, error) in failed {
+            if !is_any {
+                return Err(error);
+            }
+            // All may have been away when it was tried, and back when another was.
+            let again = read_topic(self.publisher.db(), &topic, after, last, self.config.batch_max).await?;
+            match self.publish_together(after, Some(&topic), again).await {
+                Ok(mut held) => newly.append(&mut held),
+                Err(error @ Error::Transport { transient: true, .. }) => self.stop_topic(&topic, after, error).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(newly)
+    }
+
+    /// Publishes events after a position, all or those of one topic.
+    async fn publish_together(
+        &mut self,
+        after: i64,
+        topic: Option<&str>,
+        mut events: Vec<StoredEvent>,
+    ) -> Result<Vec<NewlyHeld>> {
         let last = events.last().map_or(after, |event| event.position);
         loop {
             events.retain(|event| !self.stopped.stops(&event.topic));
@@ -181,19 +229,20 @@ impl Relay {
                 }
                 Err(error) => error,
             };
+            let refused = match &error {
+                Error::TopicRefused { topic, .. } => Some(topic.clone()),
+                error if is_refused(error) => None,
+                _ => return Err(error),
+            };
             // Read anew, so that the usual batch need not be copied.
-            let again = read_after(self.publisher.db(), after, last, self.config.batch_max);
-            match error {
-                Error::TopicRefused { ref topic, .. } => {
-                    let topic = topic.clone();
-                    events = again.await?;
-                    self.stop_topic(&topic, after, error).await?;
-                }
-                error if is_refused(&error) => {
-                    let again = again.await?;
-                    return self.isolate(after, again).await;
-                }
-                error => return Err(error),
+            let (db, limit) = (self.publisher.db(), self.config.batch_max);
+            events = match topic {
+                None => read_after(db, after, last, limit).await?,
+                Some(topic) => read_topic(db, topic, after, last, limit).await?,
+            };
+            match refused {
+                Some(topic) => self.stop_topic(&topic, after, error).await?,
+                None => return self.isolate(after, events).await,
             }
         }
     }

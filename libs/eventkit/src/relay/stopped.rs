@@ -1,14 +1,18 @@
-//! A topic that takes nothing (the service may not write there, or the topic is not there) holds up its own events and
-//! no others.
+//! A topic that takes nothing (the service may not write there, the topic is not there, or it cannot be reached while
+//! others can) holds up its own events and no others.
 //!
 //! It is noted in the database up to where its events are published. Those after that stay where they are, in the event
 //! store, while the relay's cursor moves past them, and are read from there once the topic takes events again. So a
 //! topic that is stopped for long costs one row.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use db::{Row, params};
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
 
 use super::held::{HeldKey, NewlyHeld, is_refused};
 use super::{Relay, outbox};
@@ -21,7 +25,11 @@ const STOPPED_TOPICS_MAX: usize = 1_000;
 
 /// The topics that take nothing, by name.
 #[derive(Debug, Default)]
-pub(super) struct Stopped(BTreeMap<String, Stop>);
+pub(super) struct Stopped {
+    topics: BTreeMap<String, Stop>,
+    /// Told when one that was tried again has answered.
+    probed: Arc<Notify>,
+}
 
 #[derive(Debug)]
 struct Stop {
@@ -33,29 +41,65 @@ struct Stop {
     error: String,
     /// When the first event that waits was stored, at the latest.
     oldest_ms: i64,
+    probe: Option<Probe>,
+}
+
+/// The first event that waits for a topic, on its way: however long that takes, nothing else waits for it.
+#[derive(Debug)]
+struct Probe {
+    position: i64,
+    key: HeldKey,
+    stored_at_ms: i64,
+    outcome: oneshot::Receiver<Result<()>>,
+    publishing: AbortHandle,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.publishing.abort();
+    }
+}
+
+impl Stop {
+    /// What became of the probe; nothing while it is on its way.
+    fn answer(&mut self) -> Option<(Probe, Result<()>)> {
+        let outcome = match self.probe.as_mut()?.outcome.try_recv() {
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Closed) => Err(Error::Stopped),
+        };
+        self.probe.take().map(|probe| (probe, outcome))
+    }
 }
 
 impl Stopped {
     pub(super) fn stops(&self, topic: &str) -> bool {
-        self.0.contains_key(topic)
+        self.topics.contains_key(topic)
     }
 
     pub(super) fn complaints(&self) -> Vec<(String, String)> {
-        self.0.iter().map(|(topic, stop)| (topic.clone(), stop.error.clone())).collect()
+        self.topics.iter().map(|(topic, stop)| (topic.clone(), stop.error.clone())).collect()
     }
 
     pub(super) fn oldest_ms(&self) -> Option<i64> {
-        self.0.values().map(|stop| stop.oldest_ms).min()
+        self.topics.values().map(|stop| stop.oldest_ms).min()
     }
 
     /// How long until a topic is to be tried again.
     pub(super) fn wait(&self) -> Option<Duration> {
-        self.0.values().map(|stop| stop.retry_at.saturating_duration_since(Instant::now())).min()
+        let idle = self.topics.values().filter(|stop| stop.probe.is_none());
+        idle.map(|stop| stop.retry_at.saturating_duration_since(Instant::now())).min()
+    }
+
+    /// Waits until a topic that was tried again has answered.
+    pub(super) async fn is_probed(&self) {
+        self.probed.notified().await;
     }
 
     fn due(&self) -> Vec<String> {
         let now = Instant::now();
-        self.0.iter().filter(|(_, stop)| stop.retry_at <= now).map(|(topic, _)| topic.clone()).collect()
+        let due = self.topics.iter().filter(|(_, stop)| stop.probe.is_some() || stop.retry_at <= now);
+        due.map(|(topic, _)| topic.clone()).collect()
     }
 }
 
@@ -71,7 +115,7 @@ struct Tried {
 impl Relay {
     /// Notes that a topic takes nothing; its events after `position` are not published.
     pub(super) async fn stop_topic(&mut self, topic: &str, position: i64, error: Error) -> Result<()> {
-        if self.stopped.0.len() >= STOPPED_TOPICS_MAX {
+        if self.stopped.topics.len() >= STOPPED_TOPICS_MAX {
             return Err(error);
         }
         let (relay, text, now_ms) = (self.config.name.clone(), chain(&error), self.now_ms());
@@ -86,14 +130,14 @@ impl Relay {
             "topic takes no events: they wait, and those of other topics go on"
         );
         let retry_at = Instant::now() + self.config.backoff.delay(1);
-        let stop = Stop { position, failures: 1, retry_at, error: text, oldest_ms: now_ms };
-        self.stopped.0.insert(topic.to_owned(), stop);
+        let stop = Stop { position, failures: 1, retry_at, error: text, oldest_ms: now_ms, probe: None };
+        self.stopped.topics.insert(topic.to_owned(), stop);
         self.gauge_stopped();
         Ok(())
     }
 
     /// Tries topics again for which it is time, each with one event, and with a batch once that was taken. Answers whether
-    /// anything was published.
+    /// anything is known to be published.
     pub(super) async fn retry_stopped(&mut self) -> Result<bool> {
         let mut is_any = false;
         for topic in self.stopped.due() {
@@ -106,31 +150,73 @@ impl Relay {
     }
 
     async fn retry_topic(&mut self, topic: &str) -> Result<bool> {
-        let Some(stop) = self.stopped.0.get(topic) else { return Ok(false) };
+        let Some(stop) = self.stopped.topics.get_mut(topic) else { return Ok(false) };
         let (after, failures) = (stop.position, stop.failures);
-        let limit = if failures > 0 { 1 } else { self.config.batch_max };
-        let events = outbox::read_topic(self.publisher.db(), topic, after, self.position, limit).await?;
-        let Some(oldest_ms) = events.first().map(|event| event.recorded_at_ms) else {
-            self.free_topic(topic).await?;
-            return Ok(false);
+        let (answer, is_probed) = (stop.answer(), stop.probe.is_some());
+        let tried = match answer {
+            Some((probe, outcome)) => self.answered(&probe, outcome)?,
+            None if is_probed => return Ok(false),
+            None => {
+                let limit = if failures > 0 { 1 } else { self.config.batch_max };
+                let events = outbox::read_topic(self.publisher.db(), topic, after, self.position, limit).await?;
+                match events.first().map(|event| (event.recorded_at_ms, HeldKey::of(event))) {
+                    None => return self.free_topic(topic).await.map(|()| false),
+                    Some((oldest_ms, first)) => {
+                        self.stopped.topics.entry(topic.to_owned()).and_modify(|stop| stop.oldest_ms = oldest_ms);
+                        if failures > 0 && !self.held.holds(&first) {
+                            self.probe(topic, events);
+                            return Ok(false);
+                        }
+                    }
+                }
+                self.try_events(events).await?
+            }
         };
-        let tried = self.try_events(events).await?;
         if !self.note_tried(topic, &tried).await? {
             return Ok(false);
         }
         if !tried.newly_held.is_empty() {
             self.load_held().await?;
         }
-        let retry_at = match tried.refusal {
-            None => Instant::now(),
-            Some(_) => Instant::now() + self.config.backoff.delay(failures.saturating_add(1)),
-        };
-        let Some(stop) = self.stopped.0.get_mut(topic) else { return Ok(false) };
+        let Some(stop) = self.stopped.topics.get_mut(topic) else { return Ok(false) };
         stop.position = tried.position.unwrap_or(after);
         stop.failures = if tried.refusal.is_some() { failures.saturating_add(1) } else { 0 };
-        stop.error = tried.refusal.as_ref().map_or_else(|| stop.error.clone(), |error| chain(error));
-        (stop.oldest_ms, stop.retry_at) = (oldest_ms, retry_at);
+        stop.retry_at = Instant::now();
+        if let Some(error) = &tried.refusal {
+            stop.retry_at += self.config.backoff.delay(stop.failures);
+            stop.error = chain(error);
+        }
         Ok(tried.position.is_some())
+    }
+
+    /// Publishes the first event of a topic that took nothing, without waiting for what becomes of it.
+    fn probe(&mut self, topic: &str, events: Vec<StoredEvent>) {
+        let Some(event) = events.into_iter().next() else { return };
+        let (position, key, stored_at_ms) = (event.position, HeldKey::of(&event), event.recorded_at_ms);
+        let (tell, outcome) = oneshot::channel();
+        let (transport, probed) = (self.transport.clone(), self.stopped.probed.clone());
+        let publishing = tokio::spawn(async move {
+            // The relay may be gone.
+            let _ = tell.send(transport.publish(vec![event.into_record()]).await);
+            probed.notify_one();
+        });
+        let publishing = publishing.abort_handle();
+        if let Some(stop) = self.stopped.topics.get_mut(topic) {
+            stop.probe = Some(Probe { position, key, stored_at_ms, outcome, publishing });
+        }
+    }
+
+    /// What it means for the topic that its first event was published, or was not.
+    fn answered(&mut self, probe: &Probe, outcome: Result<()>) -> Result<Tried> {
+        let newly_held = match outcome {
+            Ok(()) => {
+                self.note_published(&[probe.stored_at_ms]);
+                Vec::new()
+            }
+            Err(error) if is_refused(&error) => vec![self.hold(probe.position, probe.key.clone(), &error)?],
+            Err(refusal) => return Ok(Tried { refusal: Some(refusal), ..Tried::default() }),
+        };
+        Ok(Tried { position: Some(probe.position), newly_held, refusal: None })
     }
 
     /// Publishes events of one topic, in order, as far as the topic takes them.
@@ -185,7 +271,7 @@ impl Relay {
         tx.execute("delete from stopped_topics where relay = $1 and topic = $2", &params![relay, topic]).await?;
         tx.commit().await?;
         tracing::warn!(relay, topic, "topic takes events again, and none waits any more");
-        self.stopped.0.remove(topic);
+        self.stopped.topics.remove(topic);
         self.gauge_stopped();
         Ok(())
     }
@@ -204,22 +290,23 @@ impl Relay {
                 retry_at: Instant::now(),
                 error: row.get("error")?,
                 oldest_ms: row.get("stopped_at")?,
+                probe: None,
             };
             Ok((row.get("topic")?, stop))
         };
         // What is known of one that is known already is newer.
-        let mut before = std::mem::take(&mut self.stopped.0);
+        let mut before = std::mem::take(&mut self.stopped.topics);
         for row in &rows {
             let (topic, read) = stop(row)?;
             let known = before.remove(&topic).filter(|known| known.position == read.position);
-            self.stopped.0.insert(topic, known.unwrap_or(read));
+            self.stopped.topics.insert(topic, known.unwrap_or(read));
         }
         self.gauge_stopped();
         Ok(())
     }
 
     fn gauge_stopped(&self) {
-        let topics = u32::try_from(self.stopped.0.len()).unwrap_or(u32::MAX);
+        let topics = u32::try_from(self.stopped.topics.len()).unwrap_or(u32::MAX);
         ::metrics::gauge!(metrics::STOPPED_TOPICS, "relay" => self.config.name.clone()).set(topics);
     }
 }

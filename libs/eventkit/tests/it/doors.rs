@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use eventkit::transport::memory::MemoryTransport;
 use eventkit::transport::{Interest, Record, Subscription, Transport};
 use eventkit::{Error, Result};
+use tokio::sync::watch;
 
 /// How something is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct Doors {
     all: Mutex<Option<Refusal>>,
     /// The keys of what was taken, in order.
     taken: Mutex<Vec<String>>,
+    /// The topic for which nothing comes to an end.
+    stalled: watch::Sender<Option<&'static str>>,
     calls: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -65,6 +68,10 @@ impl Doors {
 
     pub(crate) fn lose(&self, topic: &'static str) {
         self.away.lock().unwrap().insert(topic);
+    }
+
+    pub(crate) fn stall(&self, topic: Option<&'static str>) {
+        self.stalled.send_replace(topic);
     }
 
     pub(crate) fn refuse_huge(&self, refusal: Option<Refusal>) {
@@ -123,6 +130,8 @@ impl Transport for Doors {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         for record in records {
+            let mut stalled = self.stalled.subscribe();
+            stalled.wait_for(|topic| *topic != Some(record.topic.as_str())).await.unwrap();
             self.refusal_of(&record)?;
             let key = String::from_utf8(record.key.as_ref().unwrap().to_vec()).unwrap();
             self.taken.lock().unwrap().push(key);

@@ -12,7 +12,7 @@ use eventkit::transport::{Interest, Record, Subscription, Transport};
 use eventkit::{Envelope, Error, Result, RetryPolicy};
 use serde_json::json;
 
-use crate::doors::Doors;
+use crate::doors::{Doors, Refusal};
 use crate::fixture::Fixture;
 
 const OPEN: &str = "open";
@@ -159,6 +159,78 @@ async fn an_event_that_is_refused_itself_holds_its_key_when_its_topic_opens() {
         eventually("the successor follows", async || numbers(&transport, CLOSED).contains(&3).then_some(())).await;
         relay.stop(Duration::from_secs(5)).await;
     }
+}
+
+#[tokio::test]
+async fn a_topic_that_cannot_be_reached_waits_alone_once_the_others_are_known_to_be_there() {
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[]);
+        transport.lose(CLOSED);
+        for number in 1..=4 {
+            store(&fixture, OPEN, number).await;
+            store(&fixture, CLOSED, number).await;
+        }
+        let relay = start(&fixture, &transport);
+        let mut condition = relay.condition();
+        let told = condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap().complaint().unwrap();
+        assert!(told.contains(CLOSED), "{told}");
+        eventually("the open topic has all", async || {
+            (1..=4).all(|number| numbers(&transport, OPEN).contains(&number)).then_some(())
+        })
+        .await;
+        let before = numbers(&transport, OPEN).len();
+        for number in 5..=30 {
+            store(&fixture, OPEN, number).await;
+            store(&fixture, CLOSED, number).await;
+        }
+        eventually("later events too", async || numbers(&transport, OPEN).contains(&30).then_some(())).await;
+        assert_eq!(numbers(&transport, OPEN).len(), before + 26, "what was taken is not sent again");
+        assert!(numbers(&transport, CLOSED).is_empty());
+        transport.open(CLOSED);
+        until_told(&transport, CLOSED, &(1..=30).collect::<Vec<_>>()).await;
+        condition.wait_for(|condition| condition.complaint().is_none()).await.unwrap();
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_topic_is_stopped_while_none_can_be_reached() {
+    let fixture = Fixture::new().await;
+    let transport = Doors::shut(Refusal::ForNow);
+    for topic in [OPEN, CLOSED] {
+        store(&fixture, topic, 1).await;
+    }
+    let relay = start(&fixture, &transport);
+    eventually("it is tried many times", async || (transport.calls() > 10).then_some(())).await;
+    let told = relay.condition().borrow().clone();
+    assert!(told.failing.is_some() && told.stopped.is_empty(), "{told:?}");
+    transport.open_all();
+    until_told(&transport, OPEN, &[1]).await;
+    until_told(&transport, CLOSED, &[1]).await;
+    relay.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_becomes_of_a_topic_that_is_tried_again() {
+    let fixture = Fixture::new().await;
+    let transport = Doors::closed(&[CLOSED]);
+    store(&fixture, CLOSED, 1).await;
+    let relay = start(&fixture, &transport);
+    let mut condition = relay.condition();
+    condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+    transport.stall(Some(CLOSED));
+    let calls = transport.calls();
+    eventually("the topic is tried again", async || (transport.calls() > calls).then_some(())).await;
+    for number in 1..=3 {
+        store(&fixture, OPEN, number).await;
+        store(&fixture, CLOSED, number + 1).await;
+        eventually("the other goes on", async || numbers(&transport, OPEN).contains(&number).then_some(())).await;
+    }
+    transport.open(CLOSED);
+    transport.stall(None);
+    until_told(&transport, CLOSED, &[1, 2, 3, 4]).await;
+    condition.wait_for(|condition| condition.complaint().is_none()).await.unwrap();
+    relay.stop(Duration::from_secs(5)).await;
 }
 
 /// Has another copy take over, which notes that the topic is stopped further on, in the moment in which it takes an event.
