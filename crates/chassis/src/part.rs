@@ -13,7 +13,7 @@ use contracts::audit::{AuditSystem, Occurrence, digest};
 use contracts::traffic;
 use db::{Db, Migration};
 use eventkit::projection::Projection;
-use eventkit::relay::{self, RelayConfig, RelayHandle, RelayStatus};
+use eventkit::relay::{self, RelayConfig, RelayHandle};
 use eventkit::transport::Transport;
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
 use eventkit::{Clock, Consumer, ConsumerHandle, EventPublisher, EventPublisherLayer, Origin, RetryPolicy, Stalls};
@@ -173,7 +173,6 @@ impl Part<'_> {
         checks.add("database", DatabaseCheck(db.clone()));
         watch_kafka(&checks, &transport);
         watch_relay(&checks, &relay);
-        watch_outbox(&checks, relay.status());
         let relay = OwnRelay(Some(relay));
         let consumers = Consumers {
             publisher: publisher.clone(),
@@ -526,22 +525,6 @@ impl Backbone {
     }
 }
 
-/// Requests go on while a transaction that does not end holds events back.
-fn watch_outbox(checks: &HealthChecks, status: RelayStatus) {
-    checks.add("outbox", move || {
-        let held_back = status.held_back();
-        async move {
-            match held_back {
-                Some(wait) => Health::degraded(format!(
-                    "events have waited {} s behind a transaction that does not end; the log names its session",
-                    wait.as_secs()
-                )),
-                None => Health::Ready,
-            }
-        }
-    });
-}
-
 /// Requests need no Kafka: while it is away their events wait in the outbox.
 fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
     let transport = Arc::downgrade(transport);
@@ -560,6 +543,7 @@ fn watch_kafka(checks: &HealthChecks, transport: &Arc<KafkaTransport>) {
     });
 }
 
+/// Requests go on while something keeps their events from being published.
 fn watch_relay(checks: &HealthChecks, relay: &RelayHandle) {
     let condition = relay.condition();
     checks.add("relay", move || {

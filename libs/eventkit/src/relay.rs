@@ -27,7 +27,6 @@ use crate::retry::RetryPolicy;
 use crate::transport::Transport;
 use ahead::Ahead;
 use behind::Behind;
-pub use behind::RelayStatus;
 pub use condition::RelayCondition;
 use held::{Held, NewlyHeld};
 use stopped::Stopped;
@@ -79,19 +78,13 @@ pub struct RelayHandle {
     stop: watch::Sender<bool>,
     condition: watch::Receiver<RelayCondition>,
     task: JoinHandle<()>,
-    status: RelayStatus,
 }
 
 impl RelayHandle {
     /// A relay that does nothing.
     pub(crate) fn stopped() -> Self {
         let condition = watch::Sender::default().subscribe();
-        Self { stop: watch::Sender::new(true), condition, task: tokio::spawn(async {}), status: RelayStatus::default() }
-    }
-
-    /// What is to be told of it in a health check.
-    pub fn status(&self) -> RelayStatus {
-        self.status.clone()
+        Self { stop: watch::Sender::new(true), condition, task: tokio::spawn(async {}) }
     }
 
     /// What keeps events from being published, now and whenever that changes.
@@ -120,10 +113,9 @@ impl RelayHandle {
 pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn Transport>) -> RelayHandle {
     let (stop, stopping) = watch::channel(false);
     let (tell, condition) = watch::channel(RelayCondition::default());
-    let status = RelayStatus::default();
     let relay = Relay {
         others: publisher.db().listen(&config.name),
-        behind: Behind::new(status.clone()),
+        behind: Behind::default(),
         config,
         publisher,
         transport,
@@ -136,7 +128,7 @@ pub fn start(config: RelayConfig, publisher: EventPublisher, transport: Arc<dyn 
         ahead: Ahead::default(),
         condition: tell,
     };
-    RelayHandle { stop, condition, task: tokio::spawn(relay.run(stopping)), status }
+    RelayHandle { stop, condition, task: tokio::spawn(relay.run(stopping)) }
 }
 
 #[derive(Debug)]
@@ -181,11 +173,11 @@ impl Relay {
                     self.tell(None);
                     continue;
                 }
-                Ok(Round::Idle) if self.horizon.is_held_back() => HELD_BACK_POLL,
                 Ok(Round::Idle | Round::Elsewhere) => {
                     self.failures = 0;
                     self.tell(None);
-                    let waits = [Some(self.config.poll_interval), self.held_wait(), self.stopped.wait()];
+                    let look = if self.horizon.is_held_back() { HELD_BACK_POLL } else { self.config.poll_interval };
+                    let waits = [Some(look), self.held_wait(), self.stopped.wait()];
                     waits.into_iter().flatten().min().unwrap_or_default()
                 }
                 Err(error) => {
@@ -230,10 +222,7 @@ impl Relay {
     async fn round(&mut self) -> Result<Round> {
         if self.leased_until.is_none_or(|until| Instant::now() >= until) {
             match self.lease().acquire(self.publisher.db(), self.now_ms()).await? {
-                None => {
-                    self.leased_until = None;
-                    return Ok(Round::Elsewhere);
-                }
+                None => return Ok(self.give_way()),
                 Some(published) => self.position = published,
             }
             self.renewed();
@@ -243,7 +232,7 @@ impl Relay {
         self.retry_held().await?;
         let has_caught_up = self.retry_stopped().await?;
         if self.leased_until.is_none() {
-            return Ok(Round::Elsewhere);
+            return Ok(self.give_way());
         }
         let horizon = self.horizon.advance(self.publisher.db()).await?;
         let mut events = outbox::read_after(self.publisher.db(), self.position, horizon, self.config.batch_max).await?;
@@ -258,7 +247,7 @@ impl Relay {
         let newly_held = self.publish_or_hold(self.position, events).await?;
         failpoint!(AFTER_PUBLISH, &self.config.name);
         if !self.move_cursor(last, &newly_held).await? {
-            return Ok(Round::Elsewhere);
+            return Ok(self.give_way());
         }
         if !newly_held.is_empty() {
             self.load_held().await?;
@@ -271,6 +260,14 @@ impl Relay {
             tracing::debug!(relay = self.config.name, error = chain(&error), "new events wait behind a backlog");
         }
         Ok(Round::Published)
+    }
+
+    /// Leaves publishing to whoever has the lease: what only its owner can know is not known any more.
+    fn give_way(&mut self) -> Round {
+        self.leased_until = None;
+        self.horizon = Horizon::default();
+        self.behind = Behind::default();
+        Round::Elsewhere
     }
 
     /// Records that everything up to `position` is published or noted as held; false if the lease is another's.

@@ -1,7 +1,6 @@
 //! Events that are committed and may not be published yet, because a transaction that is still open may hold an earlier one.
 //! However long that takes they are never skipped; that it takes long is told.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Relay;
@@ -11,43 +10,31 @@ use crate::outbox;
 /// How often it is looked at what waits.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is to be told of a relay; clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct RelayStatus(Arc<Mutex<Option<Instant>>>);
-
-impl RelayStatus {
-    /// For how long events have waited behind a transaction that does not end, if longer than is usual.
-    pub fn held_back(&self) -> Option<Duration> {
-        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        since.map(|since| since.elapsed())
-    }
-
-    fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
-    }
-}
-
 /// What a relay knows of such a wait.
 #[derive(Debug)]
 pub(super) struct Behind {
-    status: RelayStatus,
     since: Option<Instant>,
     look_at: Instant,
     is_told: bool,
 }
 
+impl Default for Behind {
+    fn default() -> Self {
+        Self { since: None, look_at: Instant::now(), is_told: false }
+    }
+}
+
 impl Behind {
-    pub(super) fn new(status: RelayStatus) -> Self {
-        Self { status, since: None, look_at: Instant::now(), is_told: false }
+    /// Since when it lasts, if that is longer than is usual.
+    pub(super) fn told(&self) -> Option<Instant> {
+        self.since.filter(|_| self.is_told)
     }
 
     /// Something is published, or nothing waits.
     pub(super) fn is_over(&mut self) {
-        if self.since.take().is_some() {
-            self.status.set(None);
-            if std::mem::take(&mut self.is_told) {
-                tracing::warn!("events go on: the transaction that held them back has ended");
-            }
+        self.since = None;
+        if std::mem::take(&mut self.is_told) {
+            tracing::warn!("events go on: the transaction that held them back has ended");
         }
     }
 }
@@ -74,7 +61,6 @@ impl Relay {
         let since = *self.behind.since.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.config.held_back_max && !self.behind.is_told {
             self.behind.is_told = true;
-            self.behind.status.set(Some(since));
             let session = outbox::longest_writer(self.publisher.db()).await.unwrap_or_else(|error| chain(&error));
             let relay = &self.config.name;
             tracing::warn!(relay, session, "events wait behind a transaction that does not end; end its session");

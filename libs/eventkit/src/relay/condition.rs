@@ -1,5 +1,7 @@
 //! What a relay tells of itself to whoever watches over the service.
 
+use std::time::Instant;
+
 use super::Relay;
 
 /// What keeps events from being published.
@@ -11,6 +13,8 @@ pub struct RelayCondition {
     pub held_keys: usize,
     /// Why nothing could be published at the last try.
     pub failing: Option<String>,
+    /// Since when events wait behind a transaction that does not end, if that is longer than is usual.
+    pub held_back_since: Option<Instant>,
 }
 
 impl RelayCondition {
@@ -22,7 +26,11 @@ impl RelayCondition {
             format!("the broker refuses events of {} keys: `techleet events held list` shows them", self.held_keys)
         });
         let failing = self.failing.as_ref().map(|error| format!("events wait: {error}"));
-        let all: Vec<String> = stopped.chain(held).chain(failing).collect();
+        let held_back = self.held_back_since.map(|since| {
+            let waited = since.elapsed().as_secs();
+            format!("events have waited {waited} s behind a transaction that does not end; the log names its session")
+        });
+        let all: Vec<String> = stopped.chain(held).chain(failing).chain(held_back).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -35,6 +43,7 @@ impl Relay {
             stopped: if is_owner { self.stopped.complaints() } else { Vec::new() },
             held_keys: if is_owner { self.held.len() } else { 0 },
             failing,
+            held_back_since: self.behind.told(),
         };
         self.condition.send_if_modified(|told| {
             let is_new = *told != condition;

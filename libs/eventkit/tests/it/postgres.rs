@@ -13,6 +13,7 @@ use eventkit::transport::memory::MemoryTransport;
 use eventkit::{Clock, Envelope, EventPublisher, Origin, UnitOfWork};
 use tokio::task::JoinSet;
 
+use crate::doors::{Doors, Refusal};
 use crate::fixture::{ACCOUNTS, AccountOpened, opened};
 use crate::support::postgres;
 
@@ -106,17 +107,49 @@ fn a_transaction_that_holds_events_back_is_told_of_until_it_ends() {
             let mut late = publisher.begin(Origin::default());
             late.publish(&opened(2)).await.unwrap();
             late.commit().await.unwrap();
-            let status = relay.status();
-            eventually("it is told", async || status.held_back().map(drop)).await;
+            let mut condition = relay.condition();
+            let told = condition.wait_for(|now| now.held_back_since.is_some()).await.unwrap().complaint().unwrap();
+            assert!(told.contains("the log names its session"), "{told}");
             let age = || gauges.read(eventkit::metrics::OLDEST_UNPUBLISHED_SECONDS, "bank");
             assert!(age() >= 0.1, "the oldest unpublished event's age is told as {}", age());
             assert!(keys(&transport).is_empty());
             early.commit().await.unwrap();
             eventually("both are published", async || (keys(&transport).len() == 2).then_some(())).await;
-            eventually("nothing waits", async || (age() == 0.0 && status.held_back().is_none()).then_some(())).await;
+            condition.wait_for(|now| now.complaint().is_none()).await.unwrap();
+            eventually("nothing waits", async || (age() == 0.0).then_some(())).await;
             relay.stop(Duration::from_secs(5)).await;
         });
     });
+}
+
+#[tokio::test]
+async fn what_is_told_of_a_relay_does_not_outlive_its_cause() {
+    let Some(publisher) = publisher().await else { return };
+    let doors = Doors::shut(Refusal::ForNow);
+    let moment = Duration::from_millis(50);
+    let config =
+        RelayConfig { held_back_max: moment, lease: 10 * moment, poll_interval: moment, ..RelayConfig::new("bank", "copy-1") };
+    let relay = relay::start(config, publisher.clone(), doors);
+    let mut condition = relay.condition();
+    let mut first = publisher.begin(Origin::default());
+    write(&mut first, 1).await;
+    first.commit().await.unwrap();
+    condition.wait_for(|now| now.failing.is_some()).await.unwrap();
+    // What failed is gone, and what comes next may not be published yet.
+    let mut early = publisher.begin(Origin::default());
+    write(&mut early, 2).await;
+    let mut late = publisher.begin(Origin::default());
+    late.publish(&opened(3)).await.unwrap();
+    late.execute("delete from event_store where position = 1", &[]).await.unwrap();
+    late.commit().await.unwrap();
+    condition.wait_for(|now| now.held_back_since.is_some()).await.unwrap();
+    condition.wait_for(|now| now.failing.is_none()).await.unwrap();
+    let sql = "update relay_cursors set owner = 'copy-2', expires_at = expires_at + 60000, lasts_ms = 60000";
+    let taken_over: eventkit::Result<u64> = publisher.db().unit(async |tx| Ok(tx.execute(sql, &[]).await?)).await;
+    taken_over.unwrap();
+    condition.wait_for(|now| now.complaint().is_none()).await.unwrap();
+    early.rollback().await;
+    relay.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
