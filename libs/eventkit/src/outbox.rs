@@ -239,7 +239,34 @@ pub async fn read_after(db: &Db, position: i64, horizon: i64, limit: usize) -> R
     rows.into_iter().map(StoredEvent::from_row).collect()
 }
 
-/// Up to `limit` events for `topic` after `position` and not above `end`, in order of position.
+/// Events of which a condition over `values` holds, in order of position: `limit` of them at the most, and fewer when they
+/// are large together: none beyond the one with which `bytes_max` bytes of envelopes are passed.
+pub(crate) async fn page(
+    db: &Db,
+    condition: &str,
+    mut values: Vec<Value>,
+    limit: i64,
+    bytes_max: i64,
+) -> Result<Vec<StoredEvent>> {
+    values.extend_from_slice(&params![limit, bytes_max]);
+    let (limit, bytes_max) = (values.len() - 1, values.len());
+    let sql = format!(
+        "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
+             occurred_at, recorded_at, envelope
+         from event_store where {condition} and position <= (
+             select max(position) from (
+                 select position, sum(bytes) over (order by position) - bytes as before
+                 from (select position, octet_length(envelope) as bytes from event_store
+                       where {condition} order by position limit ${limit}) as page
+             ) as sized where before <= ${bytes_max})
+         order by position"
+    );
+    let rows = db.query(&sql, &values).await?;
+    rows.into_iter().map(StoredEvent::from_row).collect()
+}
+
+/// Up to `limit` events for `topic` after `position` and not above `end`, in order of position, bounded in bytes as
+/// [`read_after`] is.
 pub(crate) async fn read_topic(
     db: &Db,
     topic: &str,
@@ -248,15 +275,8 @@ pub(crate) async fn read_topic(
     limit: usize,
 ) -> Result<Vec<StoredEvent>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = db
-        .query(
-            "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-                 occurred_at, recorded_at, envelope
-             from event_store where topic = $1 and position > $2 and position <= $3 order by position limit $4",
-            &params![topic, position, end, limit],
-        )
-        .await?;
-    rows.into_iter().map(StoredEvent::from_row).collect()
+    let condition = "topic = $1 and position > $2 and position <= $3";
+    page(db, condition, params![topic, position, end].to_vec(), limit, READ_BYTES_MAX).await
 }
 
 /// Knows up to which position every event that will ever exist is visible already.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::dead_letter::REDRIVE_GROUP;
 use crate::error::Result;
-use crate::outbox::{Horizon, StoredEvent};
+use crate::outbox::{self, Horizon, READ_BYTES_MAX, StoredEvent};
 use crate::publish::EventPublisher;
 use crate::transport::Transport;
 
@@ -116,21 +116,14 @@ pub async fn preview(db: &Db, selection: &Selection) -> Result<Preview> {
     Ok(preview)
 }
 
-/// Up to `limit` events of a selection, in order of position and not above `up_to`.
+/// Up to `limit` events of a selection, in order of position and not above `up_to`; fewer when they are large, and none
+/// only when there is none.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn read(db: &Db, selection: &Selection, up_to: i64, limit: u32) -> Result<Vec<StoredEvent>> {
-    let (condition, mut values) = selection.condition(up_to);
-    values.push(Value::from(i64::from(limit)));
-    let sql = format!(
-        "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-             occurred_at, recorded_at, envelope
-         from event_store where {condition} order by position limit ${}",
-        values.len()
-    );
-    let rows = db.query(&sql, &values).await?;
-    rows.into_iter().map(StoredEvent::from_row).collect()
+    let (condition, values) = selection.condition(up_to);
+    outbox::page(db, &condition, values, i64::from(limit), READ_BYTES_MAX).await
 }
 
 /// Publishes a selection again, in order, not more than `per_second` events a second; `progress` hears of each batch.

@@ -169,7 +169,7 @@ impl Relay {
                         }
                     }
                 }
-                self.try_events(events).await?
+                self.try_events(topic, after, events).await?
             }
         };
         if !self.note_tried(topic, &tried).await? {
@@ -220,14 +220,18 @@ impl Relay {
     }
 
     /// Publishes events of one topic, in order, as far as the topic takes them.
-    async fn try_events(&mut self, events: Vec<StoredEvent>) -> Result<Tried> {
+    async fn try_events(&mut self, topic: &str, after: i64, mut events: Vec<StoredEvent>) -> Result<Tried> {
         let mut tried = Tried::default();
-        let last = events.last().map(|event| event.position);
+        let (last, count) = (events.last().map(|event| event.position), events.len());
         let is_held = |event: &StoredEvent| self.held.holds(&HeldKey::of(event));
         if !events.iter().any(is_held) {
-            match self.publish(events.clone()).await {
+            match self.publish(events).await {
                 Ok(()) => return Ok(Tried { position: last, ..tried }),
-                Err(error) if is_refused(&error) => {}
+                // Read anew, so that the usual batch need not be copied.
+                Err(error) if is_refused(&error) => {
+                    let last = last.unwrap_or(after);
+                    events = outbox::read_topic(self.publisher.db(), topic, after, last, count).await?;
+                }
                 // Whatever it is, the other topics need not wait for it.
                 Err(refusal) => return Ok(Tried { refusal: Some(refusal), ..tried }),
             }

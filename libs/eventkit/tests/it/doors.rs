@@ -36,6 +36,7 @@ pub(crate) struct Doors {
     /// The topic for which nothing comes to an end.
     stalled: watch::Sender<Option<&'static str>>,
     calls: AtomicUsize,
+    largest: AtomicUsize,
     subscriptions: AtomicUsize,
 }
 
@@ -87,6 +88,11 @@ impl Doors {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// How large the records of one call were together at the most.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest.load(Ordering::SeqCst)
+    }
+
     /// How often somebody subscribed.
     pub(crate) fn subscriptions(&self) -> usize {
         self.subscriptions.load(Ordering::SeqCst)
@@ -129,6 +135,7 @@ impl Doors {
 impl Transport for Doors {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.largest.fetch_max(records.iter().map(Record::bytes).sum(), Ordering::SeqCst);
         for record in records {
             let mut stalled = self.stalled.subscribe();
             stalled.wait_for(|topic| *topic != Some(record.topic.as_str())).await.unwrap();

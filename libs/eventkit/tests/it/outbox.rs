@@ -1,6 +1,7 @@
 //! An event is stored if and only if its change is committed, with its place in its entity's order.
 
 use db::params;
+use eventkit::replay::{self, Selection};
 use eventkit::{Envelope, Origin, outbox};
 use serde_json::json;
 
@@ -102,15 +103,21 @@ async fn large_events_are_read_a_few_at_a_time() {
             work.publish(&AccountOpened { owner: "x".repeat(bytes), ..opened(1) }).await.unwrap();
             work.commit().await.unwrap();
         }
-        let mut pages = Vec::new();
-        let mut position = 0;
-        loop {
-            let page = outbox::read_after(&fixture.db, position, i64::MAX, 10).await.unwrap();
-            let Some(last) = page.last() else { break };
-            position = last.position;
-            pages.push(page.len());
+        for is_replay in [false, true] {
+            let mut pages = Vec::new();
+            let mut position = 0;
+            loop {
+                let selection = Selection { after_position: position, ..Selection::default() };
+                let page = match is_replay {
+                    true => replay::read(&fixture.db, &selection, 5, 10).await.unwrap(),
+                    false => outbox::read_after(&fixture.db, position, i64::MAX, 10).await.unwrap(),
+                };
+                let Some(last) = page.last() else { break };
+                position = last.position;
+                pages.push(page.len());
+            }
+            assert_eq!(pages, [2, 2, 1]);
         }
-        assert_eq!(pages, [2, 2, 1]);
         let limited = outbox::read_after(&fixture.db, 2, i64::MAX, 1).await.unwrap();
         assert_eq!(limited.iter().map(|event| event.position).collect::<Vec<_>>(), [3]);
     }

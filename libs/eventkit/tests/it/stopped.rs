@@ -233,6 +233,26 @@ async fn nobody_waits_for_what_becomes_of_a_topic_that_is_tried_again() {
     relay.stop(Duration::from_secs(5)).await;
 }
 
+#[tokio::test]
+async fn a_topic_with_large_events_is_caught_up_with_a_few_at_a_time() {
+    const MIB: usize = 1024 * 1024;
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[CLOSED]);
+        let size = "x".repeat(5 * MIB);
+        for number in 1..=5 {
+            store_with(&fixture, CLOSED, "key", number, &size).await;
+        }
+        let relay = start(&fixture, &transport);
+        let mut condition = relay.condition();
+        condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        eventually("all wait", async || (held::list(&fixture.db, "bank").await.unwrap().len() == 5).then_some(())).await;
+        transport.open(CLOSED);
+        until_told(&transport, CLOSED, &[1, 2, 3, 4, 5]).await;
+        assert!(transport.largest() < 11 * MIB, "{} bytes in one call", transport.largest());
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
 /// Has another copy take over, which notes that the topic is stopped further on, in the moment in which it takes an event.
 #[derive(Debug)]
 struct Usurped {
