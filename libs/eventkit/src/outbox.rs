@@ -427,7 +427,18 @@ impl Lease<'_> {
 /// When the first event after `position` was stored, in milliseconds since 1970, if there is one.
 pub(crate) async fn stored_at_after(db: &Db, position: i64) -> Result<Option<i64>> {
     let sql = "select recorded_at from event_store where position > $1 order by position limit 1";
-    let row = db.query_opt(sql, &params![position]).await?;
+    stored_at(db.query_opt(sql, &params![position]).await?)
+}
+
+/// When the first event was stored that `relay` has not come to, whoever has its lease.
+pub(crate) async fn oldest_waiting(db: &Db, relay: &str) -> Result<Option<i64>> {
+    let sql = "select recorded_at from event_store
+               where position > coalesce((select position from relay_cursors where relay = $1), 0)
+               order by position limit 1";
+    stored_at(db.query_opt(sql, &params![relay]).await?)
+}
+
+fn stored_at(row: Option<Row>) -> Result<Option<i64>> {
     row.map(|row| row.get("recorded_at").map_err(Error::from)).transpose()
 }
 
@@ -437,20 +448,4 @@ pub(crate) async fn longest_writer(db: &Db) -> Result<String> {
                where backend_xid is not null order by age(backend_xid) desc limit 1";
     let Some(row) = db.query_opt(sql, &[]).await? else { return Ok("unknown".to_owned()) };
     Ok(format!("{} {}", row.get::<String>("pid")?, row.get::<String>("name")?).trim_end().to_owned())
-}
-
-/// The number of events that are stored but not published yet, and the oldest one's age in milliseconds.
-///
-/// # Errors
-/// Those of the database.
-pub async fn backlog(db: &Db, relay: &str, now_ms: i64) -> Result<(i64, i64)> {
-    let row = db
-        .query_one(
-            "select count(*) as events, coalesce(min(recorded_at), $1) as oldest from event_store
-             where position > coalesce((select position from relay_cursors where relay = $2), 0)",
-            &params![now_ms, relay],
-        )
-        .await?;
-    let oldest: i64 = row.get("oldest")?;
-    Ok((row.get("events")?, (now_ms - oldest).max(0)))
 }

@@ -329,8 +329,8 @@ impl Relay {
         } else {
             tracing::error!(relay, failures, error = error_chain, "events are stuck: publishing is refused");
         }
-        if let Ok((_, oldest_ms)) = outbox::backlog(self.publisher.db(), relay, self.now_ms()).await {
-            self.gauge_oldest(oldest_ms);
+        if let Ok(oldest) = outbox::oldest_waiting(self.publisher.db(), relay).await {
+            self.gauge_oldest(oldest.map_or(0, |stored_at_ms| self.now_ms() - stored_at_ms));
         }
     }
 

@@ -143,8 +143,7 @@ impl Harness {
     }
 
     async fn is_published(&self) -> bool {
-        let backlog = outbox::backlog(self.db(), RELAY, self.clock.now_ms()).await;
-        backlog.is_ok_and(|(events, _)| events == 0)
+        outbox::oldest_waiting(self.db(), RELAY).await.is_ok_and(|oldest| oldest.is_none())
     }
 
     /// The events of one type that were published, in the order of their topic's partitions.
