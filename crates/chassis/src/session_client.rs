@@ -35,12 +35,15 @@ pub struct SessionClient {
     answers: Mutex<HashMap<String, Answer>>,
 }
 
-/// One question and, once it came, its answer; whoever asks meanwhile waits for the same one.
+/// One question and, once it came, its answer; whoever asks meanwhile waits for the same one, a failure too.
 #[derive(Clone)]
 struct Answer {
     asked: Instant,
-    access: Arc<OnceCell<Option<Arc<Access>>>>,
+    found: Arc<OnceCell<Found>>,
 }
+
+/// What a token amounts to, or why that is not known.
+type Found = Result<Option<Arc<Access>>, Arc<dyn std::error::Error + Send + Sync>>;
 
 impl fmt::Debug for SessionClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,12 +69,20 @@ impl SessionClient {
         if answers.len() >= ANSWERS_MAX {
             answers.retain(|_, answer| is_fresh(answer));
         }
-        let answer = Answer { asked: now, access: Arc::default() };
+        let answer = Answer { asked: now, found: Arc::default() };
         // Still full means a flood of tokens: the answer is then not kept.
         if answers.len() < ANSWERS_MAX {
             answers.insert(token.to_owned(), answer.clone());
         }
         answer
+    }
+
+    /// Forgets an answer that was none.
+    fn forget(&self, token: &str, answer: &Answer) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.get(token).is_some_and(|known| Arc::ptr_eq(&known.found, &answer.found)) {
+            answers.remove(token);
+        }
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Arc<Access>>, BoxError> {
@@ -92,8 +103,14 @@ impl Authenticator for SessionClient {
             return Err(Refusal::Unknown);
         }
         let answer = self.answer(token);
-        // A failure is not kept: the next request asks again.
-        let access = answer.access.get_or_try_init(|| self.ask(token)).await.map_err(Refusal::Unavailable)?;
-        access.clone().map(Principal::Employee).ok_or(Refusal::Unknown)
+        let found = answer.found.get_or_init(|| async { self.ask(token).await.map_err(Arc::from) }).await;
+        match found {
+            Ok(access) => access.clone().map(Principal::Employee).ok_or(Refusal::Unknown),
+            Err(error) => {
+                // The next request asks again.
+                self.forget(token, &answer);
+                Err(Refusal::Unavailable(error.clone().into()))
+            }
+        }
     }
 }

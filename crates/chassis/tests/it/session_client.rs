@@ -94,6 +94,19 @@ async fn whoever_asks_at_the_same_time_waits_for_one_answer() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_the_same_answer_shares_its_failure() {
+    let sessions = Sessions::default();
+    let server = sessions.serve().await;
+    // It takes the connection and never answers.
+    let client = SessionClient::new(&server.url);
+    let answers = tokio::join!(client.authenticate(TOKEN), client.authenticate(TOKEN), client.authenticate(TOKEN));
+    for answer in [answers.0, answers.1, answers.2] {
+        assert!(matches!(answer, Err(Refusal::Unavailable(_))), "{answer:?}");
+    }
+    assert_eq!(sessions.asked(), 1);
+}
+
+#[tokio::test]
 async fn nobody_comes_in_while_the_user_service_is_away_broken_or_silent() {
     let sessions = Sessions::default();
     let server = sessions.serve().await;
