@@ -237,10 +237,14 @@ impl Future for Commit {
     }
 }
 
+/// What puts a check off to the commit, which units share: who breaks a rule is to hear of it from the statement.
+const DEFERS_CHECKS: &str = "defer_foreign_keys";
+
 /// Refuses statements that would end the transaction under the unit, or under its neighbours.
 pub(crate) fn refuse_transaction_words(sql: &str) -> Result<()> {
     let word = sqlite::first_word(sql);
-    if TRANSACTION_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) {
+    let defers = || word.eq_ignore_ascii_case("pragma") && sql.to_ascii_lowercase().contains(DEFERS_CHECKS);
+    if TRANSACTION_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) || defers() {
         return Err(Error::TransactionControl { sql: shorten(sql) });
     }
     Ok(())
@@ -252,10 +256,11 @@ mod tests {
 
     #[test]
     fn words_that_control_transactions_are_refused_however_written() {
-        for sql in ["commit", " ROLLBACK to unit", "-- so\n begin immediate", "/* so */ ; savepoint x", "END;"] {
+        let deferring = "Pragma main.DEFER_foreign_keys = on";
+        for sql in ["commit", " ROLLBACK to unit", "-- so\n begin immediate", "/* so */ ; savepoint x", "END;", deferring] {
             assert!(matches!(refuse_transaction_words(sql), Err(Error::TransactionControl { .. })));
         }
-        for sql in ["select 1", "insert into releases values (1)", "", "-- commit"] {
+        for sql in ["select 1", "insert into releases values (1)", "", "-- commit", "pragma table_info(t)"] {
             assert!(refuse_transaction_words(sql).is_ok());
         }
     }

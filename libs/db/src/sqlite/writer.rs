@@ -270,7 +270,7 @@ impl Writer {
         };
         let batch = desk.take_batch();
         self.deadline.clear();
-        let away = Away { writer: Arc::clone(self), connection: Some(connection), version: desk.version, batch };
+        let away = Away { writer: Arc::clone(self), connection: Some(connection), batch };
         drop(desk);
         self.runtime.spawn_blocking(move || away.work(job));
         true
@@ -417,8 +417,6 @@ impl Desk {
 struct Away {
     writer: Arc<Writer>,
     connection: Option<Remembering>,
-    /// The state in which the batch's transaction began.
-    version: i64,
     batch: Vec<Joined>,
 }
 
@@ -450,8 +448,6 @@ impl Away {
         }
         match self.commit_transaction(connection, batch.len() as u64) {
             Ok(()) => batch.into_iter().map(kept).collect(),
-            // one of them breaks a rule that is looked at last: it alone is to fail
-            Err(cause) if batch.len() > 1 && is_broken_rule(&cause) => self.commit_one_by_one(connection, batch),
             Err(cause) => {
                 self.writer.meter.ended(Outcome::Failed, batch.len() as u64);
                 batch.into_iter().map(|joined| not_kept(joined, &cause)).collect()
@@ -473,32 +469,6 @@ impl Away {
             }
         }
     }
-
-    /// Has each unit of a batch do again what it did, in a transaction of its own.
-    fn commit_one_by_one(&self, connection: &Remembering, batch: Vec<Joined>) -> Vec<Answer> {
-        let writer = &self.writer;
-        let commit = |joined: &Joined| {
-            let redone = redo::begin_again(connection, self.version)
-                .and_then(|()| joined.log.redo(connection, &writer.deadline, writer.limits.statement_timeout));
-            match redone {
-                Ok(()) => self.commit_transaction(connection, 1),
-                Err(error) => {
-                    end_transaction(connection);
-                    Err(Arc::new(error) as Cause)
-                }
-            }
-        };
-        let answers = batch.into_iter().map(|joined| match commit(&joined) {
-            Ok(()) => kept(joined),
-            Err(cause) => {
-                writer.meter.ended(Outcome::Failed, 1);
-                not_kept(joined, &cause)
-            }
-        });
-        let answers = answers.collect();
-        writer.deadline.clear();
-        answers
-    }
 }
 
 fn kept(joined: Joined) -> Answer {
@@ -508,10 +478,6 @@ fn kept(joined: Joined) -> Answer {
 
 fn not_kept(joined: Joined, cause: &Cause) -> Answer {
     (joined.answer, Err(Error::Commit { source: Arc::clone(cause) }))
-}
-
-fn is_broken_rule(cause: &Cause) -> bool {
-    matches!(cause.downcast_ref(), Some(Error::ForeignKeyViolation))
 }
 
 impl Drop for Away {

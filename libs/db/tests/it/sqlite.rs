@@ -156,43 +156,16 @@ impl CommitLater for Tx {
 }
 
 #[tokio::test]
-async fn a_unit_that_breaks_a_rule_at_the_commit_fails_alone_and_its_hook_never_runs() {
+async fn no_unit_can_put_a_check_off_to_the_commit_that_others_share() {
     let db = sqlite(|_| ()).await;
-    let ran = Arc::new(AtomicU32::new(0));
-    let mut first = hold(&db).await;
-    let seen = Arc::clone(&ran);
-    first.on_commit(move || {
-        seen.fetch_add(1, Ordering::SeqCst);
-    });
-    let spoilt = Arc::new(AtomicU32::new(0));
-    let spoiler = tokio::spawn({
-        let (db, spoilt) = (db.db.clone(), Arc::clone(&spoilt));
-        async move {
-            db.unit(async |tx: &mut Tx| {
-                tx.on_commit(move || {
-                    spoilt.fetch_add(1, Ordering::SeqCst);
-                });
-                // puts the check off to the commit, which then fails
-                tx.execute("pragma defer_foreign_keys = on", &[]).await?;
-                let sql = "insert into employee (email, company) values ($1, $2)";
-                tx.execute(sql, &params!["orphan", 99]).await
-            })
-            .await
-        }
-    });
-    eventually("it waits", async || db.stats().units_waiting == 1).await;
-    let innocent = line_up(&db, "innocent").await;
-    first.commit().await.unwrap();
-    innocent.await.unwrap().unwrap();
-    let error = spoiler.await.unwrap().unwrap_err();
-    assert!(matches!(error, Error::Commit { .. }), "{error:?}");
-    assert_eq!((ran.load(Ordering::SeqCst), spoilt.load(Ordering::SeqCst)), (1, 0));
-    assert_eq!(count(&db).await, 2);
-    let stats = db.stats();
-    assert_eq!((stats.units_failed, stats.units_committed), (1, 2), "{stats:?}");
-    // and the writer works on
-    line_up_free(&db, "after").await.unwrap();
-    assert_eq!(count(&db).await, 3);
+    let mut tx = db.begin().await.unwrap();
+    let refused = tx.execute("pragma defer_foreign_keys = on", &[]).await.unwrap_err();
+    assert!(matches!(refused, Error::TransactionControl { .. }), "{refused:?}");
+    let sql = "insert into employee (email, company) values ($1, $2)";
+    let refused = tx.execute(sql, &params!["orphan", 99]).await.unwrap_err();
+    assert!(matches!(refused, Error::ForeignKeyViolation), "{refused:?}");
+    tx.rollback().await;
+    assert_eq!(count(&db).await, 0);
 }
 
 async fn line_up_free(db: &Db, email: &str) -> Result<u64> {
