@@ -315,7 +315,7 @@ impl Relay {
         ::metrics::counter!(metrics::PUBLISH_FAILURES_TOTAL, "relay" => self.config.name.clone()).increment(1);
         let (relay, failures) = (&self.config.name, self.failures);
         let error_chain = chain(error);
-        // Whoever asks for health is told no more than that: causes may name addresses.
+        // Causes are for the log.
         self.tell(Some(error.to_string()));
         if error.is_transient() && failures > 1 {
             tracing::debug!(relay, failures, error = error_chain, "publishing failed again");

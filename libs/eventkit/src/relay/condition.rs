@@ -7,7 +7,7 @@ use super::Relay;
 /// What keeps events from being published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RelayCondition {
-    /// Topics that take nothing, each with what the broker says.
+    /// Topics that take nothing, each with what the broker says and the causes of that.
     pub stopped: Vec<(String, String)>,
     /// How many keys wait behind an event that the broker refuses for good.
     pub held_keys: usize,
@@ -18,10 +18,13 @@ pub struct RelayCondition {
 }
 
 impl RelayCondition {
-    /// What is wrong, in one line; nothing if all is well, or if another copy publishes.
+    /// What is wrong, in one line that anybody may read: causes, which may name addresses, stand in the log. Nothing if all
+    /// is well, or if another copy publishes.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
-        let stopped = self.stopped.iter().map(|(topic, error)| format!("events for {topic} wait: {error}"));
+        let stopped = self.stopped.iter().map(|(topic, _)| {
+            format!("events for {topic} wait: it takes none; `techleet events held list` shows why")
+        });
         let held = (self.held_keys > 0).then(|| {
             format!("the broker refuses events of {} keys: `techleet events held list` shows them", self.held_keys)
         });

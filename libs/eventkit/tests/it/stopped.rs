@@ -63,8 +63,11 @@ async fn a_closed_topic_waits_alone_through_restarts_and_follows_in_order_when_i
         }
         let relay = start(&fixture, &transport);
         let mut condition = relay.condition();
-        let told = condition.wait_for(|condition| condition.stopped.len() == 2).await.unwrap().complaint().unwrap();
-        assert!(told.contains("closed") && told.contains("not authorized"), "{told}");
+        let told = condition.wait_for(|condition| condition.stopped.len() == 2).await.unwrap().clone();
+        assert!(told.stopped.iter().all(|(_, why)| why.contains("not authorized")), "{told:?}");
+        let complaint = told.complaint().unwrap();
+        assert!(complaint.contains(CLOSED) && complaint.contains(ALSO_CLOSED), "{complaint}");
+        assert!(!complaint.contains("not authorized"), "causes are not for everybody: {complaint}");
         eventually("the open topic has all", async || {
             (1..=4).all(|number| numbers(&transport, OPEN).contains(&number)).then_some(())
         })
