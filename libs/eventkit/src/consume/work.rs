@@ -10,7 +10,7 @@ use super::lanes::{FirstFailure, Job, Tries};
 use super::run::Engine;
 use super::runner::{Run, TOMBSTONE};
 use crate::dead_letter::{self, Cause, REDRIVE_GROUP};
-use crate::error::HandlerError;
+use crate::error::{HandlerError, chain};
 use crate::failpoint::{self, failpoint};
 use crate::inbox;
 use crate::metrics;
@@ -259,18 +259,25 @@ impl Engine {
         };
         let letter = dead_letter::letter(record, &cause);
         let sent = tokio::time::timeout(DEAD_LETTER_ATTEMPT_MAX, self.transport.publish(vec![letter])).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            tracing::warn!(group = &*self.group, "a dead letter could not be published and will be tried again");
+        let refused = match sent {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(_) => Some(format!("not taken within {} s", DEAD_LETTER_ATTEMPT_MAX.as_secs())),
+        };
+        let (group, topic, partition, offset) =
+            (&*self.group, record.record.topic.as_str(), record.partition, record.offset);
+        if let Some(error) = refused {
+            tracing::warn!(
+                group,
+                topic,
+                partition,
+                offset,
+                error,
+                "a dead letter could not be published and will be tried again"
+            );
             return false;
         }
-        tracing::error!(
-            group = &*self.group,
-            topic = record.record.topic,
-            partition = record.partition,
-            offset = record.offset,
-            error = failure.text,
-            "event became a dead letter"
-        );
+        tracing::error!(group, topic, partition, offset, error = failure.text, "event became a dead letter");
         self.count("any", "dead_letter", 1);
         true
     }
