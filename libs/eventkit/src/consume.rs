@@ -364,7 +364,7 @@ impl ConsumerHandle {
         let abort = self.task.abort_handle();
         // Draining is bounded inside; leaving the group takes a round trip more.
         if tokio::time::timeout(self.drain_max * 2, self.task).await.is_err() {
-            tracing::warn!(group = self.feeder.group, "consumer stopped before it had left its group");
+            tracing::warn!(group = self.feeder.group, "consumer stopped before all of its handlers had ended");
             abort.abort();
         }
     }

@@ -1,8 +1,9 @@
 //! Remembers what units did until their commit, so that they can do it again when the transaction that they share is lost
 //! through the fault of another: SQLite rolls all of it back when a write is interrupted or finds the disk full.
 //!
-//! Doing it again from the same state gives the same, unless a statement is none of the state's (`random()`) or another
-//! process wrote meanwhile: both are noticed, and then the units fail as the others do.
+//! Doing it again from the same state gives the same, unless another process wrote meanwhile or a statement answers other
+//! rows than before: both are noticed, and then the units fail as the others do. Not noticed is what a statement of which
+//! only the number of rows is known writes by a function of no state (`random()`): values are to come from parameters.
 
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};

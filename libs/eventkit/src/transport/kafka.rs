@@ -1,4 +1,4 @@
-//! Apache Kafka's protocol through librdkafka: the only file that knows its types.
+//! Apache Kafka's protocol through librdkafka: nothing outside of this module knows its types.
 
 pub mod admin;
 mod contact;
