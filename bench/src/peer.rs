@@ -174,7 +174,8 @@ pub(crate) async fn make_topics(brokers: &str) -> anyhow::Result<()> {
         settings: topic.settings,
     };
     let topics: Vec<TopicSpec> = topics::required_topics().into_iter().map(spec).collect();
-    Ok(ensure_topics(&config, &topics).await?)
+    ensure_topics(&config, &topics).await?;
+    Ok(())
 }
 
 /// How far it is, for whoever waits.

@@ -68,9 +68,11 @@ async fn make(part: &str, kafka: &KafkaConfig, missing: &[String], is_news: bool
         .collect();
     let topics = missing.join(", ");
     match ensure_topics(kafka, &specs).await {
-        Ok(()) => tracing::error!(
+        // Another part was faster, or they were there all the time and this one may not see them.
+        Ok(made) if made.is_empty() => {}
+        Ok(made) => tracing::error!(
             part,
-            topics,
+            topics = made.join(", "),
             "topics were missing and are made again: what was on them is gone; `techleet events replay` tells it again"
         ),
         Err(error) if is_news => {

@@ -17,7 +17,7 @@ pub(crate) async fn topics(kafka: &KafkaConfig) -> eventkit::Result<()> {
         .into_iter()
         .map(|topic| TopicSpec { name: topic.name, partitions: topic.partitions, settings: topic.settings })
         .collect();
-    ensure_topics(kafka, &topics).await
+    ensure_topics(kafka, &topics).await.map(drop)
 }
 
 /// Makes the topics that are missing as soon as a broker answers; `part` starts without waiting for that.

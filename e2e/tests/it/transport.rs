@@ -56,7 +56,8 @@ async fn nothing_overtakes_a_record_that_the_broker_refuses() {
     // As Apache Kafka does by default.
     let settings = BTreeMap::from([("message.timestamp.after.max.ms".to_owned(), "3600000".to_owned())]);
     let in_time = TopicSpec { name: "events".to_owned(), partitions: 1, settings };
-    ensure_topics(&config, &[spec, in_time]).await.unwrap();
+    assert_eq!(ensure_topics(&config, std::slice::from_ref(&spec)).await.unwrap(), ["accounts"]);
+    assert_eq!(ensure_topics(&config, &[spec, in_time]).await.unwrap(), ["events"], "one was there");
     let too_large = Record {
         topic: "accounts".to_owned(),
         key: Some("account-1".into()),

@@ -36,11 +36,11 @@ pub struct TopicSpec {
     pub settings: BTreeMap<String, String>,
 }
 
-/// Creates the topics that do not exist; those that do are left as they are.
+/// Creates the topics that do not exist and answers their names; those that do are left as they are.
 ///
 /// # Errors
 /// [`crate::Error::Transport`] when the cluster does not answer or refuses one.
-pub async fn ensure_topics(config: &KafkaConfig, topics: &[TopicSpec]) -> Result<()> {
+pub async fn ensure_topics(config: &KafkaConfig, topics: &[TopicSpec]) -> Result<Vec<String>> {
     let admin: AdminClient<LogContext> =
         client_settings(config)?.create_with_context(LogContext).map_err(refused_setting)?;
     let new_topics: Vec<NewTopic<'_>> = topics
@@ -55,15 +55,17 @@ pub async fn ensure_topics(config: &KafkaConfig, topics: &[TopicSpec]) -> Result
     // Ending the client takes a poll interval, which nobody needs to wait for.
     tokio::task::spawn_blocking(move || drop(admin));
     let outcomes = outcomes.map_err(|error| failed("create topics", error))?;
+    let mut created = Vec::new();
     for outcome in outcomes {
         match outcome {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Ok(topic) => created.push(topic),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {
                 return Err(failed(&format!("create topic {topic}"), KafkaError::AdminOp(code)));
             }
         }
     }
-    Ok(())
+    Ok(created)
 }
 
 /// An operator's view of a cluster. Nothing here joins a group; what commits an offset says so.
