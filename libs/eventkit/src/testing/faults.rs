@@ -41,12 +41,15 @@ const SEEDED_CALLS: usize = 10_000;
 
 /// Which calls are disturbed, and how; calls are counted from 1, publishes and commits together.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(BTreeMap<usize, Fault>);
+pub struct Faults {
+    single: BTreeMap<usize, Fault>,
+    cycle: Vec<Option<Fault>>,
+}
 
 impl Faults {
     /// Disturbs the `nth` call alone.
     pub fn nth(nth: usize, fault: Fault) -> Self {
-        Self(BTreeMap::from([(nth, fault)]))
+        Self { single: BTreeMap::from([(nth, fault)]), ..Self::default() }
     }
 
     /// Disturbs about `share` of the first ten thousand calls with faults that a real transport has, the same for the
@@ -58,7 +61,17 @@ impl Faults {
             let fault = HONEST[random.random_range(0..HONEST.len())];
             is_disturbed.then_some((call, fault))
         });
-        Self(calls.collect())
+        Self { single: calls.collect(), ..Self::default() }
+    }
+
+    /// Disturbs call after call as the list says, over and over.
+    pub fn cycle(faults: impl IntoIterator<Item = Option<Fault>>) -> Self {
+        Self { cycle: faults.into_iter().collect(), ..Self::default() }
+    }
+
+    fn of(&self, call: usize) -> Option<Fault> {
+        let of_cycle = || *self.cycle.get(call.saturating_sub(1).checked_rem(self.cycle.len())?)?;
+        self.single.get(&call).copied().or_else(of_cycle)
     }
 }
 
@@ -90,7 +103,7 @@ impl FaultyTransport {
 impl Disturbance {
     async fn next(&self) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        let fault = self.faults.0.get(&call).copied();
+        let fault = self.faults.of(call);
         if let Some(Fault::Delay(delay)) = fault {
             tokio::time::sleep(delay).await;
         }

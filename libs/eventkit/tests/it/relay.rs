@@ -2,16 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use eventkit::relay::{self, RelayConfig};
-use eventkit::testing::eventually;
-use eventkit::transport::memory::MemoryTransport;
-use eventkit::transport::{Interest, Record, Subscription, Transport};
-use eventkit::{Error, Origin, Result, RetryPolicy};
+use eventkit::testing::{Fault, Faults, FaultyTransport, eventually};
+use eventkit::{Origin, RetryPolicy};
 use jiff::Timestamp;
 
 use crate::doors::{Doors, Refusal};
@@ -118,39 +114,6 @@ async fn a_clock_that_is_set_back_does_not_keep_a_dead_owners_lease_alive() {
     }
 }
 
-/// Fails every publish whose number the pattern names, half of them after the records were taken.
-#[derive(Debug)]
-struct Unreliable {
-    inner: MemoryTransport,
-    calls: AtomicUsize,
-}
-
-#[async_trait]
-impl Transport for Unreliable {
-    async fn publish(&self, records: Vec<Record>) -> Result<()> {
-        let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        let failure =
-            Error::Transport { operation: "publish".to_owned(), transient: true, source: "planted fault".into() };
-        match call % 4 {
-            0 => Err(failure),
-            1 => {
-                let half = records.len() / 2;
-                self.inner.publish(records.into_iter().take(half).collect()).await?;
-                Err(failure)
-            }
-            2 => {
-                self.inner.publish(records).await?;
-                Err(failure)
-            }
-            _ => self.inner.publish(records).await,
-        }
-    }
-
-    async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
-        self.inner.subscribe(interest).await
-    }
-}
-
 #[tokio::test]
 async fn first_occurrences_stay_complete_and_in_order_when_publishing_fails_and_lies() {
     let fixture = Fixture::new().await;
@@ -162,13 +125,14 @@ async fn first_occurrences_stay_complete_and_in_order_when_publishing_fails_and_
             work.commit().await.unwrap();
         }
     }
-    let transport = Arc::new(Unreliable { inner: MemoryTransport::new(), calls: AtomicUsize::new(0) });
+    let faults = Faults::cycle([Some(Fault::Fail), Some(Fault::FailHalfway), Some(Fault::LieAboutFailure), None]);
+    let transport = Arc::new(FaultyTransport::new(fixture.transport.clone(), faults));
     let backoff = RetryPolicy { initial: Duration::from_millis(1), ..RetryPolicy::default() };
     let config = RelayConfig { batch_max: 7, backoff, ..RelayConfig::new("bank", "copy-1") };
     let relay = relay::start(config, fixture.publisher.clone(), transport.clone());
     let seen = eventually("every event is on the topic", async || {
         let mut seen: HashMap<Bytes, Vec<String>> = HashMap::new();
-        for consumed in transport.inner.records(ACCOUNTS) {
+        for consumed in fixture.transport.records(ACCOUNTS) {
             let value: serde_json::Value = serde_json::from_slice(&consumed.record.value.unwrap()).unwrap();
             let rounds = seen.entry(consumed.record.key.unwrap()).or_default();
             let round = value["data"]["owner"].as_str().unwrap().to_owned();
