@@ -153,14 +153,8 @@ impl KafkaTransport {
             0 => UNKNOWN_TOPIC_MAX_MS,
             timeout_ms => UNKNOWN_TOPIC_MAX_MS.min(timeout_ms / 2),
         };
-        let mut settings = client_settings(&config)?;
-        settings
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", config.linger_ms.to_string())
-            .set("topic.metadata.propagation.max.ms", unknown_topic_max_ms.to_string())
-            .set("message.max.bytes", MESSAGE_BYTES_MAX);
+        let mut settings = producer_settings(&config)?;
+        settings.set("topic.metadata.propagation.max.ms", unknown_topic_max_ms.to_string());
         let contact = Arc::new(Contact::new(&config.client_id));
         let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
         let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
@@ -326,6 +320,18 @@ fn client_settings(config: &KafkaConfig) -> Result<ClientConfig> {
     for (name, value) in optional.into_iter().filter(|(_, value)| !value.is_empty()) {
         settings.set(name, value);
     }
+    Ok(settings)
+}
+
+/// What all producers have: they are idempotent, and all replicas have what they publish.
+fn producer_settings(config: &KafkaConfig) -> Result<ClientConfig> {
+    let mut settings = client_settings(config)?;
+    settings
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", config.linger_ms.to_string())
+        .set("message.max.bytes", MESSAGE_BYTES_MAX);
     Ok(settings)
 }
 

@@ -7,7 +7,7 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::producer::{QUEUE_FULL_POLL, headers_of};
-use super::{KafkaConfig, LogContext, MESSAGE_BYTES_MAX, client_settings, failed, refused_setting};
+use super::{KafkaConfig, LogContext, failed, producer_settings, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::Record;
 
@@ -72,14 +72,8 @@ impl KafkaWriter {
     /// # Errors
     /// [`Error::Config`] when the client refuses a setting.
     pub fn new(config: &KafkaConfig, overrides: &[(String, String)]) -> Result<Self> {
-        let mut settings = client_settings(config)?;
-        settings
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", config.linger_ms.to_string())
-            .set("message.timeout.ms", config.delivery_timeout_ms.to_string())
-            .set("message.max.bytes", MESSAGE_BYTES_MAX);
+        let mut settings = producer_settings(config)?;
+        settings.set("message.timeout.ms", config.delivery_timeout_ms.to_string());
         for (name, value) in overrides {
             settings.set(name, value);
         }
