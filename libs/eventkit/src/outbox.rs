@@ -217,10 +217,41 @@ macro_rules! page_end {
 }
 pub(crate) use page_end;
 
+/// SQL for what [`StoredEvent::from_row`] reads; the literal stands before each column, as in `e.`.
+macro_rules! event_columns {
+    ($of:literal) => {
+        concat!(
+            $of,
+            "position, ",
+            $of,
+            "event_id, ",
+            $of,
+            "topic, ",
+            $of,
+            "entity_key, ",
+            $of,
+            "sequence, ",
+            $of,
+            "event_type, ",
+            $of,
+            "service, ",
+            $of,
+            "traceparent, ",
+            $of,
+            "occurred_at, ",
+            $of,
+            "recorded_at, ",
+            $of,
+            "envelope"
+        )
+    };
+}
+pub(crate) use event_columns;
+
 const READ_AFTER: &str = concat!(
-    "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-         occurred_at, recorded_at, envelope
-     from event_store where position > $1 and position <= ",
+    "select ",
+    event_columns!(""),
+    " from event_store where position > $1 and position <= ",
     page_end!(),
     " order by position limit $3"
 );
@@ -250,10 +281,9 @@ pub(crate) async fn page(
 ) -> Result<Vec<StoredEvent>> {
     values.extend_from_slice(&params![limit, bytes_max]);
     let (limit, bytes_max) = (values.len() - 1, values.len());
+    let columns = event_columns!("");
     let sql = format!(
-        "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-             occurred_at, recorded_at, envelope
-         from event_store where {condition} and position <= (
+        "select {columns} from event_store where {condition} and position <= (
              select max(position) from (
                  select position, sum(bytes) over (order by position) - bytes as before
                  from (select position, octet_length(envelope) as bytes from event_store

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 use crate::error::Result;
-use crate::outbox::StoredEvent;
+use crate::outbox::{StoredEvent, event_columns};
 
 /// Events that are asked for at a time.
 pub const EVENTS_MAX: usize = 100;
@@ -119,9 +119,7 @@ pub async fn known(db: &Db, relay: &str, groups: &[String], asked: &Asked) -> Re
 }
 
 async fn stored_event(db: &Db, event_id: &str) -> Result<Option<StoredEvent>> {
-    let sql = "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-                   occurred_at, recorded_at, envelope
-               from event_store where event_id = $1";
+    let sql = concat!("select ", event_columns!(""), " from event_store where event_id = $1");
     let row = db.query_opt(sql, &params![event_id]).await?;
     row.map(StoredEvent::from_row).transpose()
 }

@@ -4,12 +4,12 @@ use db::{Db, Value, params};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::outbox::{Horizon, StoredEvent};
+use crate::outbox::{self, Horizon, StoredEvent};
 
 /// Events of a page at the most.
 pub const PAGE_EVENTS_MAX: u32 = 500;
-/// Characters of the envelopes of a page, if it has more than one event.
-const PAGE_CHARS_MAX: i64 = 256 * 1_024;
+/// Bytes of the envelopes of a page, the last one not counted.
+const PAGE_BYTES_MAX: i64 = 256 * 1_024;
 
 /// Some events of a store, in order of position.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,30 +49,15 @@ pub async fn read_store(
     values.extend(event_types.iter().map(Value::from));
     let types: Vec<String> = (3..=values.len()).map(|number| format!("${number}")).collect();
     let condition = format!("position > $1 and position <= $2 and event_type in ({})", types.join(", "));
-    let sql = format!(
-        "select position, length(envelope) as chars from event_store where {condition} order by position limit {}",
-        limit + 1
-    );
-    let rows = db.query(&sql, &values).await?;
-    let (mut last, mut chars, mut taken) = (None, 0, 0);
-    for row in &rows {
-        chars += row.get::<i64>("chars")?;
-        if taken == limit || (taken > 0 && chars > PAGE_CHARS_MAX) {
-            break;
+    let events = outbox::page(db, &condition, values.clone(), limit, PAGE_BYTES_MAX).await?;
+    let is_end = match events.last() {
+        None => true,
+        Some(last) => {
+            values[0] = Value::from(last.position);
+            let sql = format!("select position from event_store where {condition} order by position limit 1");
+            db.query_opt(&sql, &values).await?.is_none()
         }
-        last = Some(row.get::<i64>("position")?);
-        taken += 1;
-    }
-    let is_end = usize::try_from(taken).is_ok_and(|taken| taken == rows.len());
-    let Some(last) = last else { return Ok(StorePage { events: Vec::new(), up_to, is_end }) };
-    values[1] = Value::from(last);
-    let sql = format!(
-        "select position, event_id, topic, entity_key, sequence, event_type, service, traceparent,
-             occurred_at, recorded_at, envelope
-         from event_store where {condition} order by position"
-    );
-    let rows = db.query(&sql, &values).await?;
-    let events = rows.into_iter().map(StoredEvent::from_row).collect::<Result<_>>()?;
+    };
     Ok(StorePage { events, up_to, is_end })
 }
 

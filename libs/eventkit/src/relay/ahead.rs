@@ -11,7 +11,7 @@ use db::params;
 use super::Relay;
 use super::held::{HeldKey, is_refused};
 use crate::error::{Error, Result};
-use crate::outbox::{READ_BYTES_MAX, StoredEvent, page_end};
+use crate::outbox::{READ_BYTES_MAX, StoredEvent, event_columns, page_end};
 
 /// From which age on, in milliseconds, the first event of a full batch is a backlog's.
 const BEHIND_MS: i64 = 1_000;
@@ -100,9 +100,9 @@ impl Relay {
     /// Events after a position, each with the position of the one before it of its key.
     async fn read_new(&self, reached: i64, horizon: i64) -> Result<Vec<(StoredEvent, Option<i64>)>> {
         let sql = concat!(
-            "select e.position, e.event_id, e.topic, e.entity_key, e.sequence, e.event_type, e.service,
-                 e.traceparent, e.occurred_at, e.recorded_at, e.envelope,
-                 (select p.position from event_store p
+            "select ",
+            event_columns!("e."),
+            ", (select p.position from event_store p
                   where p.entity_key = e.entity_key and p.sequence = e.sequence - 1) as previous
              from event_store e where e.position > $1 and e.position <= ",
             page_end!(),

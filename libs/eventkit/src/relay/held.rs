@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Relay;
 use crate::error::{Error, Result, chain};
 use crate::metrics;
-use crate::outbox::{StoredEvent, read_after, read_topic};
+use crate::outbox::{StoredEvent, event_columns, read_after, read_topic};
 
 /// Keys that may be held at a time; when more are refused the whole relay waits.
 pub const HELD_KEYS_MAX: usize = 1_000;
@@ -363,10 +363,12 @@ impl Relay {
     }
 
     async fn first_held(&self, key: &HeldKey) -> Result<Option<StoredEvent>> {
-        let sql = "select e.position, e.event_id, e.topic, e.entity_key, e.sequence, e.event_type, e.service,
-                       e.traceparent, e.occurred_at, e.recorded_at, e.envelope
-                   from held_events h join event_store e on e.position = h.position
-                   where h.relay = $1 and h.topic = $2 and h.entity_key = $3 order by h.position limit 1";
+        let sql = concat!(
+            "select ",
+            event_columns!("e."),
+            " from held_events h join event_store e on e.position = h.position
+             where h.relay = $1 and h.topic = $2 and h.entity_key = $3 order by h.position limit 1"
+        );
         let params = params![self.config.name.as_str(), key.topic.as_str(), key.key.as_str()];
         let row = self.publisher.db().query_opt(sql, &params).await?;
         row.map(StoredEvent::from_row).transpose()
