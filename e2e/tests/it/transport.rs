@@ -67,12 +67,8 @@ async fn nothing_overtakes_a_record_that_the_broker_refuses() {
     };
     refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &too_large).await;
     // The clock of whoever stored it was wrong.
-    let from_the_future = Record {
-        topic: "events".to_owned(),
-        value: Some("x".into()),
-        timestamp_ms: Some(FAR_AHEAD_MS),
-        ..too_large
-    };
+    let from_the_future =
+        Record { topic: "events".to_owned(), value: Some("x".into()), timestamp_ms: Some(FAR_AHEAD_MS), ..too_large };
     refusal_suite(Arc::new(KafkaTransport::new(config.clone()).unwrap()), &from_the_future).await;
     broker.shutdown().await.unwrap();
 }

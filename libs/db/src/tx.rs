@@ -257,7 +257,9 @@ mod tests {
     #[test]
     fn words_that_control_transactions_are_refused_however_written() {
         let deferring = "Pragma main.DEFER_foreign_keys = on";
-        for sql in ["commit", " ROLLBACK to unit", "-- so\n begin immediate", "/* so */ ; savepoint x", "END;", deferring] {
+        for sql in
+            ["commit", " ROLLBACK to unit", "-- so\n begin immediate", "/* so */ ; savepoint x", "END;", deferring]
+        {
             assert!(matches!(refuse_transaction_words(sql), Err(Error::TransactionControl { .. })));
         }
         for sql in ["select 1", "insert into releases values (1)", "", "-- commit", "pragma table_info(t)"] {

@@ -22,9 +22,10 @@ impl RelayCondition {
     /// is well, or if another copy publishes.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
-        let stopped = self.stopped.iter().map(|(topic, _)| {
-            format!("events for {topic} wait: it takes none; `techleet events held list` shows why")
-        });
+        let stopped = self
+            .stopped
+            .iter()
+            .map(|(topic, _)| format!("events for {topic} wait: it takes none; `techleet events held list` shows why"));
         let held = (self.held_keys > 0).then(|| {
             format!("the broker refuses events of {} keys: `techleet events held list` shows them", self.held_keys)
         });

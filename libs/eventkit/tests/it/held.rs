@@ -99,8 +99,10 @@ async fn a_held_event_that_cannot_be_tried_now_keeps_no_other_key_waiting() {
         transport.refuse_huge(Some(Refusal::ForNow));
         for owner in ["x", "y", "z"] {
             store(&fixture, 2, &[owner]).await;
-            eventually("the other key goes on", async || owners(&transport, 2).contains(&owner.to_owned()).then_some(()))
-                .await;
+            eventually("the other key goes on", async || {
+                owners(&transport, 2).contains(&owner.to_owned()).then_some(())
+            })
+            .await;
         }
         transport.refuse_huge(None);
         eventually("the held key follows", async || (owners(&transport, 1) == ["huge", "b"]).then_some(())).await;
@@ -127,7 +129,8 @@ async fn a_long_held_key_that_is_caught_up_with_lets_new_events_pass() {
     let relay = start(&fixture, &transport);
     eventually("all are published", async || (owners(&transport, 1).len() == HELD + 1).then_some(())).await;
     let taken = transport.taken();
-    let (last_held, new) = (taken.iter().rposition(|key| key == "account-1"), taken.iter().position(|key| key == "account-2"));
+    let (last_held, new) =
+        (taken.iter().rposition(|key| key == "account-1"), taken.iter().position(|key| key == "account-2"));
     assert!(new.is_some() && new < last_held, "{new:?}, {last_held:?}");
     relay.stop(Duration::from_secs(5)).await;
 }

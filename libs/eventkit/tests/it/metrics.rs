@@ -8,9 +8,7 @@ use db::params;
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::{GroupStart, Interest, Record, Transport, partition_of};
-use eventkit::{
-    Clock, Consumer, Handle, HandlerError, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork,
-};
+use eventkit::{Clock, Consumer, Handle, HandlerError, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork};
 use jiff::Timestamp;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 

@@ -127,8 +127,12 @@ async fn what_is_told_of_a_relay_does_not_outlive_its_cause() {
     let Some(publisher) = publisher().await else { return };
     let doors = Doors::shut(Refusal::ForNow);
     let moment = Duration::from_millis(50);
-    let config =
-        RelayConfig { held_back_max: moment, lease: 10 * moment, poll_interval: moment, ..RelayConfig::new("bank", "copy-1") };
+    let config = RelayConfig {
+        held_back_max: moment,
+        lease: 10 * moment,
+        poll_interval: moment,
+        ..RelayConfig::new("bank", "copy-1")
+    };
     let relay = relay::start(config, publisher.clone(), doors);
     let mut condition = relay.condition();
     let mut first = publisher.begin(Origin::default());

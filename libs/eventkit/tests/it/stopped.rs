@@ -49,7 +49,10 @@ async fn store_with(fixture: &Fixture, topic: &str, key: &str, number: i64, size
 }
 
 async fn until_told(transport: &Doors, topic: &'static str, numbers: &[i64]) {
-    eventually(&format!("{topic} has {numbers:?}"), async || (self::numbers(transport, topic) == numbers).then_some(())).await;
+    eventually(&format!("{topic} has {numbers:?}"), async || {
+        (self::numbers(transport, topic) == numbers).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -248,7 +251,8 @@ async fn a_topic_with_large_events_is_caught_up_with_a_few_at_a_time() {
         let relay = start(&fixture, &transport);
         let mut condition = relay.condition();
         condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
-        eventually("all wait", async || (held::list(&fixture.db, "bank").await.unwrap().len() == 5).then_some(())).await;
+        eventually("all wait", async || (held::list(&fixture.db, "bank").await.unwrap().len() == 5).then_some(()))
+            .await;
         transport.open(CLOSED);
         until_told(&transport, CLOSED, &[1, 2, 3, 4, 5]).await;
         assert!(transport.largest() < 11 * MIB, "{} bytes in one call", transport.largest());
