@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::components::{ComponentSpec, StandIn};
 use crate::exchange::{Exchange, Pattern};
+use crate::parse::Severity;
 use crate::run::{Engine, Limits, Setup};
 
 use input::Input;
@@ -125,8 +126,8 @@ fn json(path: &Path) -> Result<Json, Error> {
 /// What came of the routes.
 #[derive(Debug, Default)]
 struct Answer {
-    /// Why they were refused.
-    load_error: Option<String>,
+    /// Why they were refused, if they were.
+    refusals: Vec<String>,
     /// What became of each message.
     results: Vec<Json>,
     /// What each `mock:` endpoint got.
@@ -142,12 +143,12 @@ async fn answer(files: &[(String, String)], specs: &[&'static ComponentSpec], in
         limits: Limits { stop_ms: 1_000, ..Limits::default() },
         ..Setup::default()
     });
-    let refused = |reason: String| Answer { load_error: Some(reason), ..Answer::default() };
+    let refused = |reason: String| Answer { refusals: vec![reason], ..Answer::default() };
     let compiled = match engine.load(files) {
         Ok(compiled) => compiled,
         Err(problems) => {
-            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            return refused(lines.join("\n"));
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            return Answer { refusals: errors.map(ToString::to_string).collect(), ..Answer::default() };
         }
     };
     let Some(mocks) = engine.core().components.mocks().cloned() else {

@@ -20,14 +20,17 @@ const COMPARED: [&str; 6] = [
 /// Types whose bodies are equal when their JSON is.
 const BY_VALUE: [&str; 7] = ["json", "map", "list", "integer", "decimal", "boolean", "null"];
 
+/// What a case says of the refusal that it expects.
+const REFUSAL: &str = "refusal";
+
 /// All differences, each a line for people.
 pub(super) fn differences(expected: &Json, actual: &Answer, input: &Input) -> Vec<String> {
     let is_refused = expected.get("loadError").and_then(Json::as_bool).unwrap_or(false);
-    match (is_refused, &actual.load_error) {
-        (true, Some(_)) => return Vec::new(),
-        (true, None) => return vec!["the routes were to be refused, and they run".to_owned()],
-        (false, Some(reason)) => return vec![format!("the routes are refused:\n{reason}")],
-        (false, None) => {}
+    match (is_refused, actual.refusals.is_empty()) {
+        (true, false) => return refusals(expected.get(REFUSAL), &actual.refusals),
+        (true, true) => return vec!["the routes were to be refused, and they run".to_owned()],
+        (false, false) => return vec![format!("the routes are refused:\n{}", actual.refusals.join("\n"))],
+        (false, true) => {}
     }
     let mut found = actual.timing.clone();
     let empty = Vec::new();
@@ -49,6 +52,23 @@ pub(super) fn differences(expected: &Json, actual: &Answer, input: &Input) -> Ve
         compare_endpoint(name, expected, actual, any_order.contains(&name.as_str()), &mut found);
     }
     found
+}
+
+/// Of the words that a refusal is to have, each must be in one, and each refusal must have one of them; without such
+/// words any refusal will do.
+fn refusals(wanted: Option<&Json>, actual: &[String]) -> Vec<String> {
+    let wanted: Vec<&str> = match wanted {
+        None => return Vec::new(),
+        Some(Json::Array(words)) => words.iter().filter_map(Json::as_str).collect(),
+        Some(word) => word.as_str().into_iter().collect(),
+    };
+    if wanted.is_empty() {
+        return vec![format!("`{REFUSAL}` is a part of what is said to refuse the routes, or a list of parts")];
+    }
+    let missing = wanted.iter().filter(|words| !actual.iter().any(|refusal| refusal.contains(**words)));
+    let missing = missing.map(|words| format!("no refusal says `{words}`, there is:\n{}", actual.join("\n")));
+    let more = actual.iter().filter(|refusal| !wanted.iter().any(|words| refusal.contains(words)));
+    missing.chain(more.map(|refusal| format!("this was not to be refused:\n{refusal}"))).collect()
 }
 
 fn compare_results(place: &str, expected: &Json, actual: &Json, input: &Input, found: &mut Vec<String>) {
@@ -127,4 +147,43 @@ fn names(headers: &Json) -> Json {
 fn without_nulls(fields: &Json) -> Json {
     let fields = fields.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn compared(expected: &Json, refusals: &[&str]) -> Vec<String> {
+        let input = Input::new(&json!({})).unwrap();
+        let refusals = refusals.iter().map(ToString::to_string).collect();
+        differences(expected, &Answer { refusals, ..Answer::default() }, &input)
+    }
+
+    #[test]
+    fn a_refusal_has_the_words_that_it_is_to_have() {
+        let expected = json!({"loadError": true, "refusal": "unknown step `setBdy`"});
+        assert_eq!(
+            compared(&expected, &["a.yaml:1:1: error: unknown step `setBdy`: did you mean `setBody`?"]).len(),
+            0
+        );
+        assert_eq!(compared(&expected, &["a.yaml:1:1: error: unknown step `stBody`"]).len(), 2);
+        assert_eq!(compared(&expected, &[]).len(), 1);
+    }
+
+    #[test]
+    fn every_refusal_is_one_that_was_to_come() {
+        let expected = json!({"loadError": true, "refusal": ["`a`", "`b`"]});
+        assert_eq!(compared(&expected, &["unknown step `a`", "unknown step `b`"]).len(), 0);
+        assert_eq!(compared(&expected, &["unknown step `a`"]).len(), 1);
+        assert_eq!(compared(&expected, &["unknown step `a`", "unknown step `b`", "unknown step `c`"]).len(), 1);
+        assert_eq!(compared(&json!({"loadError": true, "refusal": 3}), &["unknown step `a`"]).len(), 1);
+    }
+
+    #[test]
+    fn a_case_that_names_no_refusal_takes_any() {
+        assert_eq!(compared(&json!({"loadError": true}), &["unknown step `a`"]).len(), 0);
+        assert_eq!(compared(&json!({}), &["unknown step `a`"]).len(), 1);
+    }
 }

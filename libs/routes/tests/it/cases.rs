@@ -1,15 +1,18 @@
 //! The case folders, which Apache Camel answers in the same way (`compat/camel`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use routes::cases;
 use tokio::task::JoinSet;
 
+fn folders() -> Vec<PathBuf> {
+    cases::folders(&[Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")]).unwrap()
+}
+
 #[tokio::test]
 async fn every_case_ends_as_in_camel() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let mut running = JoinSet::new();
-    for case in cases::folders(&[folder]).unwrap() {
+    for case in folders() {
         running.spawn(async move { cases::run(&case).await.unwrap() });
     }
     let outcomes = running.join_all().await;
@@ -20,4 +23,12 @@ async fn every_case_ends_as_in_camel() {
         .map(|outcome| format!("{}\n    {}", outcome.name, outcome.differences.join("\n    ")))
         .collect();
     assert!(failed.is_empty(), "{} cases fail:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn every_case_that_is_refused_says_why() {
+    let expected = folders().into_iter().map(|folder| std::fs::read_to_string(folder.join("expected.json")).unwrap());
+    let refused: Vec<_> = expected.filter(|expected| expected.contains("\"loadError\"")).collect();
+    assert!(refused.len() > 10, "only {} cases are refused", refused.len());
+    assert!(refused.iter().all(|expected| expected.contains("\"refusal\"")), "{refused:#?}");
 }
