@@ -96,6 +96,8 @@ pub enum OptionValues {
     OneOf(&'static [&'static str]),
     /// Accepted, and without effect here; loading tells so with this reason.
     Meaningless(&'static str),
+    /// Refused; what to do instead.
+    Refused(&'static str),
 }
 
 /// What a language compiles.

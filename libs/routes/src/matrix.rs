@@ -97,7 +97,7 @@ fn section(out: &mut String, level: &str, spec: &'static Spec) {
 
 fn option_words(option: &OptionSpec) -> String {
     let words = match option.takes {
-        Takes::Meaningless(_) => "taken, without effect".to_owned(),
+        Takes::Meaningless(_) | Takes::Unused(..) => "taken, without effect".to_owned(),
         Takes::Refused(_) => "refused".to_owned(),
         takes => takes.words(),
     };
@@ -150,6 +150,7 @@ fn language_section(out: &mut String, language: &'static dyn Language) {
             OptionValues::Kind => Takes::Kind.words(),
             OptionValues::OneOf(words) => format!("one of {}", words.join(", ")),
             OptionValues::Meaningless(_) => "taken, without effect".to_owned(),
+            OptionValues::Refused(_) => "refused".to_owned(),
         };
         (option.name, words, option.about)
     });

@@ -9,5 +9,6 @@ mod mail;
 mod refusals;
 mod rules;
 mod samples;
+mod schema;
 mod support;
 mod web;

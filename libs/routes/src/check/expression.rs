@@ -78,15 +78,16 @@ impl Checker<'_> {
         let mut options = Vec::new();
         for (name, node) in entries {
             match name.text.as_str() {
-                "expression" => text_node = Some(node),
+                "expression" if language.name() != "tokenize" => text_node = Some(node),
                 "token" if language.name() == "tokenize" => text_node = Some(node),
-                "id" => {}
-                "trim" => options.extend(self.text(node, "trim").map(|text| ("trim", Text::from(text)))),
+                "id" => drop(self.text(node, "id")),
+                "trim" => options.extend(self.flag(node, "trim").map(|on| ("trim", Text::from(on.to_string())))),
                 _ => options.extend(self.language_option(language, name, node)),
             }
         }
         if text_node.is_none() {
-            self.error(at, format!("`{}` needs `expression`", language.name()));
+            let needed = if language.name() == "tokenize" { "token" } else { "expression" };
+            self.error(at, format!("`{}` needs `{needed}`", language.name()));
         }
         text_node.map(|node| (node, options))
     }
@@ -99,7 +100,7 @@ impl Checker<'_> {
     ) -> Option<(&'static str, Text)> {
         let Some(option) = language.options().iter().find(|option| option.name == name.text) else {
             let mut names: Vec<_> = language.options().iter().map(|option| option.name).collect();
-            names.extend(["expression", "trim"]);
+            names.extend(if language.name() == "tokenize" { &["trim"][..] } else { &["expression", "trim"] });
             let message = unknown(&format!("option of `{}`:", language.name()), &name.text, &names);
             self.error(name.at, message);
             return None;
@@ -109,9 +110,13 @@ impl Checker<'_> {
             self.problems.note(self.file, name.at, message);
             return None;
         }
+        if let OptionValues::Refused(instead) = option.values {
+            self.error(name.at, format!("`{}` of `{}` is not supported: {instead}", option.name, language.name()));
+            return None;
+        }
         let text = self.text(node, option.name)?;
         let wrong = match option.values {
-            OptionValues::Text | OptionValues::Meaningless(_) => None,
+            OptionValues::Text | OptionValues::Meaningless(_) | OptionValues::Refused(_) => None,
             OptionValues::Bool => (!matches!(text.as_str(), "true" | "false")).then(|| "`true` or `false`".to_owned()),
             OptionValues::Integer => text.parse::<i64>().is_err().then(|| "a whole number".to_owned()),
             OptionValues::Kind => Kind::from_java_name(&text).is_none().then(|| "a type such as `String`".to_owned()),

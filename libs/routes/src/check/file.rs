@@ -77,13 +77,21 @@ pub(crate) static ROUTE: Spec = Spec {
         OptionSpec::new("routeConfigurationId", Takes::Text, "the configurations it uses, with commas"),
         OptionSpec::new("errorHandler", Takes::One(&ERROR_HANDLER), "what happens to exchanges that fail"),
         OptionSpec::meaningless("nodePrefixId", "ids are shown as they stand in the file"),
-        OptionSpec::meaningless("streamCache", "bodies can be read as often as needed"),
-        OptionSpec::meaningless("trace", "tracing is switched on while routes run"),
-        OptionSpec::meaningless("logMask", "logs show bodies only where a step says so"),
-        OptionSpec::meaningless("messageHistory", "tracing is switched on while routes run"),
-        OptionSpec::meaningless("shutdownRoute", "routes stop in the opposite order of their start"),
-        OptionSpec::meaningless("shutdownRunningTask", "what is under way always ends"),
-        OptionSpec::refused("routePolicy", "start and stop routes with `techleet routes`"),
+        OptionSpec::unused("streamCache", &Takes::Bool, "bodies can be read as often as needed"),
+        OptionSpec::unused("trace", &Takes::Bool, "tracing is switched on while routes run"),
+        OptionSpec::unused("logMask", &Takes::Bool, "logs show bodies only where a step says so"),
+        OptionSpec::unused("messageHistory", &Takes::Bool, "tracing is switched on while routes run"),
+        OptionSpec::unused(
+            "shutdownRoute",
+            &Takes::OneOf(&["Default", "Defer"]),
+            "routes stop in the opposite order of their start",
+        ),
+        OptionSpec::unused(
+            "shutdownRunningTask",
+            &Takes::OneOf(&["CompleteCurrentTaskOnly", "CompleteAllTasks"]),
+            "what is under way always ends",
+        ),
+        OptionSpec::refused("routePolicyRef", "start and stop routes with `techleet routes`"),
         OptionSpec::refused("inputType", "use `convertBodyTo`, `unmarshal` or `validate`"),
         OptionSpec::refused("outputType", "use `convertBodyTo`, `marshal` or `validate`"),
         OptionSpec::refused("errorHandlerRef", "write `errorHandler` with its options"),
@@ -108,6 +116,8 @@ pub(crate) static CONFIGURATION: Spec = Spec {
     ..Spec::EMPTY
 };
 
+const CLASS_ONLY: &str = "a bean here is its class";
+
 /// `beans`.
 static BEANS: Spec = Spec {
     name: "beans",
@@ -115,6 +125,17 @@ static BEANS: Spec = Spec {
     options: &[
         OptionSpec::required("name", Takes::Text, "the name"),
         OptionSpec::required("type", Takes::Text, "the class"),
+        OptionSpec::refused("properties", CLASS_ONLY),
+        OptionSpec::refused("constructors", CLASS_ONLY),
+        OptionSpec::refused("builderClass", CLASS_ONLY),
+        OptionSpec::refused("builderMethod", CLASS_ONLY),
+        OptionSpec::refused("factoryBean", CLASS_ONLY),
+        OptionSpec::refused("factoryMethod", CLASS_ONLY),
+        OptionSpec::refused("initMethod", CLASS_ONLY),
+        OptionSpec::refused("destroyMethod", CLASS_ONLY),
+        OptionSpec::refused("script", CLASS_ONLY),
+        OptionSpec::refused("scriptLanguage", CLASS_ONLY),
+        OptionSpec::refused("scriptPropertyPlaceholders", CLASS_ONLY),
     ],
     ..Spec::EMPTY
 };

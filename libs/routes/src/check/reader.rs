@@ -161,6 +161,8 @@ impl<'a> Checker<'a> {
             return;
         }
         if ALWAYS.contains(&name.text.as_str()) {
+            // What it says is for people; that it is a text is for whoever shows it to them.
+            drop(self.text(node, &name.text));
             return;
         }
         let has_expression =
@@ -175,6 +177,9 @@ impl<'a> Checker<'a> {
             return;
         }
         if spec.inline == Inline::DataFormat {
+            if element.seen.contains(&INLINE) {
+                self.error(name.at, format!("`{}` has two data formats: leave one out", spec.name));
+            }
             element.seen.push(INLINE);
             element.data_format = self.data_format(name, node).map(Box::new);
             return;
@@ -222,13 +227,16 @@ impl<'a> Checker<'a> {
             Takes::Parameters => None,
             Takes::Texts => self.texts(node, name).map(Given::Texts),
             Takes::Classes => self.classes(node, name),
+            // Of something else than a text the message is about that.
+            Takes::Class => self.text(node, name).and_then(|_| self.classes(node, name)),
             Takes::Simple => self.text(node, name).and_then(|text| self.simple(&text, node)).map(Given::Expression),
             Takes::Value => self.expression(node, false).map(Given::Expression),
             Takes::Condition => self.expression(node, true).map(Given::Expression),
             Takes::Steps => Some(Given::Steps(self.step_list(node))),
             Takes::One(spec) => self.element(spec, node).map(|element| Given::One(Box::new(element))),
             Takes::Many(spec) => self.many(spec, node),
-            Takes::Meaningless(reason) => {
+            Takes::Meaningless(reason) | Takes::Unused(_, reason) => {
+                self.unused(option, node);
                 let message = format!("`{name}` of `{}` has no effect here: {reason}", element.spec.name);
                 self.problems.note(self.file, at, message);
                 None
@@ -240,6 +248,18 @@ impl<'a> Checker<'a> {
         };
         if let Some(given) = given {
             element.values.push((name, node.at, given));
+        }
+    }
+
+    /// Has what has no effect have its form at least.
+    fn unused(&mut self, option: &'static OptionSpec, node: &Node) {
+        match option.takes {
+            Takes::Unused(Takes::Parameters, _) if matches!(node.kind, NodeKind::Map(_)) => {}
+            Takes::Unused(takes @ Takes::Parameters, _) => {
+                self.error(node.at, format!("`{}` is {}, and here is {}", option.name, takes.words(), node.word()));
+            }
+            Takes::Unused(takes, _) => drop(self.scalar(node, &OptionSpec { takes: *takes, ..*option })),
+            _ => drop(self.text(node, option.name)),
         }
     }
 
@@ -284,7 +304,7 @@ impl<'a> Checker<'a> {
         self.scope.is_open && text.contains("{{")
     }
 
-    fn flag(&mut self, node: &Node, name: &str) -> Option<bool> {
+    pub(super) fn flag(&mut self, node: &Node, name: &str) -> Option<bool> {
         let text = self.text(node, name)?;
         match text.trim() {
             "true" => Some(true),

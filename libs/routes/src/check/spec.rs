@@ -74,6 +74,11 @@ impl OptionSpec {
         Self { name, takes: Takes::Meaningless(reason), is_required: false, about: reason }
     }
 
+    /// The same, of an option that is more than a text: what it says must have its form.
+    pub const fn unused(name: &'static str, takes: &'static Takes, reason: &'static str) -> Self {
+        Self { name, takes: Takes::Unused(takes, reason), is_required: false, about: reason }
+    }
+
     /// An option of Camel that is refused.
     pub const fn refused(name: &'static str, instead: &'static str) -> Self {
         Self { name, takes: Takes::Refused(instead), is_required: false, about: instead }
@@ -109,6 +114,8 @@ pub enum Takes {
     Texts,
     /// Exception classes, or one.
     Classes,
+    /// One exception class.
+    Class,
     /// Text in the language `simple`.
     Simple,
     /// An expression whose value is used.
@@ -121,8 +128,10 @@ pub enum Takes {
     One(&'static Spec),
     /// A list of elements.
     Many(&'static Spec),
-    /// Taken, without effect here, for this reason; loading notes it.
+    /// Text that is taken, without effect here, for this reason; loading notes it.
     Meaningless(&'static str),
+    /// The same of something else than text.
+    Unused(&'static Takes, &'static str),
     /// Refused; what to do instead.
     Refused(&'static str),
 }
@@ -148,13 +157,14 @@ impl Takes {
             Self::Parameters => "a map of options of the endpoint".to_owned(),
             Self::Texts => "a text or a list of texts".to_owned(),
             Self::Classes => "exception classes".to_owned(),
+            Self::Class => "an exception class".to_owned(),
             Self::Simple => "text in the language `simple`".to_owned(),
             Self::Value => "an expression".to_owned(),
             Self::Condition => "a condition".to_owned(),
             Self::Steps => "steps".to_owned(),
             Self::One(spec) => format!("a map ({})", spec.name),
             Self::Many(spec) => format!("a list of maps ({})", spec.name),
-            Self::Meaningless(reason) => format!("anything, without effect: {reason}"),
+            Self::Meaningless(reason) | Self::Unused(_, reason) => format!("anything, without effect: {reason}"),
             Self::Refused(instead) => format!("refused: {instead}"),
         }
     }

@@ -49,6 +49,7 @@ pub(super) static TEMPLATED: Spec = Spec {
         OptionSpec::new("parameters", Takes::Many(&VALUE), "values of the parameters"),
         OptionSpec::refused("beans", "declare them under `beans`"),
         OptionSpec::refused("prefixId", "use `routeId`"),
+        OptionSpec::refused("group", "write it at the route of the template"),
     ],
     ..Spec::EMPTY
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::check::{OptionSpec, Spec};
+use crate::check::{OptionSpec, Spec, Takes};
 use crate::exchange::{Body, Exception, Map, Message, Result, Text, Value, class, write_json};
 use crate::parse::{Node, NodeKind, Problems, Scalar, read};
 
@@ -18,11 +18,11 @@ pub(super) static FORMAT: FormatKind = FormatKind {
         name: "yaml",
         about: "YAML, one document",
         options: &[
-            OptionSpec::meaningless("library", "there is one YAML here"),
+            OptionSpec::unused("library", &Takes::OneOf(&["SnakeYAML"]), "there is one YAML here"),
             OptionSpec::meaningless("unmarshalType", JAVA),
             OptionSpec::meaningless("unmarshalTypeName", JAVA),
-            OptionSpec::meaningless("useApplicationContextClassLoader", JAVA),
-            OptionSpec::meaningless("maxAliasesForCollections", "documents have limits of their own"),
+            OptionSpec::unused("useApplicationContextClassLoader", &Takes::Bool, JAVA),
+            OptionSpec::unused("maxAliasesForCollections", &Takes::Decimal, "documents have limits of their own"),
             OptionSpec::refused("allowAnyType", JAVA),
             OptionSpec::refused("allowRecursiveKeys", "keys are texts"),
             OptionSpec::refused("constructor", JAVA),

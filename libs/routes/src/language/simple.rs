@@ -48,18 +48,30 @@ impl Language for Simple {
     }
 
     fn options(&self) -> &'static [LanguageOption] {
-        &[
+        const OPTIONS: &[LanguageOption] = &[
+            LanguageOption {
+                name: "nested",
+                values: OptionValues::OneOf(&["false"]),
+                about: "evaluating the result again is not supported",
+            },
             LanguageOption {
                 name: "resultType",
                 values: OptionValues::Kind,
                 about: "the type of the value; boolean evaluates operators",
             },
             LanguageOption {
-                name: "nested",
-                values: OptionValues::OneOf(&["false"]),
-                about: "evaluating the result again is not supported",
+                name: "trimResult",
+                values: OptionValues::Refused("write `${trim(…)}`"),
+                about: "write `${trim(…)}`",
             },
-        ]
+            LanguageOption {
+                name: "pretty",
+                values: OptionValues::Refused("use `marshal` with `prettyPrint`"),
+                about: "use `marshal` with `prettyPrint`",
+            },
+        ];
+        // `csimple` has no `nested`.
+        if self.0 == "simple" { OPTIONS } else { &OPTIONS[1..] }
     }
 
     fn expression(&self, source: &Source<'_>) -> Result<Arc<dyn Expression>, SyntaxError> {

@@ -37,6 +37,16 @@ impl Language for Tokenize {
                 about: "what stands between grouped parts",
             },
             LanguageOption { name: "skipFirst", values: OptionValues::Bool, about: "leave out the first part" },
+            LanguageOption {
+                name: "resultType",
+                values: OptionValues::Refused("use `convertBodyTo` for the parts"),
+                about: "use `convertBodyTo` for the parts",
+            },
+            LanguageOption {
+                name: "inheritNamespaceTagName",
+                values: OptionValues::Refused("there is no XML here"),
+                about: "there is no XML here",
+            },
             LanguageOption { name: "xml", values: OptionValues::OneOf(&["false"]), about: "XML is not supported" },
             SOURCE,
         ];

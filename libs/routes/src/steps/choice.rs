@@ -31,7 +31,7 @@ pub(super) static STEP: StepKind = StepKind {
         options: &[
             OptionSpec::new("when", Takes::Many(&WHEN), "the branches"),
             OptionSpec::new("otherwise", Takes::One(&OTHERWISE), "the branch for what no other took"),
-            OptionSpec::meaningless("precondition", "conditions are evaluated for each exchange"),
+            OptionSpec::unused("precondition", &Takes::Bool, "conditions are evaluated for each exchange"),
         ],
         ..Spec::EMPTY
     },

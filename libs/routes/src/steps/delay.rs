@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::{Inline, OptionSpec, Spec};
+use crate::check::{Inline, OptionSpec, Spec, Takes};
 use crate::exchange::{Exchange, Kind};
 use crate::language::Expression;
 use crate::run::{Cx, Running, Step};
@@ -16,8 +16,8 @@ pub(super) static STEP: StepKind = StepKind {
         about: "Lets the exchange wait as many milliseconds as an expression says",
         inline: Inline::Value,
         options: &[
-            OptionSpec::meaningless("asyncDelayed", "a delay never holds a thread"),
-            OptionSpec::meaningless("callerRunsWhenRejected", "a delay never holds a thread"),
+            OptionSpec::unused("asyncDelayed", &Takes::Bool, "a delay never holds a thread"),
+            OptionSpec::unused("callerRunsWhenRejected", &Takes::Bool, "a delay never holds a thread"),
             OptionSpec::meaningless("executorService", "there are no threads"),
         ],
         ..Spec::EMPTY

@@ -13,6 +13,7 @@ pub(super) static STEP: StepKind = StepKind {
         options: &[
             OptionSpec::required("name", Takes::KameletName, "the template"),
             OptionSpec::new("parameters", Takes::Parameters, "values of its parameters"),
+            OptionSpec::refused("steps", "put the steps behind it"),
         ],
         ..Spec::EMPTY
     },

@@ -14,6 +14,8 @@ use super::iterate::iterate;
 
 const FACTORY: &str = "there are no threads";
 
+const RESUME: &str = "use `idempotentConsumer` in the steps: what fails comes again as a whole";
+
 pub(super) static STEP: StepKind = StepKind {
     spec: Spec {
         name: "split",
@@ -28,12 +30,18 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("aggregationStrategy", Takes::Text, "how the results become one message"),
             OptionSpec::new("timeout", Takes::Duration, "how long all parts may take together"),
             OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether parts end when the whole ends (false)"),
-            OptionSpec::meaningless("synchronous", FACTORY),
+            OptionSpec::unused("synchronous", &Takes::Bool, FACTORY),
             OptionSpec::meaningless("executorService", FACTORY),
-            OptionSpec::meaningless("parallelAggregate", "results are put together one after the other"),
+            OptionSpec::unused("parallelAggregate", &Takes::Bool, "results are put together one after the other"),
             OptionSpec::refused("aggregationStrategyMethodName", "there is no Java here"),
             OptionSpec::refused("aggregationStrategyMethodAllowNull", "there is no Java here"),
             OptionSpec::refused("onPrepare", "prepare parts in the first of the steps"),
+            OptionSpec::refused("group", "use `tokenize` with `group`, or `aggregate` in the steps"),
+            OptionSpec::refused("errorThreshold", "use `stopOnException`, or `onException` with `continued`"),
+            OptionSpec::refused("maxFailedRecords", "use `stopOnException`, or `onException` with `continued`"),
+            OptionSpec::refused("resumeStrategy", RESUME),
+            OptionSpec::refused("watermarkKey", RESUME),
+            OptionSpec::refused("watermarkExpression", RESUME),
         ],
         ..Spec::EMPTY
     },

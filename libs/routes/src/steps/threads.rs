@@ -1,6 +1,6 @@
 //! `threads`: nothing to do here, since no step holds a thread.
 
-use crate::check::{OptionSpec, Spec};
+use crate::check::{OptionSpec, Spec, Takes};
 use crate::exchange::Exchange;
 use crate::run::{Cx, Running, Step};
 
@@ -13,16 +13,16 @@ pub(super) static STEP: StepKind = StepKind {
         name: "threads",
         about: "Is taken, without effect: the engine decides what runs where, and the sender waits for the rest",
         options: &[
-            OptionSpec::meaningless("poolSize", ENGINE),
-            OptionSpec::meaningless("maxPoolSize", ENGINE),
-            OptionSpec::meaningless("maxQueueSize", ENGINE),
-            OptionSpec::meaningless("keepAliveTime", ENGINE),
-            OptionSpec::meaningless("timeUnit", ENGINE),
+            OptionSpec::unused("poolSize", &Takes::Decimal, ENGINE),
+            OptionSpec::unused("maxPoolSize", &Takes::Decimal, ENGINE),
+            OptionSpec::unused("maxQueueSize", &Takes::Decimal, ENGINE),
+            OptionSpec::unused("keepAliveTime", &Takes::Decimal, ENGINE),
+            OptionSpec::unused("timeUnit", &Takes::OneOf(&["NANOSECONDS", "MICROSECONDS", "MILLISECONDS", "SECONDS", "MINUTES", "HOURS", "DAYS"]), ENGINE),
             OptionSpec::meaningless("threadName", ENGINE),
             OptionSpec::meaningless("executorService", ENGINE),
-            OptionSpec::meaningless("rejectedPolicy", ENGINE),
-            OptionSpec::meaningless("callerRunsWhenRejected", ENGINE),
-            OptionSpec::meaningless("allowCoreThreadTimeOut", ENGINE),
+            OptionSpec::unused("rejectedPolicy", &Takes::OneOf(&["Abort", "CallerRuns", "Block"]), ENGINE),
+            OptionSpec::unused("callerRunsWhenRejected", &Takes::Bool, ENGINE),
+            OptionSpec::unused("allowCoreThreadTimeOut", &Takes::Bool, ENGINE),
         ],
         ..Spec::EMPTY
     },

@@ -24,8 +24,8 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("rejectExecution", Takes::Bool, "whether exchanges fail instead of waiting (false)"),
             OptionSpec::new("mode", Takes::OneOf(&["TotalRequests", "ConcurrentRequests"]), "what is counted"),
             OptionSpec::new("correlationExpression", Takes::Value, "what exchanges have in common that count together"),
-            OptionSpec::meaningless("asyncDelayed", "waiting never holds a thread"),
-            OptionSpec::meaningless("callerRunsWhenRejected", "waiting never holds a thread"),
+            OptionSpec::unused("asyncDelayed", &Takes::Bool, "waiting never holds a thread"),
+            OptionSpec::unused("callerRunsWhenRejected", &Takes::Bool, "waiting never holds a thread"),
             OptionSpec::meaningless("executorService", "there are no threads"),
         ],
         ..Spec::EMPTY

@@ -15,7 +15,7 @@ pub(super) static STEP: StepKind = StepKind {
         name: "throwException",
         about: "Fails the exchange with an exception",
         options: &[
-            OptionSpec::required("exceptionType", Takes::Classes, "the class of the exception"),
+            OptionSpec::required("exceptionType", Takes::Class, "the class of the exception"),
             OptionSpec::new("message", Takes::Simple, "what it says, in the language `simple`"),
             OptionSpec::refused("ref", "write `exceptionType` and `message`"),
         ],

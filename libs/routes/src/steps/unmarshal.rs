@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::check::{Inline, OptionSpec, Spec};
+use crate::check::{Inline, OptionSpec, Spec, Takes};
 use crate::data_formats::DataFormat;
 use crate::exchange::Exchange;
 use crate::run::{Cx, Running, Step};
@@ -15,7 +15,7 @@ pub(super) static STEP: StepKind = StepKind {
         about: "Reads the body in a data format",
         inline: Inline::DataFormat,
         options: &[
-            OptionSpec::meaningless("allowNullBody", "a body that is null stays null"),
+            OptionSpec::unused("allowNullBody", &Takes::Bool, "a body that is null stays null"),
             OptionSpec::refused("variableSend", "put the variable into the body with `setBody` before"),
             OptionSpec::refused("variableReceive", "use `setVariable` behind"),
         ],

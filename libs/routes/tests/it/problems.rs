@@ -56,6 +56,12 @@ async fn all_mistakes_of_a_file_are_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_step_has_one_data_format() {
+    let found = problems(r#"- from: { uri: "direct:a", steps: [ { marshal: { json: {}, base64: {} } } ] }"#);
+    assert_eq!(found, ["a.yaml:1:60: error: `marshal` has two data formats: leave one out"]);
+}
+
+#[tokio::test]
 async fn options_without_effect_are_noted() {
     let found = problems(
         "- from: { uri: \"direct:start\", steps: [ { unmarshal: { json: { library: Gson } } }, { to: \"seda:x?pollTimeout=5\" } ] }\n",
