@@ -292,3 +292,15 @@ fn postgres() -> Option<db::Config> {
     let schema = format!("container_{}_{}", std::process::id(), UNIX_EPOCH.elapsed().unwrap().as_nanos());
     Some(db::Config { schema: Some(schema), ..db::Config::new(url) })
 }
+
+/// The folder that `compat/camel/schema/prepare` made, if it is named; without it says so.
+#[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a test that does not run says so")]
+pub(crate) fn camel_schema() -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("TECHLEET_TEST_CAMEL_SCHEMA") else {
+        let what = "TECHLEET_TEST_CAMEL_SCHEMA must name what compat/camel/schema/prepare made";
+        assert!(std::env::var("REQUIRE_INFRA").is_err(), "{what}");
+        eprintln!("no TECHLEET_TEST_CAMEL_SCHEMA: this test is left out");
+        return None;
+    };
+    Some(PathBuf::from(folder))
+}

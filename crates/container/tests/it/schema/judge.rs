@@ -1,13 +1,11 @@
 //! Camel's own JSON schema of its YAML DSL, which a validator in Java judges files by (`compat/camel/schema`).
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value as Json;
 
-/// The folder that `compat/camel/schema/prepare` names.
-const FOLDER: &str = "TECHLEET_TEST_CAMEL_SCHEMA";
+use crate::support;
 
 /// The validator's process, and the schema that it has.
 pub(super) struct Judge {
@@ -18,18 +16,9 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Starts it, if it has been prepared; without it says so.
-    #[allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a test that does not run says so")]
+    /// Starts it, if it has been prepared.
     pub(super) fn start() -> Option<Self> {
-        let Ok(folder) = std::env::var(FOLDER) else {
-            assert!(
-                std::env::var("REQUIRE_INFRA").is_err(),
-                "{FOLDER} must name what compat/camel/schema/prepare made"
-            );
-            eprintln!("no {FOLDER}: this test is left out");
-            return None;
-        };
-        let folder = Path::new(&folder);
+        let folder = support::camel_schema()?;
         let schema = std::fs::read_to_string(folder.join("camelYamlDsl.json")).unwrap();
         let path = format!("{}:{}/*", folder.join("classes").display(), folder.join("libraries").display());
         let mut child = Command::new("java")

@@ -12,8 +12,11 @@ pub(super) struct Spoiled {
     pub(super) text: String,
 }
 
+/// Changes the entry of a map that stands there.
+type Change = fn(&mut Vec<(Name, Node)>, usize);
+
 /// What can be done to an entry of a map.
-const WAYS: [(&str, fn(&mut Vec<(Name, Node)>, usize)); 5] = [
+const WAYS: [(&str, Change); 5] = [
     ("has another name", |entries, at| entries[at].0.text.push('X')),
     ("is not there", |entries, at| drop(entries.remove(at))),
     ("is a list", |entries, at| {
