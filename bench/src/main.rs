@@ -9,6 +9,7 @@ mod load;
 mod peer;
 mod process;
 mod report;
+mod routes;
 mod start;
 mod summary;
 
@@ -122,6 +123,9 @@ enum Measurement {
     },
     /// What the broker does and costs, in turn with Apache Kafka 4: as it comes, and with a sync per batch
     Broker(broker::Options),
+    /// The routing job on the container, in turn with Apache Camel and Benthos; how soon a changed file counts, and what
+    /// idle routes cost
+    Routes(routes::Options),
 }
 
 impl Measurement {
@@ -160,6 +164,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Measurement::Latency { rate, seconds } => report::print(cli.format, &latency::measure(rate, seconds).await?),
         Measurement::Broker(options) => broker::run(options, cli.format).await,
+        Measurement::Routes(options) => routes::run(options, cli.format).await,
         Measurement::Workers { messages, keys, workers } => {
             report::print(cli.format, &workers::measure(messages, keys.into(), workers.into()).await?)
         }
