@@ -23,6 +23,7 @@ import java.util.concurrent.Future;
 import org.apache.camel.Exchange;
 import org.apache.camel.ExchangePattern;
 import org.apache.camel.Message;
+import org.apache.camel.component.direct.DirectComponent;
 import org.apache.camel.component.mock.MockEndpoint;
 import org.apache.camel.impl.DefaultCamelContext;
 import org.apache.camel.spi.Resource;
@@ -187,6 +188,8 @@ public final class Cases {
             input.path("properties").fields().forEachRemaining(entry -> properties.put(entry.getKey(), entry.getValue().asText()));
             context.getPropertiesComponent().setInitialProperties(properties);
             context.getShutdownStrategy().setTimeout(1);
+            // Half a minute otherwise, for an endpoint that never has a consumer.
+            context.getComponent("direct", DirectComponent.class).setTimeout(500);
             try {
                 Resource route = ResourceHelper.fromBytes("route.yaml", Files.readAllBytes(folder.resolve("route.yaml")));
                 PluginHelper.getRoutesLoader(context).loadRoutes(route);
