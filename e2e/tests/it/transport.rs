@@ -10,9 +10,12 @@ use e2e::ground::Ground;
 use eventkit::testing::{refusal_suite, transport_suite};
 use eventkit::transport::kafka::admin::{TopicSpec, ensure_topics};
 use eventkit::transport::kafka::{KafkaConfig, KafkaTransport};
-use eventkit::transport::{GroupStart, Incoming, Interest, Record, Subscription, Transport};
+use eventkit::transport::{
+    GroupStart, Incoming, Interest, Record, Subscription, TopicPartition, Transaction, Transport,
+};
 
 use crate::background::LIBRARIES;
+use crate::topics::read_until_on;
 
 /// The year 2286.
 const FAR_AHEAD_MS: i64 = 10_000_000_000_000;
@@ -101,6 +104,89 @@ async fn a_member_that_another_has_fenced_is_told_that_its_subscription_is_over(
     former.close().await;
     present.close().await;
     broker.shutdown().await.unwrap();
+}
+
+/// A record of a topic with one partition.
+fn record(topic: &str, value: &str) -> Record {
+    let value = Some(value.to_owned().into());
+    Record { topic: topic.to_owned(), key: None, value, headers: Vec::new(), timestamp_ms: None }
+}
+
+/// The next records, which end with one of this value.
+async fn next_until(subscription: &mut Box<dyn Subscription>, last: &str) {
+    loop {
+        if let Incoming::Records(records) = subscription.next().await.unwrap()
+            && records.iter().any(|record| record.record.value.as_deref() == Some(last.as_bytes()))
+        {
+            return;
+        }
+    }
+}
+
+/// Sends and offsets of a member count together or not at all, and those of a former one not at all.
+async fn transactions_count_whole(config: KafkaConfig) {
+    let topic = |name: &str| TopicSpec { name: name.to_owned(), partitions: 1, settings: BTreeMap::new() };
+    ensure_topics(&config, &[topic("moves"), topic("bookings")]).await.unwrap();
+    let transport = KafkaTransport::new(config.clone()).unwrap();
+    for value in ["1", "2", "3"] {
+        transport.publish(vec![record("moves", value)]).await.unwrap();
+    }
+    let interest = Interest {
+        group: "booking".to_owned(),
+        topics: vec!["moves".to_owned()],
+        instance: None,
+        drain_max: Duration::from_secs(1),
+        start: GroupStart::Earliest,
+    };
+    let place = TopicPartition { topic: "moves".to_owned(), partition: 0 };
+    let send = async |transaction: &dyn Transaction, value: &str| {
+        transaction.hand_over(vec![record("bookings", value)]).await.unwrap().await.unwrap();
+    };
+    let (mut former, transaction) = transport.subscribe_transacted(interest.clone(), "copy-1").await.unwrap();
+    next_until(&mut former, "3").await;
+    transaction.begin().await.unwrap();
+    send(&*transaction, "aborted").await;
+    transaction.abort().await.unwrap();
+    transaction.begin().await.unwrap();
+    send(&*transaction, "committed").await;
+    transaction.commit(&[(place.clone(), 2)]).await.unwrap();
+    transaction.begin().await.unwrap();
+    send(&*transaction, "of the former one").await;
+    former.close().await;
+    let (mut present, its_own) = transport.subscribe_transacted(interest, "copy-1").await.unwrap();
+    its_own.begin().await.unwrap();
+    let fenced = transaction.commit(&[(place.clone(), 3)]).await.unwrap_err();
+    assert!(matches!(fenced, eventkit::Error::TransactionOver { .. }), "{fenced:?}");
+    // What was committed is not read again.
+    let first = loop {
+        if let Incoming::Records(records) = present.next().await.unwrap() {
+            break records[0].offset;
+        }
+    };
+    assert_eq!(first, 2);
+    send(&*its_own, "of the present one").await;
+    its_own.commit(&[(place, 3)]).await.unwrap();
+    present.close().await;
+    let seen = read_until_on(config, "bookings", |seen| seen.len() == 2).await;
+    let seen: Vec<_> = seen.iter().map(|record| record.record.value.clone().unwrap()).collect();
+    assert_eq!(seen, ["committed", "of the present one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_count_whole_on_the_embedded_broker() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (broker, _) = broker(data_dir.path()).await;
+    let config = KafkaConfig { brokers: broker.address().to_string(), ..KafkaConfig::default() };
+    transactions_count_whole(config).await;
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_count_whole_on_the_broker_of_this_run() {
+    let ground = Ground::of_run(Path::new(LIBRARIES)).await.unwrap();
+    // Without one the broker is the embedded one, as above.
+    let Some(brokers) = ground.brokers() else { return };
+    transactions_count_whole(KafkaConfig { brokers, ..KafkaConfig::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,14 @@ pub enum Error {
         /// What the transport's client said.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// A member of a group has no further transaction: another has its name, or nobody knows how the last one ended.
+    #[error("transactions are over: could not {operation}")]
+    TransactionOver {
+        /// What was tried.
+        operation: &'static str,
+        /// What the transport's client said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// The broker takes nothing on a topic for now: this client may not write there, or the topic is not there.
     #[error("topic {topic} takes no records")]
     TopicRefused {
@@ -126,6 +134,7 @@ impl Error {
             | Self::NewerSchema { .. }
             | Self::Upcast { .. }
             | Self::Config { .. }
+            | Self::TransactionOver { .. }
             | Self::RebuildOver { .. }
             | Self::AlreadyHandled
             | Self::Stopped => false,

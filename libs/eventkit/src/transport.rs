@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -173,6 +174,52 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`crate::Error::Transport`] when the client cannot be made; being unable to reach the broker is none.
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>>;
+
+    /// Joins a consumer group with transactions of which `name` is the owner's: the same after a restart, so that what the
+    /// former owner had begun is ended at once, and never that of two who are alive.
+    ///
+    /// Without an implementation of its own a transport has no transactions.
+    ///
+    /// # Errors
+    /// As [`Transport::subscribe`], and [`crate::Error::Config`] where there are no transactions.
+    async fn subscribe_transacted(
+        &self,
+        interest: Interest,
+        name: &str,
+    ) -> Result<(Box<dyn Subscription>, Arc<dyn Transaction>)> {
+        let _ = (interest, name);
+        Err(crate::Error::Config { reason: "this transport has no transactions".to_owned() })
+    }
+}
+
+/// Sends and offsets of one subscription that count together or not at all, one transaction after the other.
+#[async_trait]
+pub trait Transaction: fmt::Debug + Send + Sync {
+    /// Begins the next one.
+    ///
+    /// # Errors
+    /// [`crate::Error::TransactionOver`]: there is no further one, and the subscription has to be begun anew.
+    async fn begin(&self) -> Result<()>;
+
+    /// Takes records over as a part of it, as [`Transport::hand_over`] does. Nobody who reads committed records sees them
+    /// before the commit. After one that was refused the transaction can only be aborted.
+    ///
+    /// # Errors
+    /// Those of [`Transport::publish`], here or where the acknowledgement is waited for.
+    async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement>;
+
+    /// Commits it together with the offsets of the next records to handle.
+    ///
+    /// # Errors
+    /// [`crate::Error::Transport`]: nothing of it counts, and it is to be aborted. [`crate::Error::TransactionOver`]: as
+    /// for [`Transaction::begin`]; whether it counts is seen by where the next subscription begins.
+    async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()>;
+
+    /// Ends it so that nothing of it counts.
+    ///
+    /// # Errors
+    /// [`crate::Error::TransactionOver`], as for [`Transaction::begin`].
+    async fn abort(&self) -> Result<()>;
 }
 
 /// A membership in a consumer group.

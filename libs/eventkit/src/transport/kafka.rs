@@ -6,6 +6,7 @@ mod lag;
 mod producer;
 mod reader;
 mod subscription;
+mod transaction;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -24,7 +25,8 @@ use tokio::task::AbortHandle;
 
 use self::contact::Contact;
 use self::producer::Producers;
-use super::{Acknowledgement, Interest, Record, Subscription, Transport};
+use self::transaction::KafkaTransaction;
+use super::{Acknowledgement, Interest, Record, Subscription, Transaction, Transport};
 use crate::error::{Error, Result};
 
 pub use admin::{TopicSpec, ensure_topics};
@@ -149,12 +151,7 @@ impl KafkaTransport {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(config: KafkaConfig) -> Result<Self> {
-        let unknown_topic_max_ms = match config.delivery_timeout_ms {
-            0 => UNKNOWN_TOPIC_MAX_MS,
-            timeout_ms => UNKNOWN_TOPIC_MAX_MS.min(timeout_ms / 2),
-        };
-        let mut settings = producer_settings(&config)?;
-        settings.set("topic.metadata.propagation.max.ms", unknown_topic_max_ms.to_string());
+        let settings = producer_settings(&config)?;
         let contact = Arc::new(Contact::new(&config.client_id));
         let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
         let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
@@ -237,6 +234,17 @@ impl Transport for KafkaTransport {
 
     async fn subscribe(&self, interest: Interest) -> Result<Box<dyn Subscription>> {
         Ok(Box::new(subscription::KafkaSubscription::join(&self.config, self.contact.clone(), interest)?))
+    }
+
+    async fn subscribe_transacted(
+        &self,
+        interest: Interest,
+        name: &str,
+    ) -> Result<(Box<dyn Subscription>, Arc<dyn Transaction>)> {
+        let subscription = subscription::KafkaSubscription::join(&self.config, self.contact.clone(), interest)?;
+        let (settings, member) = (producer_settings(&self.config)?, subscription.member());
+        let transaction = KafkaTransaction::begin_as(name, settings, &self.contact, member)?;
+        Ok((Box::new(subscription), Arc::new(transaction)))
     }
 }
 
@@ -325,12 +333,17 @@ fn client_settings(config: &KafkaConfig) -> Result<ClientConfig> {
 
 /// What all producers have: they are idempotent, and all replicas have what they publish.
 fn producer_settings(config: &KafkaConfig) -> Result<ClientConfig> {
+    let unknown_topic_max_ms = match config.delivery_timeout_ms {
+        0 => UNKNOWN_TOPIC_MAX_MS,
+        timeout_ms => UNKNOWN_TOPIC_MAX_MS.min(timeout_ms / 2),
+    };
     let mut settings = client_settings(config)?;
     settings
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("partitioner", "murmur2_random")
         .set("linger.ms", config.linger_ms.to_string())
+        .set("topic.metadata.propagation.max.ms", unknown_topic_max_ms.to_string())
         .set("message.max.bytes", MESSAGE_BYTES_MAX);
     Ok(settings)
 }

@@ -206,7 +206,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn start(settings: &ClientConfig, contact: &Arc<Contact>) -> Result<BatchProducer> {
+/// A producer with these settings.
+pub(super) fn start(settings: &ClientConfig, contact: &Arc<Contact>) -> Result<BatchProducer> {
     let producer = settings.create_with_context(ContactContext(contact.clone())).map_err(refused_setting)?;
     Ok(BatchProducer(Some(producer)))
 }
@@ -226,7 +227,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn new(records: usize) -> Self {
+    pub(super) fn new(records: usize) -> Self {
         Self { unanswered: AtomicUsize::new(records), failure: Mutex::default(), answered: Notify::new() }
     }
 
@@ -290,7 +291,7 @@ impl ProducerContext for ContactContext {
 }
 
 /// Hands records over, and no more once one has failed.
-async fn send_all(producer: &BatchProducer, records: &[Record], batch: &Arc<Batch>) -> Result<()> {
+pub(super) async fn send_all(producer: &BatchProducer, records: &[Record], batch: &Arc<Batch>) -> Result<()> {
     for (sent, record) in records.iter().enumerate() {
         let mut is_sent = Ok(false);
         while !batch.has_failed() && matches!(is_sent, Ok(false)) {

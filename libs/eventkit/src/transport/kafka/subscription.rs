@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
@@ -110,6 +110,24 @@ impl KafkaSubscription {
                 source: Box::new(error),
             })?;
         Ok(Self { consumer, incoming, stop, thread: Some(thread) })
+    }
+}
+
+/// A member of a group, as others know it; its subscription does not live longer because of this.
+#[derive(Debug, Clone)]
+pub(super) struct Member(Weak<ConsumerHandle>);
+
+impl Member {
+    /// Which member of which generation it is now; nothing after the end of its subscription.
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.0.upgrade()?.0.group_metadata()
+    }
+}
+
+impl KafkaSubscription {
+    /// Who it is in the group.
+    pub(super) fn member(&self) -> Member {
+        Member(Arc::downgrade(&self.consumer))
     }
 }
 
