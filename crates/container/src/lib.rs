@@ -57,6 +57,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "incidents", sql: include_str!("../migrations/4_incidents.sql") },
     Migration { version: 5, name: "audit_actors", sql: include_str!("../migrations/5_audit_actors.sql") },
     Migration { version: 6, name: "route_revisions", sql: include_str!("../migrations/6_route_revisions.sql") },
+    Migration { version: 7, name: "route_state", sql: include_str!("../migrations/7_route_state.sql") },
 ];
 
 /// The section `container`.
@@ -85,6 +86,8 @@ pub struct Config {
     routes_dir: String,
     /// The values of `{{placeholders}}` in route files, each `NAME=VALUE`.
     routes_properties: Vec<String>,
+    /// How long what routes remember is kept when nobody touches it.
+    routes_state_keep_ms: i64,
     smtp: SmtpConfig,
     sms: GatewayConfig,
     push: GatewayConfig,
@@ -153,6 +156,7 @@ impl Container {
             directory,
             instance: links.instance,
             properties: properties(&config.routes_properties)?,
+            state_keep_ms: config.routes_state_keep_ms,
             folder: given(&config.routes_dir).unwrap_or_else(|| data_dir.join("routes")),
         })?;
         Ok(Self {

@@ -2,6 +2,7 @@
 //!
 //! - `kafka`, `events`, `http`, `platform_http`, `notify` (and `audit:`), `directory`: what routes reach.
 //! - `work`: what is stored together with the event that it follows from.
+//! - `state`: what steps remember between exchanges, in the database.
 //! - `folder`, `deploy`, `revisions`: files become routes, and each text that ran keeps its number.
 
 mod api;
@@ -14,6 +15,7 @@ mod kafka;
 mod notify;
 mod platform_http;
 mod revisions;
+mod state;
 mod work;
 
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use eventkit::transport::Transport;
 use routes::components::{Component, ComponentSpec, kafka::Kafka};
 use routes::language::Properties;
 use routes::{Engine, Setup};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::ConsumerMaker;
@@ -36,6 +38,7 @@ use folder::{Folder, Watch};
 pub(crate) use notify::Desk;
 use platform_http::PlatformHttp;
 use revisions::Revisions;
+use state::{Expiry, RouteState};
 pub(crate) use work::Counted;
 
 /// The routes that TechLeet itself brings: a file of the same name in the folder takes the place of one.
@@ -59,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) desk: Desk,
     pub(crate) instance: Option<String>,
     pub(crate) properties: Properties,
+    /// How long what routes remember is kept when nobody touches it.
+    pub(crate) state_keep_ms: i64,
     pub(crate) folder: PathBuf,
 }
 
@@ -71,6 +76,7 @@ struct Inner {
     deployment: Deployment,
     folder: Folder,
     platform_http: PlatformHttp,
+    expiry: Expiry,
     /// Whoever looks at the folder takes turns.
     look: tokio::sync::Mutex<()>,
 }
@@ -81,6 +87,7 @@ pub(crate) struct Following {
     routes: Routes,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    expiring: AbortHandle,
 }
 
 impl Routes {
@@ -89,6 +96,8 @@ impl Routes {
         let unusable = |source| Error::RoutesFolder { path: parts.folder.clone(), source };
         let folder = Folder::open(parts.folder.clone()).map_err(unusable)?;
         let platform_http = PlatformHttp::default();
+        let state = RouteState::new(&parts.publisher, parts.instance.as_deref());
+        let expiry = Expiry { state: state.clone(), keep_ms: parts.state_keep_ms };
         let transport = kafka::EventkitTransport::new(parts.transport, parts.instance);
         let mut components: Vec<Arc<dyn Component>> = vec![
             Arc::new(Kafka::new(Arc::new(transport))),
@@ -98,9 +107,15 @@ impl Routes {
         ];
         components.extend(http::components());
         components.extend(notify::components(&parts.desk));
-        let setup = Setup { properties: parts.properties, names_by_file: true, components, ..Setup::default() };
+        let setup = Setup {
+            properties: parts.properties,
+            names_by_file: true,
+            components,
+            state: Some(Arc::new(state)),
+            ..Setup::default()
+        };
         let deployment = Deployment::new(Engine::new(setup), Revisions::new(parts.publisher));
-        Ok(Self(Arc::new(Inner { deployment, folder, platform_http, look: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner { deployment, folder, platform_http, expiry, look: tokio::sync::Mutex::default() })))
     }
 
     /// Deploys what is there, and follows the folder from then on.
@@ -131,7 +146,8 @@ impl Routes {
                 routes.look(|name| watch.is_open(name)).await;
             }
         });
-        Ok(Following { routes: self.clone(), stop, task })
+        let expiring = tokio::spawn(self.0.expiry.clone().run()).abort_handle();
+        Ok(Following { routes: self.clone(), stop, task, expiring })
     }
 
     /// Has what ran last go on for files that are refused at the start: spoiled while nobody watched, they do not take
@@ -196,6 +212,7 @@ impl Following {
     /// Stops following, lets what is under way end, and stops all routes.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
+        self.expiring.abort();
         if self.task.await.is_err() {
             tracing::error!("following the folder with routes panicked");
         }

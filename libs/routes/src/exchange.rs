@@ -15,6 +15,7 @@ mod list;
 mod map;
 mod message;
 mod pending;
+mod stored;
 mod text;
 mod value;
 mod variables;
@@ -140,6 +141,12 @@ impl Exchange {
         self.lineage.follow(identity.into(), self.message.body.clone());
     }
 
+    /// Says where what this exchange follows from was read, a place that is the same when it is read there again: of two
+    /// copies of an event each has its own.
+    pub fn came_from(&mut self, source: impl Into<Text>) {
+        self.lineage.came_from(source.into());
+    }
+
     /// The identity of what this exchange follows from, if that is known.
     pub fn cause(&self) -> Option<&Text> {
         self.lineage.cause()
@@ -161,6 +168,12 @@ impl Exchange {
         self.lineage.next_id(route)
     }
 
+    /// What names the next thing that `route` does for this exchange: the same when its cause is read again from the
+    /// same place, and another for a copy of the cause elsewhere. Nothing where no place is known.
+    pub(crate) fn next_occurrence(&mut self, route: &str) -> Option<uuid::Uuid> {
+        self.lineage.next_occurrence(route)
+    }
+
     /// How far it has come, for a step that is tried again.
     pub(crate) fn progressed(&self) -> Progressed {
         self.lineage.progressed()
@@ -174,6 +187,11 @@ impl Exchange {
     /// Has something go along with this exchange and its copies.
     pub fn accompany(&mut self, companion: Arc<dyn Any + Send + Sync>) {
         self.companion = Some(Companion(companion));
+    }
+
+    /// Leaves what goes along: the exchange is on its own from here.
+    pub(crate) fn go_alone(&mut self) {
+        self.companion = None;
     }
 
     /// What goes along, if it is of this type.
@@ -308,14 +326,14 @@ impl Exchange {
 
     /// Ends a part of `whole`: what it has begun ends with the whole, and so does what is to be done, if the
     /// whole is to decide or something is still under way.
-    pub(crate) fn end_within(&mut self, whole: &mut Exchange, is_shared: bool) {
+    pub(crate) async fn end_within(&mut self, whole: &mut Exchange, is_shared: bool) {
         let is_under_way = !self.pending.is_empty() && !self.is_failed();
         whole.pending.append(&mut self.pending);
         if is_shared || is_under_way {
             whole.hooks.append(&mut self.hooks);
         } else {
             let is_failed = self.is_failed();
-            self.hooks.run(is_failed);
+            self.hooks.run(is_failed).await;
         }
     }
 

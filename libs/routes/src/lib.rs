@@ -8,6 +8,8 @@
 //! - [`steps`], [`components`], [`data_formats`]: tables of what there is; each entry is a file with
 //!   what it may say, how it is built and what it does.
 //!
+//! - [`state`], [`repository`]: what steps remember between exchanges, and where that is kept.
+//!
 //! # Invariants
 //! - A file says only what can be done: everything else is refused before anything runs, all of it at
 //!   once, with its place. What has no effect here is noted.
@@ -29,6 +31,7 @@ pub mod parse;
 mod pattern;
 pub mod repository;
 pub mod run;
+pub mod state;
 pub mod steps;
 
 pub use clock::Clock;

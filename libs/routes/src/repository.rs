@@ -1,80 +1,127 @@
 //! Where idempotent consumers remember what they have seen.
 
-use std::collections::{HashSet, VecDeque};
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::exchange::Text;
-use crate::run::Limits;
+use crate::exchange::{Result, Text};
+use crate::state::{Keys, Patience, name};
 
-/// The class of the repository in memory.
+/// The class of the repository that a file names; where the state of routes is kept, its keys are kept as well.
 pub const MEMORY: &str = "org.apache.camel.support.processor.idempotent.MemoryIdempotentRepository";
 
 /// Remembers keys.
-pub trait Repository: Send + Sync + fmt::Debug {
-    /// Adds a key; false if it was there.
-    fn add(&self, key: &Text) -> bool;
-    /// Whether a key is there.
-    fn contains(&self, key: &Text) -> bool;
-    /// Takes a key out.
-    fn remove(&self, key: &Text);
-}
-
-/// The repository of a class.
-pub(crate) fn from_class(class: &str, limits: &Limits) -> Option<Arc<dyn Repository>> {
-    (class == MEMORY).then(|| Arc::new(Memory { keys_max: limits.keys_max, seen: Mutex::default() }) as Arc<_>)
-}
-
-/// Remembers as many keys as fit; the oldest go first.
+///
+/// An exchange that can come again is known by where its cause was read, and finds its own key as if nobody had it: what
+/// it began before a crash is done. The key of any other is kept only when it has ended; until then this process alone
+/// knows that somebody has it.
 #[derive(Debug)]
-struct Memory {
-    keys_max: usize,
-    seen: Mutex<(HashSet<Text>, VecDeque<Text>)>,
+pub struct Repository {
+    keys: Box<dyn Keys>,
+    /// Keys of exchanges under way that do not come again.
+    reserved: Mutex<HashSet<Text>>,
 }
 
-impl Repository for Memory {
-    fn add(&self, key: &Text) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (keys, order) = &mut *seen;
-        if !keys.insert(key.clone()) {
-            return false;
+/// A key that an exchange may have.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    key: Text,
+    /// What names the exchange; empty if it does not come again.
+    owner: Text,
+}
+
+impl Claim {
+    /// A key for an exchange, with what names it if it can come again.
+    pub fn new(key: &Text, owner: Option<Text>) -> Self {
+        Self { key: name(key), owner: owner.unwrap_or_default() }
+    }
+}
+
+impl Repository {
+    /// A repository that keeps these keys.
+    pub fn new(keys: Box<dyn Keys>) -> Self {
+        Self { keys, reserved: Mutex::default() }
+    }
+
+    /// Takes a key; false if another has it, or had it before.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn take(&self, claim: &Claim) -> Result<bool> {
+        if !claim.owner.is_empty() {
+            return self.add(claim).await;
         }
-        order.push_back(key.clone());
-        while order.len() > self.keys_max {
-            if let Some(oldest) = order.pop_front() {
-                keys.remove(&oldest);
+        if !self.reserved().insert(claim.key.clone()) {
+            return Ok(false);
+        }
+        let is_taken = self.is_taken(claim).await;
+        if !matches!(is_taken, Ok(false)) {
+            self.reserved().remove(&claim.key);
+        }
+        is_taken.map(|is_taken| !is_taken)
+    }
+
+    /// Whether another has a key.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn is_taken(&self, claim: &Claim) -> Result<bool> {
+        let mut patience = Patience::new();
+        loop {
+            let is_taken = self.keys.is_taken(&claim.key, &claim.owner).await;
+            if !patience.waits_after(is_taken.as_ref().err()).await {
+                return is_taken;
             }
         }
-        true
     }
 
-    fn contains(&self, key: &Text) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).0.contains(key)
+    /// Keeps a key from now on.
+    pub async fn keep(&self, claim: &Claim) {
+        self.settle(claim, self.add(claim).await.map(drop));
     }
 
-    fn remove(&self, key: &Text) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.0.remove(key) {
-            seen.1.retain(|known| known != key);
+    /// Gives a key back that was taken.
+    pub async fn give_back(&self, claim: &Claim) {
+        let outcome = match claim.owner.is_empty() {
+            // It was reserved only.
+            true => Ok(()),
+            false => self.remove(claim).await,
+        };
+        self.settle(claim, outcome);
+    }
+
+    async fn add(&self, claim: &Claim) -> Result<bool> {
+        let mut patience = Patience::new();
+        loop {
+            let added = self.keys.add(&claim.key, &claim.owner).await;
+            if !patience.waits_after(added.as_ref().err()).await {
+                return added;
+            }
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_key_goes_first() {
-        let limits = Limits { keys_max: 2, ..Limits::default() };
-        let repository = from_class(MEMORY, &limits).unwrap();
-        let keys: Vec<_> = ["a", "b", "c"].map(Text::from).into();
-        for key in &keys {
-            assert!(repository.add(key));
+    async fn remove(&self, claim: &Claim) -> Result<()> {
+        let mut patience = Patience::new();
+        loop {
+            let removed = self.keys.remove(&claim.key, &claim.owner).await;
+            if !patience.waits_after(removed.as_ref().err()).await {
+                return removed;
+            }
         }
-        assert!(!repository.contains(&keys[0]));
-        assert!(!repository.add(&keys[2]));
-        repository.remove(&keys[2]);
-        assert!(repository.add(&keys[2]));
+    }
+
+    fn settle(&self, claim: &Claim, outcome: Result<()>) {
+        if let Err(exception) = outcome {
+            tracing::error!(
+                class = exception.class().name,
+                "key of an idempotent consumer could not be kept or given back"
+            );
+        }
+        if claim.owner.is_empty() {
+            self.reserved().remove(&claim.key);
+        }
+    }
+
+    fn reserved(&self) -> MutexGuard<'_, HashSet<Text>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

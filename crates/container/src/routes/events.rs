@@ -160,6 +160,8 @@ impl<E: Event> Handle<E> for RouteHandler {
     async fn handle(&self, received: &Received<E>, work: &mut UnitOfWork) -> HandlerResult {
         let mut exchange = self.0.exchange(message(received, self.0.core().surroundings.clock.now_ms())?);
         exchange.follow(received.identity.as_str());
+        let Received { topic, partition, offset, .. } = received;
+        exchange.came_from(format!("{topic}/{partition}/{offset}/{}", received.identity));
         exchange.answer_for();
         let ledger = accompany(&mut exchange);
         let exchange = self.0.deliver(exchange).await;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use eventkit::dead_letter::{self, Cause};
 use eventkit::transport::{self, ConsumedRecord, GroupStart, HeaderName, Interest, Record, TopicPartition};
 use routes::components::kafka::{
-    Acknowledged, Failure, InRecord, Incoming, OutRecord, Place, Reader, Subscription, Transport,
+    Acknowledged, Broken, Failure, InRecord, Incoming, OutRecord, Place, Reader, Subscription, Transaction, Transport,
 };
 use routes::exchange::{Exception, Text, class};
 use routes::run::BoxFuture;
@@ -46,10 +46,19 @@ impl Transport for EventkitTransport {
             drain_max: DRAIN_MAX,
             start: if wanted.from_beginning { GroupStart::Earliest } else { GroupStart::Latest },
         };
+        let transactions = wanted.transacted.then(|| transactional_id(self.instance.as_deref(), &wanted.route));
         Box::pin(async move {
-            let subscription = self.inner.subscribe(interest).await.map_err(|error| eventkit::chain(&error))?;
+            let (subscription, transaction) = match &transactions {
+                None => (self.inner.subscribe(interest).await.map_err(|error| eventkit::chain(&error))?, None),
+                Some(name) => {
+                    let joined = self.inner.subscribe_transacted(interest, name).await;
+                    let (subscription, transaction) = joined.map_err(|error| eventkit::chain(&error))?;
+                    (subscription, Some(transaction))
+                }
+            };
             let reader: Box<dyn Reader> = Box::new(GroupReader {
                 subscription,
+                transaction: transaction.map(|inner| Arc::new(GroupTransaction(inner)) as Arc<dyn Transaction>),
                 kept: VecDeque::new(),
                 kept_bytes: 0,
                 assigned: HashSet::new(),
@@ -61,13 +70,7 @@ impl Transport for EventkitTransport {
     }
 
     fn send(&self, record: OutRecord) -> BoxFuture<'_, routes::exchange::Result<Acknowledged>> {
-        let record = Record {
-            topic: record.topic,
-            key: record.key,
-            value: record.value,
-            headers: record.headers.into_iter().map(|(name, value)| (header_name(&name), value)).collect(),
-            timestamp_ms: None,
-        };
+        let record = going(record);
         Box::pin(async move {
             let acknowledged = self.inner.hand_over(vec![record]).await.map_err(exception)?;
             let acknowledged: Acknowledged = Box::pin(async move { acknowledged.await.map_err(exception) });
@@ -112,6 +115,55 @@ fn member_name(instance: &str, route: &str) -> String {
     match name.len() <= NAME_MAX && name.chars().all(is_legal) {
         true => name,
         false => format!("{instance}-{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, route.as_bytes())),
+    }
+}
+
+/// What the transactions of a route are called: by the same name a container that starts again ends at once what it had
+/// begun before. Where members come and go each has its own, and the group alone keeps a former one out.
+fn transactional_id(instance: Option<&str>, route: &str) -> String {
+    match instance {
+        Some(instance) => member_name(instance, route),
+        None => member_name(&Uuid::now_v7().to_string(), route),
+    }
+}
+
+/// The transactions of a membership.
+#[derive(Debug)]
+struct GroupTransaction(Arc<dyn transport::Transaction>);
+
+impl Transaction for GroupTransaction {
+    fn begin(&self) -> BoxFuture<'_, Result<(), Broken>> {
+        Box::pin(async move { self.0.begin().await.map_err(broken) })
+    }
+
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, routes::exchange::Result<Acknowledged>> {
+        let record = going(record);
+        Box::pin(async move {
+            let acknowledged = self.0.hand_over(vec![record]).await.map_err(refusal)?;
+            let acknowledged: Acknowledged = Box::pin(async move { acknowledged.await.map_err(refusal) });
+            Ok(acknowledged)
+        })
+    }
+
+    fn commit(&self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), Broken>> {
+        Box::pin(async move { self.0.commit(&committed(&offsets)).await.map_err(broken) })
+    }
+
+    fn abort(&self) -> BoxFuture<'_, Result<(), Broken>> {
+        Box::pin(async move { self.0.abort().await.map_err(broken) })
+    }
+}
+
+fn broken(error: eventkit::Error) -> Broken {
+    let reason = eventkit::chain(&error);
+    if error.is_transient() { Broken::Aborted(reason) } else { Broken::Over(reason) }
+}
+
+/// As [`exception`]; a topic that takes nothing is not waited for, since a whole transaction would wait with it.
+fn refusal(error: eventkit::Error) -> Exception {
+    match error {
+        eventkit::Error::TopicRefused { .. } => Exception::new(&class::KAFKA, eventkit::chain(&error)),
+        error => exception(error),
     }
 }
 
@@ -165,6 +217,21 @@ fn consumed(record: &InRecord) -> ConsumedRecord {
     }
 }
 
+fn going(record: OutRecord) -> Record {
+    Record {
+        topic: record.topic,
+        key: record.key,
+        value: record.value,
+        headers: record.headers.into_iter().map(|(name, value)| (header_name(&name), value)).collect(),
+        timestamp_ms: None,
+    }
+}
+
+fn committed(offsets: &[(Text, i32, i64)]) -> Vec<(TopicPartition, i64)> {
+    let place = |topic: &Text, partition| TopicPartition { topic: topic.to_string(), partition };
+    offsets.iter().map(|(topic, partition, next)| (place(topic, *partition), *next)).collect()
+}
+
 fn came(record: ConsumedRecord) -> InRecord {
     let ConsumedRecord { record, partition, offset } = record;
     InRecord {
@@ -189,6 +256,7 @@ fn text(name: HeaderName) -> Text {
 /// pause: what concerns partitions is always listened to.
 struct GroupReader {
     subscription: Box<dyn transport::Subscription>,
+    transaction: Option<Arc<dyn Transaction>>,
     kept: VecDeque<InRecord>,
     kept_bytes: usize,
     assigned: HashSet<TopicPartition>,
@@ -273,9 +341,7 @@ impl Reader for GroupReader {
     }
 
     fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), String>> {
-        let place = |topic: &Text, partition| TopicPartition { topic: topic.to_string(), partition };
-        let offsets: Vec<_> =
-            offsets.iter().map(|(topic, partition, next)| (place(topic, *partition), *next)).collect();
+        let offsets = committed(&offsets);
         Box::pin(async move { self.subscription.commit(&offsets).await.map_err(|error| eventkit::chain(&error)) })
     }
 
@@ -292,8 +358,14 @@ impl Reader for GroupReader {
         }
     }
 
+    fn transaction(&self) -> Option<Arc<dyn Transaction>> {
+        self.transaction.clone()
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.subscription.close().await })
+        let Self { subscription, transaction, .. } = *self;
+        drop(transaction);
+        Box::pin(async move { subscription.close().await })
     }
 }
 
@@ -354,6 +426,7 @@ mod tests {
         let is_paused = Arc::clone(&full.is_paused);
         let mut reader = GroupReader {
             subscription: Box::new(full),
+            transaction: None,
             kept: VecDeque::new(),
             kept_bytes: 0,
             assigned: HashSet::from([place.clone()]),

@@ -10,5 +10,6 @@ mod refusals;
 mod rules;
 mod samples;
 mod schema;
+mod state;
 mod support;
 mod web;

@@ -1,6 +1,6 @@
 //! What steps build themselves with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::check::{Bean, Element, EndpointText, Step, nearest};
@@ -11,6 +11,7 @@ use crate::parse::{Mark, Problems};
 use crate::pattern::Pattern;
 use crate::repository::Repository;
 use crate::run::{Block, Core, Entry, Route, Starts, Strategy};
+use crate::state::Place;
 
 /// Builds the steps of one file.
 #[derive(Debug)]
@@ -20,7 +21,13 @@ pub struct Builder<'a> {
     pub(super) file: &'a Arc<str>,
     pub(super) problems: &'a mut Problems,
     pub(super) beans: &'a HashMap<String, Bean>,
-    pub(super) repositories: &'a mut HashMap<String, Arc<dyn Repository>>,
+    pub(super) repositories: &'a mut HashMap<String, Arc<Repository>>,
+    /// The route whose steps are being built.
+    pub(super) route: Text,
+    /// How many steps of the route keep state and have no id.
+    pub(super) nameless: usize,
+    /// The ids of those that have one.
+    pub(super) named: HashSet<Text>,
     /// What the steps that have been built do whenever their route starts.
     pub(super) starts: Starts,
 }
@@ -111,8 +118,26 @@ impl Builder<'_> {
         found
     }
 
+    /// Where a step keeps its state: under its id, or without one under its place among such steps of the route.
+    pub fn place(&mut self, element: &Element, kind: &'static str) -> Place {
+        let name = match &element.id {
+            Some(id) => {
+                let id = Text::from(id.as_str());
+                if !self.named.insert(id.clone()) {
+                    self.error(element.at, format!("another step of the route keeps its state under the id `{id}`"));
+                }
+                id
+            }
+            None => {
+                self.nameless += 1;
+                Text::from(format!("{kind}-{}", self.nameless))
+            }
+        };
+        Place { owner: self.route.clone(), name }
+    }
+
     /// The repository that an option names.
-    pub fn repository(&mut self, element: &Element, option: &str) -> Option<Arc<dyn Repository>> {
+    pub fn repository(&mut self, element: &Element, option: &str) -> Option<Arc<Repository>> {
         let name = element.text(option)?.trim();
         let name = name.strip_prefix('#').unwrap_or(name);
         if let Some(known) = self.repositories.get(name) {
@@ -122,7 +147,11 @@ impl Builder<'_> {
             Some(class) => Some(class.to_owned()),
             None => self.beans.get(name).map(|bean| bean.class.clone()),
         };
-        let made = class.as_deref().and_then(|class| crate::repository::from_class(class, &self.core.limits));
+        let made = class.filter(|class| class == crate::repository::MEMORY).map(|_| {
+            // Routes of a file share its beans, and nobody else does.
+            let place = Place { owner: Text::from(&**self.file), name: Text::from(name) };
+            Arc::new(Repository::new(self.core.state.keys(place, self.core.limits.keys_max)))
+        });
         match made {
             Some(repository) => {
                 self.repositories.insert(name.to_owned(), Arc::clone(&repository));

@@ -45,6 +45,9 @@ pub fn compile_with(
             problems: &mut problems,
             beans: &file.beans,
             repositories: &mut repositories,
+            route: Text::EMPTY,
+            nameless: 0,
+            named: HashSet::new(),
             starts: Starts::default(),
         };
         for source in &file.routes {

@@ -20,6 +20,9 @@ pub(super) struct Outside<'e> {
 /// Builds a route; nothing if it cannot be built.
 pub(super) fn build(source: &Element, id: Text, outside: Outside<'_>, builder: &mut Builder<'_>) -> Option<Arc<Route>> {
     let from = source.one("from")?;
+    builder.route = id.clone();
+    builder.nameless = 0;
+    builder.named.clear();
     let errors = error_handling(source.one("errorHandler").or(outside.error_handler), outside.policies, builder);
     let block = builder.block(from.steps("steps"));
     let uri = from.uri("uri")?;

@@ -3,12 +3,15 @@
 //! Records of one key go through the route one after the other, records of different keys at the same
 //! time. What a route sends is not waited for step by step; an offset is committed only when everything
 //! before it has been through the route and all that it sent has been acknowledged. What fails becomes a
-//! dead letter, and until that is acknowledged its key stands still.
+//! dead letter, and until that is acknowledged its key stands still. With `transacted: true` what records send, their
+//! dead letters and their offsets are transactions.
 
 mod consume;
 mod lanes;
 mod ledger;
+mod outbox;
 mod send;
+mod transacted;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +39,12 @@ pub static SPEC: ComponentSpec = ComponentSpec {
             Takes::OneOf(&["earliest", "latest"]),
             Side::From,
             "where a group without offsets begins (latest)",
+        ),
+        EndpointOption::new(
+            "transacted",
+            Takes::Bool,
+            Side::From,
+            "whether what records send, their dead letters and their offsets count together or not at all (false)",
         ),
         EndpointOption::new("key", Takes::Text, Side::To, "the key; the header `kafka.KEY` comes first"),
         EndpointOption::meaningless("brokers", ONE_CLUSTER),
@@ -77,8 +86,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
     /// What a record is known by, wherever it lies: what follows from it gets its ids from that.
     fn identity(&self, record: &InRecord) -> Text {
-        let InRecord { topic, partition, offset, timestamp_ms, .. } = record;
-        Text::from(format!("{topic}/{partition}/{offset}/{timestamp_ms}"))
+        record.place()
     }
 
     /// Whether a header that came with a record goes along with what a route sends.
@@ -166,9 +174,47 @@ pub trait Reader: Send {
         let _ = (place, is_paused);
     }
 
+    /// The transactions in which the records are handled, if that was wanted.
+    fn transaction(&self) -> Option<Arc<dyn Transaction>> {
+        None
+    }
+
     /// Leaves the group.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async {})
+    }
+}
+
+/// Sends and offsets of a membership that count together or not at all, one transaction after the other.
+pub trait Transaction: Send + Sync + fmt::Debug {
+    /// Begins the next one.
+    fn begin(&self) -> BoxFuture<'_, Result<(), Broken>>;
+
+    /// Takes a record over as a part of it, as [`Transport::send`] does. A refusal that may pass is an exception of the
+    /// class `org.apache.kafka.common.errors.RetriableException`; after any the transaction can only be aborted.
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, crate::exchange::Result<Acknowledged>>;
+
+    /// Commits it together with offsets, as [`Reader::commit`] takes them.
+    fn commit(&self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, Result<(), Broken>>;
+
+    /// Ends it so that nothing of it counts.
+    fn abort(&self) -> BoxFuture<'_, Result<(), Broken>>;
+}
+
+/// Why a transaction was not begun, committed or aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// It can be aborted, and another one begun.
+    Aborted(String),
+    /// There is no further one in this membership.
+    Over(String),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted(reason) | Self::Over(reason) => f.write_str(reason),
+        }
     }
 }
 
@@ -183,6 +229,8 @@ pub struct Subscription {
     pub from_beginning: bool,
     /// The route, which is the same after a restart.
     pub route: Text,
+    /// Whether the records are handled in transactions: see [`Reader::transaction`].
+    pub transacted: bool,
 }
 
 /// A record that came.
@@ -209,6 +257,12 @@ impl InRecord {
     pub fn bytes(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
         self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+    }
+
+    /// Where it lies; a topic that is made anew has other records there.
+    pub fn place(&self) -> Text {
+        let Self { topic, partition, offset, timestamp_ms, .. } = self;
+        Text::from(format!("{topic}/{partition}/{offset}/{timestamp_ms}"))
     }
 }
 
@@ -255,6 +309,7 @@ impl Component for Kafka {
             group: group.ok_or("`kafka:` in `from` needs `groupId`")?,
             from_beginning: endpoint.word("autoOffsetReset").as_deref() == Some("earliest"),
             route: Text::EMPTY,
+            transacted: endpoint.flag("transacted").unwrap_or(false),
         };
         Ok(Box::new(consume::Source {
             wanted,

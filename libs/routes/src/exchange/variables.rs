@@ -69,6 +69,11 @@ impl Variables {
         }
     }
 
+    /// Sets a variable of the exchange itself, whatever its name begins with.
+    pub(super) fn set_own(&mut self, name: Text, value: Value) {
+        self.own.insert(name, value);
+    }
+
     /// The variables of the exchange itself.
     pub fn own(&self) -> &Map {
         &self.own

@@ -15,6 +15,7 @@ use crate::components::{Component, Components, Producer, Side};
 use crate::exchange::{Exception, Exchange, Message, Result, Shared, Text, Variables, class};
 use crate::language::{Properties, Surroundings};
 use crate::parse::{Mark, Problem};
+use crate::state::{Memory, StateStore};
 
 use super::limits::Limits;
 use super::route::{Route, RouteState, finish};
@@ -37,6 +38,8 @@ pub struct Setup {
     pub names_by_file: bool,
     /// Components beside the built-in ones; one of the same name takes the place of a built-in one.
     pub components: Vec<Arc<dyn Component>>,
+    /// Where the state of steps is kept; in memory if nothing is said.
+    pub state: Option<Arc<dyn StateStore>>,
 }
 
 /// What all routes of an engine share.
@@ -50,6 +53,8 @@ pub struct Core {
     pub components: Components,
     /// Whether routes without an id are called after their file.
     pub names_by_file: bool,
+    /// Where the state of steps is kept.
+    pub state: Arc<dyn StateStore>,
     /// Told when an exchange has been through a route.
     pub(super) ended: Notify,
     shared: Shared,
@@ -64,6 +69,11 @@ impl Core {
         let mut exchange = Exchange::new(message, self.surroundings.clock.now_ms());
         exchange.variables = Variables::new(self.shared.clone());
         exchange
+    }
+
+    /// An exchange that was kept as bytes.
+    pub(crate) fn restored(&self, stored: &[u8]) -> Option<Exchange> {
+        Exchange::from_stored(stored, &self.shared)
     }
 
     /// What sends to an address that is known only now; kept for the next time.
@@ -159,6 +169,7 @@ impl Engine {
             surroundings,
             components: Components::new(&setup.limits, setup.components),
             names_by_file: setup.names_by_file,
+            state: setup.state.unwrap_or_else(|| Arc::new(Memory)),
             ended: Notify::new(),
             shared: Shared::default(),
             endpoints: Mutex::default(),

@@ -57,7 +57,7 @@ pub async fn run_parts<'a>(
             None => results.next().await,
         };
         let Some((number, mut part)) = next else { break };
-        part.end_within(exchange, how.shares_unit);
+        part.end_within(exchange, how.shares_unit).await;
         if let Some(exception) = part.exception() {
             if how.stops_on_exception {
                 let message = format!(

@@ -362,7 +362,7 @@ pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
         }
     }
     let failure = exchange.exception().cloned();
-    exchange.hooks.run(failure.is_some());
+    exchange.hooks.run(failure.is_some()).await;
     if let Some(failure) = failure.filter(|_| !exchange.is_answered_for()) {
         tracing::error!(
             route = %cx.route.id(),

@@ -1,6 +1,7 @@
 //! `aggregate`: exchanges are collected until there are enough.
 
 mod groups;
+mod watch;
 
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use crate::exchange::{Exchange, Pattern};
 use crate::run::{Block, Cx, Running, Step, drive};
 
 use super::StepKind;
-use groups::{Groups, Rules};
+use groups::{Groups, Ready, Rules};
 
-const STORE: &str = "groups are kept in memory yet";
+const STORE: &str = "groups are kept where the state of all routes is";
 
 pub(super) static STEP: StepKind = StepKind {
     spec: Spec {
@@ -77,10 +78,12 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
         return None;
     }
     let completes_on_stop = element.is_on("forceCompletionOnStop") || element.is_on("completeAllOnStop");
-    let shared = Arc::new(Shared { groups: Groups::new(rules, &builder.core.limits, completes_on_stop), block });
+    let store = builder.core.state.groups(builder.place(element, STEP.spec.name));
+    let groups = Groups::new(rules, &builder.core.limits, completes_on_stop, store);
+    let shared = Arc::new(Shared { groups, block });
     if shared.groups.needs_watch() {
         let watched = Arc::clone(&shared);
-        builder.at_start(move |core, route| groups::watch(Arc::clone(&watched), core, route));
+        builder.at_start(move |core, route| watch::begin(Arc::clone(&watched), core, route));
     }
     Some(Box::new(Aggregate { shared }))
 }
@@ -98,13 +101,10 @@ struct Shared {
 
 impl Step for Aggregate {
     fn run<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Running<'s, 'e> {
-        let added = match self.shared.groups.add(exchange) {
-            Ok(added) => added,
-            Err(exception) => return Running::Done(Err(exception)),
-        };
-        let Some(complete) = added else { return Running::Done(Ok(())) };
         Running::Later(Box::pin(async move {
-            self.shared.complete(complete, cx).await;
+            if let Some(ready) = self.shared.groups.add(exchange, cx).await? {
+                self.shared.complete(ready, cx).await;
+            }
             Ok(())
         }))
     }
@@ -112,10 +112,15 @@ impl Step for Aggregate {
 
 impl Shared {
     /// Takes what was collected through the steps; its failure is its own.
-    async fn complete(&self, mut collected: Exchange, cx: &Cx<'_>) {
+    async fn complete(&self, ready: Ready, cx: &Cx<'_>) {
+        let Ready { number, failures, exchange: mut collected } = ready;
         collected.pattern = Pattern::InOnly;
         let cx = Cx { errors: cx.route.plan.errors.as_ref(), ..*cx };
-        drive(&self.block.entries, &mut collected, &cx).await;
-        crate::run::finish(&mut collected, &cx).await;
+        let steps = async {
+            drive(&self.block.entries, &mut collected, &cx).await;
+            crate::run::finish(&mut collected, &cx).await;
+        };
+        self.groups.hold(number, steps, &cx).await;
+        self.groups.settle(number, failures, collected.is_failed(), &cx).await;
     }
 }

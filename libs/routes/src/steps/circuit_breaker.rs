@@ -202,7 +202,7 @@ impl CircuitBreaker {
         let (before, hooks) = (exchange.copy(), exchange.hooks.len());
         if tokio::time::timeout(timeout, drive(&self.block.entries, exchange, &inner)).await.is_err() {
             exchange.come_back(before);
-            exchange.hooks.split_off(hooks).run(true);
+            exchange.hooks.split_off(hooks).run(true).await;
             let message = format!("steps took longer than {} ms", timeout.as_millis());
             exchange.fail(Exception::new(&class::TIMEOUT, message));
         }

@@ -68,7 +68,7 @@ impl Step for Enrich {
             let mut asked = exchange.copy();
             asked.pattern = Pattern::InOut;
             drive(std::slice::from_ref(&entry), &mut asked, &Cx { errors: None, ..*cx }).await;
-            asked.end_within(exchange, self.shares_unit);
+            asked.end_within(exchange, self.shares_unit).await;
             if let (Some(exception), false) = (asked.exception(), self.on_exception) {
                 return Err(exception.clone());
             }

@@ -6,7 +6,7 @@ use crate::check::{Element, Inline, OptionSpec, Spec, Takes};
 use crate::compile::Builder;
 use crate::exchange::{Exception, Exchange, Hooks, Kind, Text, Value, class};
 use crate::language::Expression;
-use crate::repository::Repository;
+use crate::repository::{Claim, Repository};
 use crate::run::{Block, Cx, Running, Step, drive};
 
 use super::StepKind;
@@ -46,7 +46,7 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
 #[derive(Debug)]
 struct IdempotentConsumer {
     key: Arc<dyn Expression>,
-    repository: Arc<dyn Repository>,
+    repository: Arc<Repository>,
     block: Block,
     eager: bool,
     completes_early: bool,
@@ -65,33 +65,43 @@ impl Step for IdempotentConsumer {
         let Some(key) = key else {
             return Running::Done(Err(Exception::new(&class::NO_MESSAGE_ID, "No message ID could be found")));
         };
-        let is_new = if self.eager { self.repository.add(&key) } else { !self.repository.contains(&key) };
-        if !is_new {
-            exchange.properties.insert(DUPLICATE, Value::Bool(true));
-            if self.skips {
-                return Running::Done(Ok(()));
-            }
-            return Running::Enter(&self.block);
-        }
-        let (repository, eager, forgets) = (Arc::clone(&self.repository), self.eager, self.forgets);
-        let settle = move |is_failed: bool| match (is_failed, eager) {
-            (true, _) if forgets => repository.remove(&key),
-            (false, false) => {
-                repository.add(&key);
-            }
-            _ => {}
-        };
-        if !self.completes_early {
-            exchange.hooks.add(settle);
-            return Running::Enter(&self.block);
-        }
+        let owner = exchange.next_occurrence(cx.route.id()).map(|id| Text::from(id.to_string()));
+        let claim = Claim::new(&key, owner);
         Running::Later(Box::pin(async move {
+            let is_new = match self.eager {
+                true => self.repository.take(&claim).await?,
+                false => !self.repository.is_taken(&claim).await?,
+            };
+            if !is_new {
+                exchange.properties.insert(DUPLICATE, Value::Bool(true));
+                if !self.skips {
+                    drive(&self.block.entries, exchange, cx).await;
+                }
+                return Ok(());
+            }
+            let (repository, eager, forgets) = (Arc::clone(&self.repository), self.eager, self.forgets);
+            let settle = move |is_failed| settle(repository, claim, eager, is_failed && forgets, is_failed);
+            if !self.completes_early {
+                exchange.hooks.add_later(settle);
+                drive(&self.block.entries, exchange, cx).await;
+                return Ok(());
+            }
             // Cut off in the steps, it has failed.
             let mut hooks = Hooks::default();
-            hooks.add(settle);
+            hooks.add_later(settle);
             drive(&self.block.entries, exchange, cx).await;
-            hooks.run(exchange.is_failed());
+            hooks.run(exchange.is_failed()).await;
             Ok(())
         }))
+    }
+}
+
+/// What becomes of a key when its exchange ends.
+async fn settle(repository: Arc<Repository>, claim: Claim, eager: bool, forgets: bool, is_failed: bool) {
+    match (eager, forgets) {
+        (true, true) => repository.give_back(&claim).await,
+        (true, false) => repository.keep(&claim).await,
+        (false, _) if !is_failed => repository.keep(&claim).await,
+        (false, _) => {}
     }
 }

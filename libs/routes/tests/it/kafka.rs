@@ -16,7 +16,7 @@ use crate::support::{bodies, eventually};
 
 /// One partition a topic; clones are the same.
 #[derive(Debug, Clone)]
-struct Memory(Arc<State>);
+pub(crate) struct Memory(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -51,7 +51,7 @@ impl Drop for LetGo {
 }
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(State {
             topics: Mutex::default(),
             committed: Mutex::default(),
@@ -66,7 +66,7 @@ impl Memory {
         }))
     }
 
-    fn put(&self, topic: &str, key: &str, value: &str) {
+    pub(crate) fn put(&self, topic: &str, key: &str, value: &str) {
         self.append(OutRecord {
             topic: topic.to_owned(),
             key: Some(Bytes::from(key.to_owned())),
@@ -97,7 +97,7 @@ impl Memory {
         is_let_go
     }
 
-    fn append(&self, record: OutRecord) {
+    pub(crate) fn append(&self, record: OutRecord) {
         let mut topics = self.0.topics.lock().unwrap();
         let records = topics.entry(record.topic.clone()).or_default();
         records.push(InRecord {
@@ -112,14 +112,21 @@ impl Memory {
         self.0.changed.notify_waiters();
     }
 
-    fn values(&self, topic: &str) -> Vec<String> {
+    pub(crate) fn values(&self, topic: &str) -> Vec<String> {
         let topics = self.0.topics.lock().unwrap();
         let text = |record: &InRecord| String::from_utf8(record.value.clone().unwrap().to_vec()).unwrap();
         topics.get(topic).into_iter().flatten().map(text).collect()
     }
 
-    fn committed(&self, topic: &str) -> i64 {
+    pub(crate) fn committed(&self, topic: &str) -> i64 {
         self.0.committed.lock().unwrap().get(topic).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn commit(&self, offsets: Vec<(Text, i32, i64)>) {
+        let mut committed = self.0.committed.lock().unwrap();
+        for (topic, _, offset) in offsets {
+            committed.insert(topic.to_string(), offset);
+        }
     }
 
     fn refuse(&self, topic: &str, times: usize) {
@@ -202,10 +209,7 @@ impl Reader for MemoryReader {
     }
 
     fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), String>> {
-        let mut committed = self.memory.0.committed.lock().unwrap();
-        for (topic, _, offset) in offsets {
-            committed.insert(topic.to_string(), offset);
-        }
+        self.memory.commit(offsets);
         Box::pin(async { Ok(()) })
     }
 }

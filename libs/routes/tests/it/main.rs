@@ -12,3 +12,4 @@ mod problems;
 mod sources;
 mod support;
 mod swap;
+mod transacted;

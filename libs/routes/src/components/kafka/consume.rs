@@ -9,13 +9,14 @@ use crate::components::Consumer;
 use crate::run::{BoxFuture, Inlet};
 
 use super::lanes::Lanes;
-use super::{Incoming, Place, Reader, Subscription, Transport};
+use super::transacted::Transacted;
+use super::{Incoming, Place, Reader, Subscription, Transaction, Transport};
 
 /// How long offsets that may be committed wait for others.
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long partitions that go to somebody else are held back for what is under way in them.
-const LET_GO_MAX: Duration = Duration::from_secs(5);
+pub(super) const LET_GO_MAX: Duration = Duration::from_secs(5);
 
 /// The first wait after the client could not do something, and the longest.
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -36,6 +37,10 @@ impl Consumer for Source {
         Box::pin(async move {
             let wanted = Subscription { route: inlet.route().id().clone(), ..self.wanted.clone() };
             let reader = self.transport.subscribe(wanted.clone()).await?;
+            if wanted.transacted && reader.transaction().is_none() {
+                reader.close().await;
+                return Err("`transacted`: there are no transactions here".to_owned());
+            }
             let group = wanted.group.clone();
             let lanes = Lanes::new(inlet.clone(), Arc::clone(&self.transport), group, self.body_bytes_max);
             let reading = Reading {
@@ -84,7 +89,10 @@ impl Reading {
         let mut retry = RETRY_FIRST;
         loop {
             let began = Instant::now();
-            let outcome = self.read(&mut *reader).await;
+            let outcome = match reader.transaction() {
+                None => self.read(&mut *reader).await,
+                Some(transaction) => self.transact(transaction, &mut *reader).await,
+            };
             // Whoever reads the partitions next begins where this one ended.
             self.drain(&mut *reader).await;
             reader.close().await;
@@ -133,6 +141,14 @@ impl Reading {
                 incoming = reader.next(room) => self.take(incoming?),
             }
         }
+    }
+
+    /// As [`Self::read`], in transactions; what has not been committed by them is left to whoever reads next.
+    async fn transact(&mut self, transaction: Arc<dyn Transaction>, reader: &mut dyn Reader) -> Result<(), String> {
+        let inlet = self.inlet.clone();
+        let outcome = Transacted::new(inlet, transaction, self.in_flight_max, &mut self.lanes).read(reader).await;
+        self.lanes.cut_off();
+        outcome
     }
 
     fn take(&mut self, incoming: Incoming) {
@@ -210,7 +226,7 @@ impl Reading {
     }
 }
 
-async fn until(time: Option<Instant>) {
+pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,

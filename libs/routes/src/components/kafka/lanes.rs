@@ -11,6 +11,7 @@ use crate::run::{BoxFuture, Inlet};
 
 use super::consume::{RETRY_FIRST, RETRY_MAX};
 use super::ledger::Ledger;
+use super::outbox::{Outbox, Scope};
 use super::send::KEY;
 use super::{Failure, InRecord, Place, Transport};
 
@@ -38,6 +39,8 @@ pub(super) struct Lanes {
     /// How many records of each partition are in the steps or wait for acknowledgements.
     busy: HashMap<Place, usize>,
     pub(super) ledger: Ledger,
+    /// The transaction that is open.
+    scope: Option<Scope>,
 }
 
 impl Lanes {
@@ -52,7 +55,22 @@ impl Lanes {
             ends: FuturesUnordered::new(),
             busy: HashMap::new(),
             ledger: Ledger::default(),
+            scope: None,
         }
+    }
+
+    /// Has what begins from now on be part of a transaction, or of none.
+    pub(super) fn transact(&mut self, scope: Option<Scope>) {
+        self.scope = scope;
+    }
+
+    /// Gives up all that is under way.
+    pub(super) fn cut_off(&mut self) {
+        self.waiting.clear();
+        self.steps.clear();
+        self.ends.clear();
+        self.busy.clear();
+        self.ledger = Ledger::default();
     }
 
     /// How many records are in the steps or wait for acknowledgements; those that wait for their key are not.
@@ -119,15 +137,24 @@ impl Lanes {
         *self.busy.entry(lane.0.clone()).or_default() += 1;
         let (inlet, identity) = (self.inlet.clone(), self.transport.identity(&record));
         let (bytes, bytes_max) = (record.value.as_ref().map_or(0, Bytes::len), self.body_bytes_max);
+        let outbox = self.scope.clone().map(|scope| Arc::new(Outbox::new(scope)));
         self.steps.push(Box::pin(async move {
             let mut exchange = exchange(&inlet, &record);
             exchange.follow(identity);
+            exchange.came_from(record.place());
             exchange.answer_for();
+            if let Some(outbox) = outbox.clone() {
+                exchange.accompany(outbox);
+            }
             if bytes > bytes_max {
                 let message = format!("the record has {bytes} bytes, and a body has {bytes_max} at the most");
                 exchange.fail(Exception::new(&class::ILLEGAL_ARGUMENT, message));
             } else {
                 inlet.call(&mut exchange).await;
+            }
+            if let Some(outbox) = outbox {
+                // Before the next of its key, so that what both send is in order.
+                outbox.hand_over(exchange.is_failed()).await;
             }
             (lane, record, exchange)
         }));
@@ -139,9 +166,19 @@ impl Lanes {
         let holds = exchange.is_failed();
         let held = holds.then(|| lane.clone());
         self.ends.push(Box::pin(async move {
+            let outbox = exchange.companion::<Outbox>();
+            if let Some(outbox) = &outbox
+                && let Err(exception) = outbox.settle().await
+            {
+                exchange.pending.add(std::future::ready(Err(exception)));
+            }
             inlet.end(&mut exchange).await;
             if exchange.is_failed() {
-                bury(&inlet, &*transport, &group, &record, &exchange).await;
+                let scope = outbox.as_ref().map(|outbox| outbox.scope());
+                bury(&inlet, &*transport, &group, &record, &exchange, scope).await;
+            }
+            if let Some(outbox) = outbox {
+                outbox.close();
             }
             ((record.topic.clone(), record.partition), record.offset, held)
         }));
@@ -175,8 +212,15 @@ impl Lanes {
 
 const COUNTER: &str = "CamelRedeliveryCounter";
 
-/// Sends a record to the dead letters, again and again until it is there.
-async fn bury(inlet: &Inlet, transport: &dyn Transport, group: &str, record: &InRecord, exchange: &Exchange) {
+/// Sends a record to the dead letters, again and again until it is there or its transaction is lost.
+async fn bury(
+    inlet: &Inlet,
+    transport: &dyn Transport,
+    group: &str,
+    record: &InRecord,
+    exchange: &Exchange,
+    scope: Option<&Scope>,
+) {
     let Some(exception) = exchange.exception() else { return };
     let tried = exchange.message.header(COUNTER).and_then(Value::to_integer).and_then(|n| u32::try_from(n).ok());
     let failure = Failure {
@@ -186,13 +230,30 @@ async fn bury(inlet: &Inlet, transport: &dyn Transport, group: &str, record: &In
         first_ms: exchange.created_ms,
         last_ms: inlet.core().surroundings.clock.now_ms(),
     };
+    match scope {
+        None => send_letter(inlet, transport, record, &failure).await,
+        Some(scope) => {
+            scope.bury(&transport.dead_letter(record, &failure)).await;
+            if scope.is_doomed() {
+                return;
+            }
+        }
+    }
+    inlet.route().stats.bury();
+    tracing::error!(
+        route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
+        class = exception.class().name, "record became a dead letter"
+    );
+}
+
+async fn send_letter(inlet: &Inlet, transport: &dyn Transport, record: &InRecord, failure: &Failure<'_>) {
     let mut wait = RETRY_FIRST;
     loop {
-        let sent = match transport.send(transport.dead_letter(record, &failure)).await {
+        let sent = match transport.send(transport.dead_letter(record, failure)).await {
             Ok(acknowledged) => acknowledged.await,
             Err(exception) => Err(exception),
         };
-        let Err(refused) = sent else { break };
+        let Err(refused) = sent else { return };
         tracing::error!(
             route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
             class = refused.class().name, "dead letter was not acknowledged, its key stands still"
@@ -200,11 +261,6 @@ async fn bury(inlet: &Inlet, transport: &dyn Transport, group: &str, record: &In
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(RETRY_MAX);
     }
-    inlet.route().stats.bury();
-    tracing::error!(
-        route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
-        class = exception.class().name, "record became a dead letter"
-    );
 }
 
 fn exchange(inlet: &Inlet, record: &InRecord) -> Exchange {

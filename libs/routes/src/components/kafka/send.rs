@@ -8,6 +8,7 @@ use crate::components::Producer;
 use crate::exchange::{Exchange, Headers, Text, Value};
 use crate::run::{Cx, Sending};
 
+use super::outbox::{Outbox, Taken};
 use super::{OutRecord, Transport};
 
 pub(super) const KEY: &str = "kafka.KEY";
@@ -28,6 +29,17 @@ impl Producer for Sender {
     fn send<'s: 'e, 'e>(&'s self, exchange: &'e mut Exchange, cx: &'e Cx<'e>) -> Sending<'e> {
         let record = self.record(exchange, cx.route.id());
         Sending::Later(Box::pin(async move {
+            let mut record = record;
+            if let Some(outbox) = exchange.companion::<Outbox>() {
+                record = match outbox.take(record).await? {
+                    Taken::Kept => return Ok(()),
+                    Taken::Sent(acknowledged) => {
+                        exchange.pending.add(acknowledged);
+                        return Ok(());
+                    }
+                    Taken::Not(record) => record,
+                };
+            }
             let acknowledged = self.transport.send(record).await?;
             exchange.pending.add(acknowledged);
             Ok(())

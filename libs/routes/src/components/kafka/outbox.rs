@@ -1,0 +1,173 @@
+//! What an exchange of a transaction sends: kept until it has been through the route.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::exchange::{Exception, Result, class};
+
+use super::consume::{RETRY_FIRST, RETRY_MAX};
+use super::{Acknowledged, OutRecord, Transaction};
+
+/// One transaction, for the exchanges in it; clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    transaction: Arc<dyn Transaction>,
+    /// Whether it can only be aborted.
+    is_doomed: Arc<AtomicBool>,
+    /// Whether one record has it for itself, so that another can be begun under its way.
+    is_alone: bool,
+}
+
+impl Scope {
+    pub(super) fn new(transaction: Arc<dyn Transaction>, is_alone: bool) -> Self {
+        Self { transaction, is_doomed: Arc::default(), is_alone }
+    }
+
+    pub(super) fn is_doomed(&self) -> bool {
+        self.is_doomed.load(Ordering::Acquire)
+    }
+
+    fn doom(&self) {
+        self.is_doomed.store(true, Ordering::Release);
+    }
+
+    /// Takes note of a refused record: the transaction is lost. One that has it for itself fails, and another transaction
+    /// has been begun for what is to be said of that; if the refusal may pass, or others are in it, it is done again.
+    async fn refused(&self, exception: Exception) -> Result<()> {
+        let may_pass = exception.class().is_a(&class::KAFKA_RETRIABLE);
+        if self.is_alone && !may_pass {
+            match self.begin_another().await {
+                Ok(()) => return Err(exception),
+                Err(reason) => tracing::warn!(reason, "no other transaction could be begun"),
+            }
+        }
+        self.doom();
+        Ok(())
+    }
+
+    async fn begin_another(&self) -> Result<(), String> {
+        self.transaction.abort().await.map_err(|broken| broken.to_string())?;
+        self.transaction.begin().await.map_err(|broken| broken.to_string())
+    }
+
+    async fn send(&self, record: OutRecord) -> Result<()> {
+        self.transaction.send(record).await?.await
+    }
+
+    /// Sends a dead letter; comes back when it is acknowledged, or the transaction is lost.
+    pub(super) async fn bury(&self, letter: &OutRecord) {
+        let mut wait = RETRY_FIRST;
+        while !self.is_doomed() {
+            let Err(exception) = self.send(letter.clone()).await else { return };
+            if self.refused(exception).await.is_err() {
+                tracing::error!(topic = letter.topic, "dead letter was refused, its partition stands still");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+/// Goes along with an exchange and its copies.
+pub(super) struct Outbox {
+    scope: Scope,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// The exchange is in the steps.
+    Keeping(Vec<OutRecord>),
+    /// It has been through them, and what it sent is on its way: what is sent now is about how it ended.
+    Sending(Result<Vec<Acknowledged>>),
+    /// It has ended: what a copy sends from now on is none of the transaction's business.
+    Closed,
+}
+
+/// What became of a record.
+pub(super) enum Taken {
+    /// It is sent with the others.
+    Kept,
+    /// It is on its way.
+    Sent(Acknowledged),
+    /// It is not for the transaction.
+    Not(OutRecord),
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outbox")
+    }
+}
+
+impl Outbox {
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { scope, state: Mutex::new(State::Keeping(Vec::new())) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a record that the exchange or a copy of it sends.
+    pub(super) async fn take(&self, record: OutRecord) -> Result<Taken> {
+        {
+            let mut state = self.state();
+            match &mut *state {
+                State::Keeping(kept) => {
+                    kept.push(record);
+                    return Ok(Taken::Kept);
+                }
+                State::Closed => return Ok(Taken::Not(record)),
+                State::Sending(_) => {}
+            }
+        }
+        Ok(Taken::Sent(self.scope.transaction.send(record).await?))
+    }
+
+    /// The exchange has been through the steps: what it sent is handed over, unless it failed.
+    pub(super) async fn hand_over(&self, is_failed: bool) {
+        let sending = State::Sending(Ok(Vec::new()));
+        let State::Keeping(kept) = std::mem::replace(&mut *self.state(), sending) else { return };
+        if is_failed || self.scope.is_doomed() {
+            return;
+        }
+        let under_way = self.send_all(kept).await;
+        *self.state() = State::Sending(under_way);
+    }
+
+    async fn send_all(&self, kept: Vec<OutRecord>) -> Result<Vec<Acknowledged>> {
+        let mut under_way = Vec::with_capacity(kept.len());
+        for record in kept {
+            under_way.push(self.scope.transaction.send(record).await?);
+        }
+        Ok(under_way)
+    }
+
+    /// Waits until what was handed over is acknowledged.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let sending = State::Sending(Ok(Vec::new()));
+        let State::Sending(under_way) = std::mem::replace(&mut *self.state(), sending) else { return Ok(()) };
+        match acknowledged(under_way).await {
+            Ok(()) => Ok(()),
+            Err(exception) => self.scope.refused(exception).await,
+        }
+    }
+
+    /// The transaction that it is for.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The exchange has ended.
+    pub(super) fn close(&self) {
+        *self.state() = State::Closed;
+    }
+}
+
+async fn acknowledged(under_way: Result<Vec<Acknowledged>>) -> Result<()> {
+    for acknowledged in under_way? {
+        acknowledged.await?;
+    }
+    Ok(())
+}

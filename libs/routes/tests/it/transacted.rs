@@ -1,0 +1,288 @@
+//! Routes in transactions, over a Kafka in memory that holds back and loses them.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use routes::components::kafka::{
+    Acknowledged, Broken, Incoming, Kafka, OutRecord, Reader, Subscription, Transaction, Transport,
+};
+use routes::exchange::{Exception, Result, Text, class};
+use routes::run::BoxFuture;
+use routes::{Engine, Setup};
+use tokio::sync::watch;
+
+use crate::kafka::Memory;
+use crate::support::eventually;
+
+/// A transport with transactions; clones are the same.
+#[derive(Debug, Clone)]
+struct Transactions(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    memory: Memory,
+    open: Mutex<Option<Vec<OutRecord>>>,
+    /// What is refused for good: a topic and a value.
+    refused: Mutex<HashSet<(String, &'static str)>>,
+    /// How many sends fail for a passing reason.
+    failing_sends: AtomicUsize,
+    failing_commits: AtomicUsize,
+    /// Whether commits come to their end.
+    commits: watch::Sender<bool>,
+    committed: AtomicUsize,
+    aborted: AtomicUsize,
+    /// How many memberships are over when they commit.
+    ending: AtomicUsize,
+}
+
+fn take_one(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+impl Transactions {
+    fn new() -> Self {
+        Self(Arc::new(State {
+            memory: Memory::new(),
+            open: Mutex::default(),
+            refused: Mutex::default(),
+            failing_sends: AtomicUsize::new(0),
+            failing_commits: AtomicUsize::new(0),
+            commits: watch::Sender::new(true),
+            committed: AtomicUsize::new(0),
+            aborted: AtomicUsize::new(0),
+            ending: AtomicUsize::new(0),
+        }))
+    }
+
+    fn counted(&self) -> (usize, usize) {
+        (self.0.committed.load(Ordering::SeqCst), self.0.aborted.load(Ordering::SeqCst))
+    }
+}
+
+impl Transport for Transactions {
+    fn subscribe(&self, wanted: Subscription) -> BoxFuture<'_, std::result::Result<Box<dyn Reader>, String>> {
+        Box::pin(async move {
+            assert!(wanted.transacted);
+            // Whoever begins anew ends what was open.
+            *self.0.open.lock().unwrap() = None;
+            let inner = self.0.memory.subscribe(wanted).await?;
+            let reader: Box<dyn Reader> = Box::new(TransactedReader { inner, transactions: self.clone() });
+            Ok(reader)
+        })
+    }
+
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, Result<Acknowledged>> {
+        self.0.memory.send(record)
+    }
+}
+
+struct TransactedReader {
+    inner: Box<dyn Reader>,
+    transactions: Transactions,
+}
+
+impl Reader for TransactedReader {
+    fn next(&mut self, most: usize) -> BoxFuture<'_, std::result::Result<Incoming, String>> {
+        match most {
+            // Nothing concerns partitions here.
+            0 => Box::pin(std::future::pending()),
+            most => self.inner.next(most),
+        }
+    }
+
+    fn commit(&mut self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), String>> {
+        panic!("offsets are committed beside the transactions: {offsets:?}");
+    }
+
+    fn transaction(&self) -> Option<Arc<dyn Transaction>> {
+        Some(Arc::new(self.transactions.clone()))
+    }
+}
+
+impl Transaction for Transactions {
+    fn begin(&self) -> BoxFuture<'_, std::result::Result<(), Broken>> {
+        let before = self.0.open.lock().unwrap().replace(Vec::new());
+        assert!(before.is_none(), "one transaction at a time");
+        Box::pin(async { Ok(()) })
+    }
+
+    fn send(&self, record: OutRecord) -> BoxFuture<'_, Result<Acknowledged>> {
+        let refused = self.0.refused.lock().unwrap();
+        let is_refused = refused
+            .iter()
+            .any(|(topic, value)| *topic == record.topic && record.value.as_deref() == Some(value.as_bytes()));
+        let outcome = if is_refused {
+            Err(Exception::new(&class::KAFKA_RECORD_TOO_LARGE, "too large"))
+        } else if take_one(&self.0.failing_sends) {
+            Err(Exception::new(&class::KAFKA_TIMEOUT, "not now"))
+        } else {
+            self.0.open.lock().unwrap().as_mut().expect("a transaction is open").push(record);
+            Ok(())
+        };
+        let acknowledged: Acknowledged = Box::pin(std::future::ready(outcome));
+        Box::pin(async move { Ok(acknowledged) })
+    }
+
+    fn commit(&self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), Broken>> {
+        let mut commits = self.0.commits.subscribe();
+        Box::pin(async move {
+            commits.wait_for(|commits| *commits).await.unwrap();
+            if take_one(&self.0.failing_commits) {
+                return Err(Broken::Aborted("lost".to_owned()));
+            }
+            if take_one(&self.0.ending) {
+                return Err(Broken::Over("fenced".to_owned()));
+            }
+            for record in self.0.open.lock().unwrap().take().expect("a transaction is open") {
+                self.0.memory.append(record);
+            }
+            self.0.memory.commit(offsets);
+            self.0.committed.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    fn abort(&self) -> BoxFuture<'_, std::result::Result<(), Broken>> {
+        self.0.open.lock().unwrap().take().expect("a transaction is open");
+        self.0.aborted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+const ROUTE: &str = r#"
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest&transacted=true"
+    steps:
+      - to: kafka:first
+      - choice:
+          when:
+            - simple: "${body} == 'bad'"
+              steps: [ { throwException: { exceptionType: java.lang.IllegalStateException, message: "no ${body}" } } ]
+            - simple: "${body} contains 'slow'"
+              steps: [ { delay: { constant: "50" } } ]
+      - to: kafka:out
+"#;
+
+async fn started(transactions: &Transactions, route: &str) -> Engine {
+    let kafka = Arc::new(Kafka::new(Arc::new(transactions.clone())));
+    let engine = Engine::new(Setup { components: vec![kafka], ..Setup::default() });
+    let compiled = engine.load(&[("kafka.yaml".to_owned(), route.to_owned())]).unwrap();
+    engine.start(compiled).await.unwrap();
+    engine
+}
+
+#[tokio::test]
+async fn what_records_send_and_their_offsets_are_one() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.commits.send_replace(false);
+    for n in 0..20 {
+        memory.put("in", &format!("k{}", n % 3), &n.to_string());
+    }
+    let engine = started(&transactions, ROUTE).await;
+    let is_sent = || transactions.0.open.lock().unwrap().as_ref().is_some_and(|open| open.len() == 40);
+    eventually("all is part of the transaction", is_sent).await;
+    assert!(memory.values("out").is_empty() && memory.committed("in") == 0);
+    transactions.0.commits.send_replace(true);
+    eventually("it is committed", || memory.committed("in") == 20).await;
+    assert_eq!((memory.values("first").len(), memory.values("out").len()), (20, 20));
+    assert_eq!(transactions.counted(), (1, 0));
+    memory.put("in", "k", "more");
+    eventually("the next one is committed", || memory.committed("in") == 21).await;
+    assert!(engine.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_lost_is_done_again_and_counts_once() {
+    for lose in [&|state: &State| &state.failing_commits, &|state: &State| &state.failing_sends]
+        as [&(dyn Fn(&State) -> &AtomicUsize + Sync); 2]
+    {
+        let transactions = Transactions::new();
+        lose(&transactions.0).store(2, Ordering::SeqCst);
+        let memory = &transactions.0.memory;
+        for (key, value) in [("a", "slow 1"), ("b", "2"), ("a", "3")] {
+            memory.put("in", key, value);
+        }
+        let engine = started(&transactions, ROUTE).await;
+        eventually("all is committed", || memory.committed("in") == 3).await;
+        let (first, mut out) = (memory.values("first"), memory.values("out"));
+        assert!(first.iter().position(|value| value == "slow 1") < first.iter().position(|value| value == "3"));
+        out.sort();
+        assert_eq!(out, ["2", "3", "slow 1"]);
+        assert!(transactions.counted().1 >= 1);
+        engine.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_membership_that_is_over_is_begun_anew_where_the_offsets_stand() {
+    let transactions = Transactions::new();
+    transactions.0.ending.store(1, Ordering::SeqCst);
+    let memory = &transactions.0.memory;
+    memory.put("in", "a", "1");
+    let engine = started(&transactions, ROUTE).await;
+    eventually("it is committed", || memory.committed("in") == 1).await;
+    assert_eq!(memory.values("out"), ["1"]);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_fails_sends_nothing_but_its_dead_letter() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    for (key, value) in [("a", "1"), ("a", "bad"), ("a", "2")] {
+        memory.put("in", key, value);
+    }
+    let engine = started(&transactions, ROUTE).await;
+    eventually("all is committed", || memory.committed("in") == 3).await;
+    assert_eq!(
+        (memory.values("first"), memory.values("out")),
+        (vec!["1".to_owned(), "2".to_owned()], memory.values("first"))
+    );
+    assert_eq!(memory.values("in.dlq"), ["bad"]);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_record_that_the_broker_refuses_fails_alone() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.refused.lock().unwrap().insert(("out".to_owned(), "2"));
+    for value in ["1", "2", "3"] {
+        memory.put("in", "a", value);
+    }
+    let engine = started(&transactions, ROUTE).await;
+    eventually("all is committed", || memory.committed("in") == 3).await;
+    assert_eq!(memory.values("out"), ["1", "3"]);
+    // Not even what it sent before.
+    assert_eq!(memory.values("first"), ["1", "3"]);
+    assert_eq!(memory.values("in.dlq"), ["2"]);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn error_handling_sends_in_the_same_transaction() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.refused.lock().unwrap().insert(("out".to_owned(), "2"));
+    let route = format!("- errorHandler: {{ deadLetterChannel: {{ deadLetterUri: \"kafka:dead\" }} }}{ROUTE}");
+    for value in ["1", "bad", "2"] {
+        memory.put("in", "a", value);
+    }
+    let engine = started(&transactions, &route).await;
+    eventually("all is committed", || memory.committed("in") == 3).await;
+    assert_eq!(memory.values("out"), ["1"]);
+    assert_eq!(memory.values("dead"), ["bad", "2"]);
+    assert!(memory.values("in.dlq").is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_transport_without_transactions_is_refused() {
+    let kafka = Arc::new(Kafka::new(Arc::new(Memory::new())));
+    let engine = Engine::new(Setup { components: vec![kafka], ..Setup::default() });
+    let compiled = engine.load(&[("kafka.yaml".to_owned(), ROUTE.to_owned())]).unwrap();
+    let refused = engine.start(compiled).await.unwrap_err();
+    assert!(refused.contains("transacted"), "{refused}");
+}
