@@ -21,6 +21,7 @@ mod production;
 mod rebuild;
 mod refused;
 mod routes;
+mod routes_killed;
 mod secured;
 mod slice;
 mod stalled;

@@ -2,7 +2,7 @@
 //! `kill -9` while records go through.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use e2e::program::Ran;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::topics::read_until;
 
 const RECORDS: usize = 2_000;
-const KEYS: usize = 20;
+pub(crate) const KEYS: usize = 20;
 const KILLS: usize = 6;
 /// The container lives this long before it is killed, in milliseconds.
 const LIFE_MS: std::ops::Range<u64> = 50..900;
@@ -44,7 +44,7 @@ async fn list(system: &System) -> Value {
 }
 
 /// Waits until a file runs in this revision.
-async fn until_revision(system: &System, file: &str, revision: i64) {
+pub(crate) async fn until_revision(system: &System, file: &str, revision: i64) {
     eventually(&format!("{file} runs as {revision}"), async || {
         let listed = list(system).await;
         let found = listed["files"].as_array()?.iter().any(|one| one["file"] == file && one["revision"] == revision);
@@ -57,16 +57,21 @@ fn write(folder: &Path, mark: &str) {
     std::fs::write(folder.join("copy.yaml"), COPY.replace("MARK", mark)).unwrap();
 }
 
-async fn start(folder: &Path) -> (System, std::path::PathBuf) {
+async fn start(folder: &Path) -> (System, PathBuf) {
     let system = System::start(Layout::Apart, folder).await.unwrap();
-    for topic in ["orders", "copies"] {
-        run(&system, &["topics", "create", topic, "--partitions", "3"]).await;
-    }
-    let routes = system.data_dir("container").join("routes");
+    let routes = prepare(&system).await;
     (system, routes)
 }
 
-async fn put(system: &System, numbers: std::ops::Range<usize>) {
+/// Makes the topics, and gives the folder for route files.
+pub(crate) async fn prepare(system: &System) -> PathBuf {
+    for topic in ["orders", "copies", "orders.dlq"] {
+        run(system, &["topics", "create", topic, "--partitions", "3"]).await;
+    }
+    system.data_dir("container").join("routes")
+}
+
+pub(crate) async fn put(system: &System, numbers: std::ops::Range<usize>) {
     let kafka = KafkaConfig { brokers: system.broker(), ..KafkaConfig::default() };
     let writer = KafkaWriter::new(&kafka, &[]).unwrap();
     let mut under_way = Vec::new();
