@@ -30,7 +30,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::routes::run::Masking;
 use chassis::Running;
+use chassis::http::Health;
 use chassis::part::{Process, StartError};
 use contracts::audit::{AuditData, AuditSecurity, AuditSystem};
 use contracts::notification::{NotificationEmail, NotificationPush, NotificationSms};
@@ -88,6 +90,10 @@ pub struct Config {
     routes_properties: Vec<String>,
     /// How long what routes remember is kept when nobody touches it.
     routes_state_keep_ms: i64,
+    /// Under names that have one of these in them, a trace of a route shows nothing.
+    routes_trace_masked: Vec<String>,
+    /// Whether a trace of a route shows bodies.
+    routes_trace_bodies: bool,
     smtp: SmtpConfig,
     sms: GatewayConfig,
     push: GatewayConfig,
@@ -158,6 +164,7 @@ impl Container {
             properties: properties(&config.routes_properties)?,
             state_keep_ms: config.routes_state_keep_ms,
             folder: given(&config.routes_dir).unwrap_or_else(|| data_dir.join("routes")),
+            masking: Masking::new(&config.routes_trace_masked, config.routes_trace_bodies),
         })?;
         Ok(Self {
             mail: Arc::new(Processor::new(desk.clone(), mailer)),
@@ -218,6 +225,11 @@ pub async fn start(process: &Process) -> Result<(SocketAddr, Running), StartErro
     };
     let data_dir = process.data_dir();
     let container = Container::new(&config, data_dir.path(), links)?;
+    let still = container.routes.standing_still();
+    backbone.checks().add("routes", move || {
+        let complaint = still.complaint();
+        async move { complaint.map_or(Health::Ready, Health::degraded) }
+    });
     let consumers = container.consumers(|group| backbone.consumer(group));
     let consumers = consumers.into_iter().map(|consumer| backbone.start_consumer(consumer)).collect();
     let routes = container.follow_routes().await?;

@@ -4,6 +4,7 @@
 //! - `work`: what is stored together with the event that it follows from.
 //! - `state`: what steps remember between exchanges, in the database.
 //! - `folder`, `deploy`, `revisions`: files become routes, and each text that ran keeps its number.
+//! - `api`: what an operator sees of them and has them do; `seen`: what they do, as metrics and for the health.
 
 mod api;
 mod deploy;
@@ -15,6 +16,7 @@ mod kafka;
 mod notify;
 mod platform_http;
 mod revisions;
+mod seen;
 mod state;
 mod work;
 
@@ -26,6 +28,7 @@ use eventkit::EventPublisher;
 use eventkit::transport::Transport;
 use routes::components::{Component, ComponentSpec, kafka::Kafka};
 use routes::language::Properties;
+use routes::run::Masking;
 use routes::{Engine, Setup};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +41,8 @@ use folder::{Folder, Watch};
 pub(crate) use notify::Desk;
 use platform_http::PlatformHttp;
 use revisions::Revisions;
+use seen::Observer;
+pub(crate) use seen::StandingStill;
 use state::{Expiry, RouteState};
 pub(crate) use work::Counted;
 
@@ -65,6 +70,8 @@ pub(crate) struct Parts {
     /// How long what routes remember is kept when nobody touches it.
     pub(crate) state_keep_ms: i64,
     pub(crate) folder: PathBuf,
+    /// What a trace shows of messages.
+    pub(crate) masking: Masking,
 }
 
 /// The routes of a container; clones are the same.
@@ -77,6 +84,8 @@ struct Inner {
     folder: Folder,
     platform_http: PlatformHttp,
     expiry: Expiry,
+    masking: Masking,
+    still: StandingStill,
     /// Whoever looks at the folder takes turns.
     look: tokio::sync::Mutex<()>,
 }
@@ -88,6 +97,7 @@ pub(crate) struct Following {
     stop: CancellationToken,
     task: JoinHandle<()>,
     expiring: AbortHandle,
+    observing: JoinHandle<()>,
 }
 
 impl Routes {
@@ -115,7 +125,15 @@ impl Routes {
             ..Setup::default()
         };
         let deployment = Deployment::new(Engine::new(setup), Revisions::new(parts.publisher));
-        Ok(Self(Arc::new(Inner { deployment, folder, platform_http, expiry, look: tokio::sync::Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            deployment,
+            folder,
+            platform_http,
+            expiry,
+            masking: parts.masking,
+            still: StandingStill::default(),
+            look: tokio::sync::Mutex::default(),
+        })))
     }
 
     /// Deploys what is there, and follows the folder from then on.
@@ -147,7 +165,23 @@ impl Routes {
             }
         });
         let expiring = tokio::spawn(self.0.expiry.clone().run()).abort_handle();
-        Ok(Following { routes: self.clone(), stop, task, expiring })
+        let observing = tokio::spawn(self.clone().observe());
+        Ok(Following { routes: self.clone(), stop, task, expiring, observing })
+    }
+
+    /// Tells what the routes do, until the task is aborted.
+    async fn observe(self) {
+        let mut observer = Observer::new(self.0.still.clone());
+        let mut interval = tokio::time::interval(seen::LOOK_INTERVAL);
+        loop {
+            interval.tick().await;
+            observer.look(&self.0.deployment.engine().routes());
+        }
+    }
+
+    /// Which routes stand still.
+    pub(crate) fn standing_still(&self) -> StandingStill {
+        self.0.still.clone()
     }
 
     /// Has what ran last go on for files that are refused at the start: spoiled while nobody watched, they do not take
@@ -217,6 +251,7 @@ impl Following {
             tracing::error!("following the folder with routes panicked");
         }
         let late = self.routes.0.deployment.engine().stop().await;
+        self.observing.abort();
         if !late.is_empty() {
             tracing::warn!(routes = ?late, "exchanges of routes did not end in time; their causes come again");
         }

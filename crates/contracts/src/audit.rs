@@ -125,6 +125,18 @@ pub enum Action {
     Update,
     /// It was removed.
     Delete,
+    /// It was started by somebody.
+    Start,
+    /// It was stopped by somebody.
+    Stop,
+    /// It was stopped for a while by somebody.
+    Suspend,
+    /// It goes on after it was suspended.
+    Resume,
+    /// Somebody had it say again what it said before.
+    RollBack,
+    /// Somebody looked at what goes through it.
+    Trace,
 }
 
 /// The digest of a state: SHA-256 over its JSON, as `sha256:` and hexadecimal digits.

@@ -1,6 +1,7 @@
 //! The way to a running part: its operator API over HTTP, with the operator's token.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -64,19 +65,58 @@ impl Part {
         self.answer(self.client.post(format!("http://{}{path}", self.address)).json(body)).await
     }
 
+    /// Hands on the answer to a POST of `body` to `path` line by line, each a JSON document, until that is enough; the
+    /// last may come `wait` later than other answers.
+    pub(crate) async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        wait: Duration,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let request = self.client.post(format!("http://{}{path}", self.address)).json(body);
+        let away = |source| Error::PartAway { part: self.name, address: self.address.clone(), source };
+        let mut answer = self.asked(request, ANSWER_MAX + wait).await?;
+        let mut rest = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(away)? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if each(self.read(&line)?).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T> {
         let away = |source| Error::PartAway { part: self.name, address: self.address.clone(), source };
-        let answer = request.bearer_auth(&self.token).timeout(ANSWER_MAX).send().await.map_err(away)?;
+        let body = self.asked(request, ANSWER_MAX).await?.bytes().await.map_err(away)?;
+        self.read(&body)
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.refused(format!("it answered something else than expected: {error}")))
+    }
+
+    /// The head of an answer; refusals are errors.
+    async fn asked(&self, request: reqwest::RequestBuilder, timeout: Duration) -> Result<reqwest::Response> {
+        let away = |source| Error::PartAway { part: self.name, address: self.address.clone(), source };
+        let answer = request.bearer_auth(&self.token).timeout(timeout).send().await.map_err(away)?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(away)?;
-        let refused = |reason| Error::PartRefused { part: self.name, reason };
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| refused(format!("it answered something else than expected: {error}")));
+            return Ok(answer);
         }
-        Err(refused(match serde_json::from_slice::<ProblemText>(&body) {
+        let body = answer.bytes().await.map_err(away)?;
+        Err(self.refused(match serde_json::from_slice::<ProblemText>(&body) {
             Ok(problem) => problem.detail.unwrap_or(problem.title),
             Err(_) => status.to_string(),
         }))
+    }
+
+    fn refused(&self, reason: String) -> Error {
+        Error::PartRefused { part: self.name, reason }
     }
 }

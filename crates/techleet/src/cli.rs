@@ -334,6 +334,47 @@ pub(crate) enum RoutesCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Show one route: where it takes from, what its steps are and where they send.
+    ///
+    /// A step is called by its id, or by its kind and its line: `setBody:12`.
+    #[command(after_help = "Example:  techleet routes show orders")]
+    Show {
+        /// The route's id, as `techleet routes list` shows it.
+        route: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show what each step of the routes has done: exchanges, failures, attempts, dead letters, times.
+    ///
+    /// Numbers count from when the route was deployed. LAST and MEAN are how long an exchange was at a step, waits
+    /// between attempts included; a step with steps in it has their time in its own.
+    #[command(after_help = "Examples:\n  techleet routes stats\n  techleet routes stats orders --format json")]
+    Stats {
+        /// The route's id; all routes if there is none.
+        route: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Follow the next exchanges of a route step by step: times, headers that changed, bodies before and after.
+    ///
+    /// Texts are shortened, and what stands under a name of `container.routes_trace_masked` is shown as ***. An exchange
+    /// is shown when it and its copies have ended. The trace ends after --count exchanges, after --timeout-ms, or when
+    /// the route is stopped or replaced, and says which; it is told on the audit trail.
+    #[command(
+        after_help = "Examples:\n  techleet routes trace orders\n  techleet routes trace orders --count 10 --timeout-ms 60000 --format json"
+    )]
+    Trace {
+        /// The route's id.
+        route: String,
+        /// How many exchanges are followed.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+        count: u8,
+        /// How long they are waited for.
+        #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+        timeout_ms: u64,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Have a route run that was stopped.
     #[command(after_help = "Example:  techleet routes start orders")]
     Start {

@@ -1,9 +1,11 @@
 //! `techleet routes`: files of routes are checked and tested without a running system, and a running container's are
-//! listed and steered.
+//! listed, looked at and steered.
 
+mod look;
 mod operate;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chassis::Settings;
@@ -26,6 +28,12 @@ pub(crate) async fn run(
         RoutesCommand::Check { files, property } => check(&files, &property),
         RoutesCommand::Test { folders } => test(&folders).await,
         RoutesCommand::List { output } => operate::list(&settings()?, output).await,
+        RoutesCommand::Show { route, output } => look::show(&settings()?, &route, output).await,
+        RoutesCommand::Stats { route, output } => look::stats(&settings()?, route.as_deref(), output).await,
+        RoutesCommand::Trace { route, count, timeout_ms, output } => {
+            let timeout = Duration::from_millis(timeout_ms);
+            look::trace(&settings()?, &route, usize::from(count), timeout, output).await
+        }
         RoutesCommand::Start { route } => operate::control(&settings()?, &route, "start").await,
         RoutesCommand::Stop { route } => operate::control(&settings()?, &route, "stop").await,
         RoutesCommand::Suspend { route } => operate::control(&settings()?, &route, "suspend").await,

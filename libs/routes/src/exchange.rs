@@ -43,6 +43,8 @@ pub use text::Text;
 pub use value::{DEPTH_MAX, VALUE_BYTES_MAX, Value};
 pub use variables::{SHARED_BYTES_MAX, SHARED_MAX, Shared, Variables};
 
+use crate::run::Carried;
+
 /// Whether the sender waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pattern {
@@ -93,6 +95,11 @@ pub struct Exchange {
     progress: Progress,
     lineage: Lineage,
     companion: Option<Companion>,
+    traceparent: Option<Text>,
+    /// The route and the step that failed it.
+    failed_at: Option<Box<(Text, Text)>>,
+    /// There as long as somebody follows it.
+    pub(crate) journey: Carried,
     number: u64,
 }
 
@@ -133,7 +140,36 @@ impl Exchange {
     pub fn copy(&self) -> Self {
         let lineage = self.lineage.branch();
         let progress = Progress { is_answered_for: false, ..self.progress };
-        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), lineage, progress, ..self.clone() }
+        let journey = self.journey.shared();
+        Self { number: NUMBERS.fetch_add(1, Ordering::Relaxed), lineage, progress, journey, ..self.clone() }
+    }
+
+    /// The same, and nobody follows it any more: it is kept, and does not go on.
+    pub(crate) fn at_rest(mut self) -> Self {
+        self.journey = Carried::default();
+        self
+    }
+
+    /// Says of which trace this exchange and what it sends are part: a W3C trace context.
+    pub fn join_trace(&mut self, traceparent: Text) {
+        self.traceparent = Some(traceparent);
+    }
+
+    /// The trace context that the exchange came with: what it sends carries it, unless the message names another.
+    pub fn traceparent(&self) -> Option<&Text> {
+        self.traceparent.as_ref()
+    }
+
+    /// Notes that a step of a route failed it: the first of a route, and of an outer route in the place of an inner one.
+    pub(crate) fn note_failure(&mut self, route: &Text, step: &Text) {
+        if self.failed_at.as_ref().is_none_or(|at| at.0 != *route) {
+            self.failed_at = Some(Box::new((route.clone(), step.clone())));
+        }
+    }
+
+    /// The step of a route that failed it.
+    pub(crate) fn failed_at(&self, route: &Text) -> Option<&Text> {
+        self.failed_at.as_ref().filter(|at| at.0 == *route).map(|at| &at.1)
     }
 
     /// Says what this exchange follows from: the identity of an event, which is the same when it comes again.
@@ -223,8 +259,7 @@ impl Exchange {
 
     /// Takes the exception away: the exchange no longer fails, and expressions still see it.
     pub fn catch(&mut self) -> Option<Exception> {
-        self.progress.is_exhausted = false;
-        let exception = self.exception.take();
+        let exception = self.clear_exception();
         if let Some(exception) = &exception {
             self.properties.insert(Text::fixed("CamelExceptionCaught"), Value::Exception(exception.clone()));
             self.caught = Some(exception.clone());
@@ -235,6 +270,7 @@ impl Exchange {
     /// Takes the exception away without a trace, as before a redelivery.
     pub fn clear_exception(&mut self) -> Option<Exception> {
         self.progress.is_exhausted = false;
+        self.failed_at = None;
         self.exception.take()
     }
 

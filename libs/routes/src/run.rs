@@ -10,6 +10,8 @@ mod route;
 mod stats;
 mod strategy;
 mod swap;
+mod trace;
+mod visit;
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,10 +26,12 @@ pub use limits::Limits;
 pub use parts::{Part, Parts, run_parts};
 pub use redelivery::Redelivery;
 pub(crate) use route::finish;
-pub use route::{Inlet, Plan, Route, RouteState, Starts};
-pub use stats::{RouteStats, Snapshot};
+pub use route::{Inlet, Plan, Route, RouteState, Starts, TRACEPARENT};
+pub use stats::{Snapshot, Stats, StepInfo};
 pub use strategy::Strategy;
 pub use swap::SwapError;
+pub(crate) use trace::Carried;
+pub use trace::{Followed, FollowedStep, HeaderChange, Masking, Shown, Trace};
 
 /// A future without a name.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

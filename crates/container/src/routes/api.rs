@@ -1,10 +1,18 @@
 //! The operator's way to the routes: what runs, and having it start, stop or go back.
 
+mod steps;
+mod trace;
+
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
-use chassis::{Api, ErrorCode, Problem, ValidJson};
+use axum::response::{IntoResponse, Response};
+use chassis::{Api, ErrorCode, Principal, Problem, ValidJson};
+use contracts::audit::{Action as Done, AuditData, digest};
+use eventkit::{CommitAnyway, Work};
 use jiff::Timestamp;
-use routes::run::Route;
+use routes::run::{Route, RouteState};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 
@@ -19,6 +27,8 @@ pub(crate) fn api() -> Api<Desks> {
         .operator(routes!(control_route))
         .operator(routes!(list_revisions))
         .operator(routes!(roll_back))
+        .operator(routes!(steps::list_steps))
+        .operator(routes!(trace::trace_route))
 }
 
 /// All files and routes.
@@ -63,7 +73,12 @@ struct ListedRoute {
     handled: u64,
     redelivered: u64,
     dead_lettered: u64,
-    in_flight: i64,
+    in_flight: u64,
+    unacknowledged: u64,
+    /// The time of the exchange that ended last.
+    last_us: u64,
+    /// The time of an exchange in the mean.
+    mean_us: u64,
 }
 
 /// What runs, and what was refused.
@@ -82,7 +97,7 @@ fn about(routes: &Routes, route: &Route) -> ListedRoute {
     ListedRoute {
         id: route.id().to_string(),
         file: route.plan.file.to_string(),
-        revision: routes.0.deployment.origin(route),
+        revision: routes.0.deployment.origin(route).map(|revision| revision.number),
         from: route.plan.from.to_string(),
         state: route.state().as_str(),
         total: counted.total,
@@ -91,7 +106,14 @@ fn about(routes: &Routes, route: &Route) -> ListedRoute {
         redelivered: counted.redelivered,
         dead_lettered: counted.dead_lettered,
         in_flight: counted.in_flight,
+        unacknowledged: counted.unacknowledged,
+        last_us: micros(counted.last),
+        mean_us: micros(counted.mean()),
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn listed(file: String, state: FileState) -> ListedFile {
@@ -132,26 +154,64 @@ enum Action {
     Resume,
 }
 
+impl Action {
+    /// As the audit trail calls it.
+    fn done(self) -> Done {
+        match self {
+            Self::Start => Done::Start,
+            Self::Stop => Done::Stop,
+            Self::Suspend => Done::Suspend,
+            Self::Resume => Done::Resume,
+        }
+    }
+}
+
 /// Starts, stops, suspends or resumes a route; it is as its file says again when that changes.
 #[utoipa::path(post, path = "/operator/v1/routes/control", responses((status = 200, description = "How the route is then")))]
 async fn control_route(
     State(desks): State<Desks>,
+    principal: Principal,
+    mut work: Work,
     ValidJson(request): ValidJson<ControlRequest>,
-) -> Result<Json<ListedRoute>, Problem> {
+) -> Result<Response, Problem> {
     let routes = &desks.routes;
     let engine = routes.0.deployment.engine();
     let ControlRequest { route, action } = request;
+    let found = engine.route(&route).map_err(|reason| Problem::new(ErrorCode::Conflict).detail(reason))?;
+    let before = found.state();
     let outcome = match action {
         Action::Start => engine.start_route(&route).await,
         Action::Stop => engine.stop_route(&route).await,
         Action::Suspend => engine.suspend_route(&route).await,
         Action::Resume => engine.resume_route(&route).await,
     };
-    outcome.map_err(|reason| Problem::new(ErrorCode::Conflict).detail(reason))?;
-    tracing::info!(route, action = ?action, "route was told by the operator");
-    let found = engine.routes().into_iter().find(|known| known.id() == route.as_str());
-    let found = found.ok_or_else(|| Problem::new(ErrorCode::NotFound))?;
-    Ok(Json(about(routes, &found)))
+    let after = found.state();
+    tracing::info!(route, action = ?action, before = before.as_str(), after = after.as_str(), "route was told by the operator");
+    if before != after {
+        let state = |state: RouteState| Some(digest(&state.as_str()));
+        tell(&mut work, &principal, action.done(), format!("route-{route}"), (state(before), state(after))).await?;
+    }
+    Ok(match outcome {
+        Ok(()) => Json(about(routes, &found)).into_response(),
+        Err(reason) => {
+            // What was done is on the trail, also if not all of it was.
+            let mut response = Problem::new(ErrorCode::Conflict).detail(reason).into_response();
+            response.extensions_mut().insert(CommitAnyway);
+            response
+        }
+    })
+}
+
+/// Records on the audit trail what somebody did, with the digests of what was before and is now.
+async fn tell(
+    work: &mut Work,
+    principal: &Principal,
+    action: Done,
+    entity: String,
+    (before, after): (Option<String>, Option<String>),
+) -> Result<(), Problem> {
+    work.publish(&AuditData { actor: principal.actor(), action, entity, before, after }).await?;
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,6 +258,8 @@ struct RollBackRequest {
 #[utoipa::path(post, path = "/operator/v1/routes/rollback", responses((status = 200, description = "What became of the file")))]
 async fn roll_back(
     State(desks): State<Desks>,
+    principal: Principal,
+    mut work: Work,
     ValidJson(request): ValidJson<RollBackRequest>,
 ) -> Result<Json<ListedFile>, Problem> {
     let routes = &desks.routes;
@@ -219,9 +281,12 @@ async fn roll_back(
         let detail = format!("{} cannot be written: {error}", folder.path().join(&file).display());
         Problem::new(ErrorCode::Unavailable).detail(detail)
     })?;
+    let before = routes.0.deployment.running(&file).map(|text| super::revisions::digest(&text));
     // Others may be being written.
     routes.look(|name| name != file).await;
     tracing::info!(file, revision, "route file was taken back by the operator");
+    let after = wanted.text.is_some().then_some(wanted.digest);
+    tell(&mut work, &principal, Done::RollBack, format!("route-file-{file}"), (before, after)).await?;
     let state = routes.0.deployment.files().remove(&file).unwrap_or_default();
     Ok(Json(listed(file, state)))
 }

@@ -93,9 +93,9 @@ impl Deployment {
         self.state().files.get(file).and_then(|file| Some(file.running.as_ref()?.text.clone()))
     }
 
-    /// The file that a route comes from, and its revision.
-    pub(crate) fn origin(&self, route: &Route) -> Option<i64> {
-        self.state().files.get(&*route.plan.file)?.running.as_ref()?.revision.as_ref().map(|revision| revision.number)
+    /// The revision of its file that a route comes from.
+    pub(crate) fn origin(&self, route: &Route) -> Option<Revision> {
+        self.state().files.get(&*route.plan.file)?.running.as_ref()?.revision.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

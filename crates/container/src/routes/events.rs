@@ -162,6 +162,9 @@ impl<E: Event> Handle<E> for RouteHandler {
         exchange.follow(received.identity.as_str());
         let Received { topic, partition, offset, .. } = received;
         exchange.came_from(format!("{topic}/{partition}/{offset}/{}", received.identity));
+        if let Some(trace) = received.traceparent() {
+            exchange.join_trace(Text::from(trace));
+        }
         exchange.answer_for();
         let ledger = accompany(&mut exchange);
         let exchange = self.0.deliver(exchange).await;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use routes::components::{Component, ComponentSpec, Endpoint, Producer, brought};
 use routes::exchange::{Body, Exception, Exchange, Headers, Message, Result, Text, Value, class};
-use routes::run::{Core, Cx, Sending};
+use routes::run::{Core, Cx, Sending, TRACEPARENT};
 
 use crate::http_client::HttpClient;
 
@@ -112,6 +112,9 @@ impl Client {
         } else if let Some(kind) = text("Content-Type").and_then(|kind| HeaderValue::try_from(&*kind).ok()) {
             request.headers_mut().insert(CONTENT_TYPE, kind);
         }
+        if let Some(trace) = exchange.traceparent().and_then(|trace| HeaderValue::try_from(trace.as_str()).ok()) {
+            request.headers_mut().entry(TRACEPARENT).or_insert(trace);
+        }
         if let Some(id) = id.and_then(|id| HeaderValue::try_from(id.to_string()).ok()) {
             request.headers_mut().entry(IDEMPOTENCY_KEY).or_insert(id);
         }
@@ -173,7 +176,8 @@ impl Client {
         }
         if self.takes_headers {
             for (name, value) in &answer.headers {
-                let is_taken = is_passed(name) && !Headers::is_reserved(name.as_str());
+                // The trace goes on, whatever the other side calls it.
+                let is_taken = is_passed(name) && name != TRACEPARENT && !Headers::is_reserved(name.as_str());
                 if let (true, Ok(value)) = (is_taken, value.to_str()) {
                     message.headers.set(Text::from(name.as_str()), Value::from(value));
                 }

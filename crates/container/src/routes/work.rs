@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use eventkit::{Envelope, EventPublisher, HandlerError, Origin, UnitOfWork};
+use eventkit::{Envelope, EventPublisher, HandlerError, Origin, UnitOfWork, trace_context};
 use routes::exchange::{Exception, Exchange, class};
 use serde_json::Value;
 
@@ -86,11 +86,17 @@ pub(crate) async fn publish(
         },
         None => publication,
     };
-    let cause = exchange.cause().map(ToString::to_string);
-    let origin = Origin { correlation_id: cause.clone(), causation_id: cause, traceparent: None };
-    let mut work = publisher.begin(origin);
+    let mut work = publisher.begin(origin(exchange));
     store(publication, &mut work).await?;
     Ok(work.commit().await?)
+}
+
+/// What published events name as their cause: the same trace whenever that comes again.
+fn origin(exchange: &Exchange) -> Origin {
+    let cause = exchange.cause().map(ToString::to_string);
+    let given = exchange.traceparent().and_then(|trace| trace_context::read(trace));
+    let traceparent = given.or_else(|| cause.as_deref().map(trace_context::of_cause));
+    Origin { correlation_id: cause.clone(), causation_id: cause, traceparent }
 }
 
 /// Stores events; one that is stored already is not stored again.

@@ -57,7 +57,7 @@ pub(crate) fn write(house: &House, name: &str, text: &str) {
     std::fs::write(house.routes_dir().join(name), text).unwrap();
 }
 
-async fn listed(house: &House) -> Value {
+pub(crate) async fn listed(house: &House) -> Value {
     let (status, body) = house.call("operator", "GET", "/operator/v1/routes", None).await;
     assert_eq!(status, StatusCode::OK);
     body

@@ -10,6 +10,7 @@ mod refusals;
 mod rules;
 mod samples;
 mod schema;
+mod seen;
 mod state;
 mod support;
 mod web;

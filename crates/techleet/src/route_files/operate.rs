@@ -14,7 +14,7 @@ use crate::render::{Columns, clean, or_nothing, time};
 /// Characters of a digest in a table.
 const DIGEST_CHARS: usize = 19;
 
-fn container(settings: &Settings) -> anyhow::Result<Part> {
+pub(super) fn container(settings: &Settings) -> anyhow::Result<Part> {
     part(settings, PartName::Container)
 }
 

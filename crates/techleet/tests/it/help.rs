@@ -4,7 +4,7 @@ use crate::support::{program, run};
 
 #[tokio::test]
 async fn every_command_explains_itself() {
-    let commands: [&[&str]; 41] = [
+    let commands: [&[&str]; 44] = [
         &[],
         &["broker"],
         &["consume"],
@@ -38,6 +38,9 @@ async fn every_command_explains_itself() {
         &["routes", "check"],
         &["routes", "test"],
         &["routes", "list"],
+        &["routes", "show"],
+        &["routes", "stats"],
+        &["routes", "trace"],
         &["routes", "revisions"],
         &["routes", "rollback"],
         &["audit", "list"],

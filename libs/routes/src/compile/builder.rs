@@ -10,7 +10,7 @@ use crate::exchange::Text;
 use crate::parse::{Mark, Problems};
 use crate::pattern::Pattern;
 use crate::repository::Repository;
-use crate::run::{Block, Core, Entry, Route, Starts, Strategy};
+use crate::run::{Block, Core, Entry, Route, Starts, Stats, StepInfo, Strategy};
 use crate::state::Place;
 
 /// Builds the steps of one file.
@@ -30,9 +30,50 @@ pub struct Builder<'a> {
     pub(super) named: HashSet<Text>,
     /// What the steps that have been built do whenever their route starts.
     pub(super) starts: Starts,
+    /// The steps of the route that is being built, in the order of the file.
+    pub(super) steps: Vec<Option<Arc<StepInfo>>>,
+    names: HashSet<String>,
+    depth: usize,
+    /// The addresses of the step that is being built.
+    sends_to: Vec<Text>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub(super) fn new(
+        core: &'a Core,
+        file: &'a Arc<str>,
+        beans: &'a HashMap<String, Bean>,
+        repositories: &'a mut HashMap<String, Arc<Repository>>,
+        problems: &'a mut Problems,
+    ) -> Self {
+        Self {
+            core,
+            file,
+            problems,
+            beans,
+            repositories,
+            route: Text::EMPTY,
+            nameless: 0,
+            named: HashSet::new(),
+            starts: Starts::default(),
+            steps: Vec::new(),
+            names: HashSet::new(),
+            depth: 0,
+            sends_to: Vec::new(),
+        }
+    }
+
+    /// Begins a route: the steps of the one before are forgotten.
+    pub(super) fn begin_route(&mut self, id: Text) {
+        self.route = id;
+        self.nameless = 0;
+        self.named.clear();
+        self.steps.clear();
+        self.names.clear();
+        self.sends_to.clear();
+        self.starts = Starts::default();
+    }
+
     /// Adds an error, unless there is one at this place already, of which this one follows.
     pub fn error(&mut self, at: Mark, message: impl Into<String>) {
         if !self.problems.has_error_at(self.file, at) {
@@ -52,15 +93,29 @@ impl Builder<'_> {
 
     /// Builds steps; those that cannot be built are left out, and the errors tell of them.
     pub fn block(&mut self, steps: &[Step]) -> Block {
-        let entries = steps
-            .iter()
-            .filter_map(|step| {
-                let built = (step.kind.build)(&step.element, self)?;
-                let id = step.element.id.clone().map(Text::from).unwrap_or_default();
-                Some(Entry { step: built, name: step.kind.spec.name, id })
-            })
-            .collect();
-        Block { entries }
+        Block { entries: steps.iter().filter_map(|step| self.entry(step)).collect() }
+    }
+
+    fn entry(&mut self, step: &Step) -> Option<Entry> {
+        let place = self.steps.len();
+        self.steps.push(None);
+        let name = StepInfo::names(step).find(|name| !self.names.contains(name))?;
+        self.names.insert(name.clone());
+        let around = std::mem::take(&mut self.sends_to);
+        self.depth += 1;
+        let built = (step.kind.build)(&step.element, self);
+        self.depth -= 1;
+        let info = Arc::new(StepInfo {
+            name: Text::from(name),
+            kind: step.kind.spec.name,
+            file: Arc::clone(self.file),
+            line: step.element.at.line,
+            depth: self.depth,
+            sends_to: std::mem::replace(&mut self.sends_to, around),
+            stats: Stats::default(),
+        });
+        self.steps[place] = Some(Arc::clone(&info));
+        Some(Entry { step: built?, info: Some(info) })
     }
 
     /// The data format that stands in an element.
@@ -84,7 +139,10 @@ impl Builder<'_> {
     /// What sends to an address.
     pub fn producer(&mut self, uri: &EndpointText) -> Option<Arc<dyn Producer>> {
         match self.core.components.producer(uri, self.core) {
-            Ok(producer) => Some(producer),
+            Ok(producer) => {
+                self.sends_to.push(Text::from(uri.name()));
+                Some(producer)
+            }
             Err(message) => {
                 self.error(uri.at, message);
                 None

@@ -8,7 +8,7 @@ use crate::check::{Element, Parsed, RouteFile, check_files};
 use crate::exchange::Text;
 use crate::language::{self, Source};
 use crate::parse::{Mark, Problem, Problems, Severity};
-use crate::run::{Core, Route, Starts};
+use crate::run::{Core, Route};
 
 use super::Compiled;
 use super::builder::Builder;
@@ -39,17 +39,7 @@ pub fn compile_with(
     let mut ids = Ids { taken: HashMap::new(), gives_way };
     for file in &checked {
         let mut repositories = HashMap::new();
-        let mut builder = Builder {
-            core,
-            file: &file.file,
-            problems: &mut problems,
-            beans: &file.beans,
-            repositories: &mut repositories,
-            route: Text::EMPTY,
-            nameless: 0,
-            named: HashSet::new(),
-            starts: Starts::default(),
-        };
+        let mut builder = Builder::new(core, &file.file, &file.beans, &mut repositories, &mut problems);
         for source in &file.routes {
             routes.extend(build(&source.element, file, &checked, &mut ids, &mut builder));
         }
@@ -62,12 +52,12 @@ pub fn compile_with(
     Ok(Compiled { routes, shared, notes })
 }
 
-fn build(
+fn build<'f>(
     source: &Element,
-    file: &RouteFile,
-    all: &[RouteFile],
+    file: &'f RouteFile,
+    all: &'f [RouteFile],
     ids: &mut Ids<'_>,
-    builder: &mut Builder<'_>,
+    builder: &mut Builder<'f>,
 ) -> Option<Arc<Route>> {
     if !is_wanted(source, builder) {
         return None;
@@ -77,25 +67,30 @@ fn build(
         None => free_id(ids, builder),
     };
     ids.take(&id, source.at, builder);
-    let mut policies: Vec<&Element> = file.on_exceptions.iter().collect();
+    let mut policies: Vec<_> = file.on_exceptions.iter().map(|policy| (&file.file, policy)).collect();
     let mut error_handler = file.error_handler.as_ref();
-    for configuration in configurations(source, all, builder) {
-        policies.extend(configuration.many("onException").iter().filter_map(|entry| entry.one("onException")));
+    for (file, configuration) in configurations(source, all, builder) {
+        let own = configuration.many("onException").iter().filter_map(|entry| entry.one("onException"));
+        policies.extend(own.map(|policy| (file, policy)));
         error_handler = error_handler.or_else(|| configuration.one("errorHandler"));
     }
     route::build(source, Text::from(id), Outside { policies: &policies, error_handler }, builder)
 }
 
-/// The configurations that a route names, or those without an id.
-fn configurations<'f>(source: &Element, all: &'f [RouteFile], builder: &mut Builder<'_>) -> Vec<&'f Element> {
-    let every = all.iter().flat_map(|file| &file.configurations);
+/// The configurations that a route names, or those without an id; each with its file.
+fn configurations<'f>(
+    source: &Element,
+    all: &'f [RouteFile],
+    builder: &mut Builder<'_>,
+) -> Vec<(&'f Arc<str>, &'f Element)> {
+    let every = all.iter().flat_map(|file| file.configurations.iter().map(move |element| (&file.file, element)));
     let Some(names) = source.text("routeConfigurationId") else {
-        return every.filter(|element| element.id.is_none() && is_wanted(element, builder)).collect();
+        return every.filter(|(_, element)| element.id.is_none() && is_wanted(element, builder)).collect();
     };
     let mut found = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match every.clone().find(|element| element.id.as_deref() == Some(name)) {
-            Some(element) => found.extend(is_wanted(element, builder).then_some(element)),
+        match every.clone().find(|(_, element)| element.id.as_deref() == Some(name)) {
+            Some(one) => found.extend(is_wanted(one.1, builder).then_some(one)),
             None => {
                 let at = source.mark_of("routeConfigurationId");
                 builder.error(at, format!("there is no routeConfiguration `{name}`"));

@@ -4,32 +4,34 @@ use std::sync::Arc;
 
 use crate::check::Element;
 use crate::exchange::Text;
-use crate::run::{ErrorHandling, Original, Plan, Policy, Redelivery, Route, Starts, Target};
+use crate::run::{ErrorHandling, Original, Plan, Policy, Redelivery, Route, Target};
 
 use super::builder::Builder;
 
 /// What a route gets from outside of itself.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Outside<'e> {
-    /// What `onException` says at the top of the file and in configurations, in this order.
-    pub(super) policies: &'e [&'e Element],
+pub(super) struct Outside<'e, 'f> {
+    /// What `onException` says at the top of the file and in configurations, in this order; each with its file.
+    pub(super) policies: &'e [(&'f Arc<str>, &'f Element)],
     /// The error handler of the file or of a configuration.
-    pub(super) error_handler: Option<&'e Element>,
+    pub(super) error_handler: Option<&'f Element>,
 }
 
 /// Builds a route; nothing if it cannot be built.
-pub(super) fn build(source: &Element, id: Text, outside: Outside<'_>, builder: &mut Builder<'_>) -> Option<Arc<Route>> {
+pub(super) fn build<'f>(
+    source: &Element,
+    id: Text,
+    outside: Outside<'_, 'f>,
+    builder: &mut Builder<'f>,
+) -> Option<Arc<Route>> {
     let from = source.one("from")?;
-    builder.route = id.clone();
-    builder.nameless = 0;
-    builder.named.clear();
-    let errors = error_handling(source.one("errorHandler").or(outside.error_handler), outside.policies, builder);
+    builder.begin_route(id.clone());
     let block = builder.block(from.steps("steps"));
+    let errors = error_handling(source.one("errorHandler").or(outside.error_handler), outside.policies, builder);
     let uri = from.uri("uri")?;
     let consumer = match builder.core.components.consumer(uri, builder.core) {
         Ok(consumer) => consumer,
         Err(message) => {
-            builder.starts = Starts::default();
             builder.error(uri.at, message);
             return None;
         }
@@ -43,16 +45,17 @@ pub(super) fn build(source: &Element, id: Text, outside: Outside<'_>, builder: &
         auto_startup: source.flag("autoStartup").unwrap_or(true),
         startup_order: source.integer("startupOrder").unwrap_or(i64::MAX),
         block,
+        steps: std::mem::take(&mut builder.steps).into_iter().flatten().collect(),
         errors,
         consumer,
         in_flight_max: builder.core.limits.in_flight_max,
     })))
 }
 
-fn error_handling(
+fn error_handling<'f>(
     handler: Option<&Element>,
-    policies: &[&Element],
-    builder: &mut Builder<'_>,
+    policies: &[(&'f Arc<str>, &Element)],
+    builder: &mut Builder<'f>,
 ) -> Option<ErrorHandling> {
     if handler.is_some_and(|handler| handler.one("noErrorHandler").is_some()) {
         return None;
@@ -62,11 +65,18 @@ fn error_handling(
     let redelivery = overlaid(&Redelivery::default(), chosen, builder);
     let original = chosen.map(original_of).unwrap_or_default();
     let dead_letter = dead_letter.and_then(|element| {
-        let producer = builder.producer(element.uri("deadLetterUri")?)?;
+        let uri = element.uri("deadLetterUri")?;
+        let producer = builder.producer(uri)?;
         let swallows = element.flag("deadLetterHandleNewException").unwrap_or(true);
-        Some(Target { producer, original, swallows })
+        Some(Target { producer, name: Text::from(uri.name()), original, swallows })
     });
-    let policies = policies.iter().map(|element| Arc::new(policy(element, &redelivery, original, builder))).collect();
+    let own = builder.file;
+    let policies = policies.iter().map(|(file, element)| {
+        builder.file = *file;
+        Arc::new(policy(element, &redelivery, original, builder))
+    });
+    let policies = policies.collect();
+    builder.file = own;
     Some(ErrorHandling { policies, redelivery, dead_letter })
 }
 

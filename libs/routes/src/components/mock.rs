@@ -62,7 +62,7 @@ impl Mocks {
             let Some(kept) = kept else { return };
             let list = kept.entry(name.to_owned()).or_default();
             if list.len() < kept_max {
-                list.push(exchange.copy());
+                list.push(exchange.copy().at_rest());
             }
         });
     }

@@ -5,10 +5,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::exchange::{Exception, Exchange, Message, Progressed, Result, Text, class};
+use tokio::time::Instant;
 
+use crate::exchange::{Exception, Exchange, Message, Progressed, Result, class};
+
+use super::stats::StepInfo;
+use super::visit::Visit;
 use super::{BoxFuture, Cx, Running, Step};
 
 /// Steps that follow each other.
@@ -18,14 +23,19 @@ pub struct Block {
     pub entries: Box<[Entry]>,
 }
 
-/// A step with its name.
+/// A step of a block.
 pub struct Entry {
     /// The step.
     pub step: Box<dyn Step>,
-    /// What kind of step it is, for example `setBody`.
-    pub name: &'static str,
-    /// Its id in the file; empty if it has none.
-    pub id: Text,
+    /// As what it is counted; a step that another step makes is counted as that one.
+    pub info: Option<Arc<StepInfo>>,
+}
+
+impl Entry {
+    /// A step that another one makes while it runs.
+    pub fn within(step: impl Step + 'static) -> Self {
+        Self { step: Box::new(step), info: None }
+    }
 }
 
 impl fmt::Debug for Entry {
@@ -57,6 +67,7 @@ impl Before {
 struct Above<'b> {
     entry: &'b Entry,
     before: Option<Before>,
+    visit: Visit<'b>,
     following: &'b [Entry],
 }
 
@@ -64,32 +75,41 @@ struct Above<'b> {
 pub async fn drive(entries: &[Entry], exchange: &mut Exchange, cx: &Cx<'_>) {
     let mut above: Vec<Above<'_>> = Vec::new();
     let mut rest = entries;
+    // What ends one step begins the next: the clock is read once for both.
+    let mut now = Instant::now();
     while exchange.continues() {
         let Some((entry, following)) = rest.split_first() else {
-            match above.pop() {
-                Some(outer) => rest = outer.following,
-                None => return,
-            }
+            let Some(outer) = above.pop() else { return };
+            now = outer.visit.end(exchange, cx);
+            rest = outer.following;
             continue;
         };
         rest = following;
         let before = cx.errors.filter(|errors| errors.may_redeliver()).map(|_| Before::of(exchange));
+        let visit = Visit::begin(entry, exchange, cx, now);
         if let Some(inner) = attempt(entry, exchange, cx).await {
-            above.push(Above { entry, before, following });
+            above.push(Above { entry, before, visit, following });
             rest = &inner.entries;
         } else if let (true, false, Some(errors)) = (exchange.is_failed(), exchange.is_exhausted(), cx.errors) {
-            let mut failed = Some((entry, before));
-            while let Some((entry, before)) = failed {
+            let mut failed = Some((entry, before, visit));
+            while let Some((entry, before, visit)) = failed {
                 if entry.step.is_covered() {
-                    errors.recover(entry, exchange, cx, before).await;
+                    errors.recover(entry, exchange, cx, before, visit).await;
                     break;
                 }
+                visit.end(exchange, cx);
                 failed = above.pop().map(|outer| {
                     rest = outer.following;
-                    (outer.entry, outer.before)
+                    (outer.entry, outer.before, outer.visit)
                 });
             }
+            now = Instant::now();
+        } else {
+            now = visit.end(exchange, cx);
         }
+    }
+    for outer in above.into_iter().rev() {
+        outer.visit.end(exchange, cx);
     }
 }
 

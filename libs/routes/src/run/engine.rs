@@ -338,7 +338,11 @@ impl Engine {
         late
     }
 
-    fn route(&self, id: &str) -> Result<Arc<Route>, String> {
+    /// The route of this id.
+    ///
+    /// # Errors
+    /// If there is none, with the one that may be meant.
+    pub fn route(&self, id: &str) -> Result<Arc<Route>, String> {
         let routes = self.lock();
         let found = routes.iter().find(|route| route.id() == id).cloned();
         found.ok_or_else(|| {

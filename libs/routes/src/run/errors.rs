@@ -10,6 +10,8 @@ use crate::language::Predicate;
 use super::Cx;
 use super::block::{Before, Block, Entry, attempt, drive};
 use super::redelivery::Redelivery;
+use super::stats::StepInfo;
+use super::visit::Visit;
 
 /// How a route handles errors.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub struct Target {
     pub producer: Arc<dyn Producer>,
     /// Which message goes there.
     pub original: Original,
+    /// Their address, without options.
+    pub name: Text,
     /// Whether an error on the way there is only logged.
     pub swallows: bool,
 }
@@ -80,11 +84,18 @@ impl ErrorHandling {
     }
 
     /// Tries a failed step again, and hands the exchange on if that does not help.
-    pub(super) async fn recover(&self, entry: &Entry, exchange: &mut Exchange, cx: &Cx<'_>, before: Option<Before>) {
+    pub(super) async fn recover(
+        &self,
+        entry: &Entry,
+        exchange: &mut Exchange,
+        cx: &Cx<'_>,
+        before: Option<Before>,
+        mut visit: Visit<'_>,
+    ) {
         let mut attempts = 0_u32;
         let mut delay_ms = 0;
         loop {
-            let Some(exception) = exchange.exception().cloned() else { return };
+            let Some(exception) = exchange.exception().cloned() else { break };
             let policy = self.policy_for(exchange, &exception);
             let redelivery = policy.map_or(&self.redelivery, |policy| &policy.redelivery);
             attempts += 1;
@@ -95,11 +106,13 @@ impl ErrorHandling {
             };
             if !may_try {
                 set_counter(exchange, attempts - 1, redelivery);
+                visit.end(exchange, cx);
                 return self.deliver(policy, exception, exchange, cx).await;
             }
             delay_ms = redelivery.delay_ms(attempts, delay_ms, rand::random());
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             cx.route.stats.redeliver();
+            visit.redeliver();
             if let Some(before) = &before {
                 before.restore(exchange);
                 set_counter(exchange, attempts, redelivery);
@@ -109,9 +122,10 @@ impl ErrorHandling {
                 Box::pin(drive(&block.entries, exchange, cx)).await;
             }
             if !exchange.is_failed() || exchange.is_exhausted() {
-                return;
+                break;
             }
         }
+        visit.end(exchange, cx);
     }
 
     /// Hands a failed exchange on without another attempt.
@@ -149,6 +163,7 @@ impl ErrorHandling {
             exchange.mark_exhausted();
             return;
         }
+        let step = cx.route.failed_step(exchange);
         exchange.catch();
         let original = match (policy, dead_letter) {
             (_, Some(target)) if target.original != Original::No => target.original,
@@ -164,10 +179,13 @@ impl ErrorHandling {
         if let Some(block) = steps {
             Box::pin(drive(&block.entries, exchange, &quiet)).await;
         } else if let Some(target) = dead_letter {
-            self.send(target, exchange, &quiet).await;
+            if self.send(target, exchange, &quiet).await {
+                cx.route.bury(step.as_deref());
+            }
         }
         if exchange.is_failed() {
             // What went wrong in error handling takes the place of what it was for.
+            note(step.as_deref(), exchange, cx);
             exchange.mark_exhausted();
             return;
         }
@@ -182,26 +200,34 @@ impl ErrorHandling {
             exchange.mark_handled();
         } else {
             exchange.fail(exception);
+            note(step.as_deref(), exchange, cx);
             exchange.mark_exhausted();
         }
     }
 
-    async fn send(&self, target: &Target, exchange: &mut Exchange, cx: &Cx<'_>) {
+    /// Sends to the dead letters; whether it went there.
+    async fn send(&self, target: &Target, exchange: &mut Exchange, cx: &Cx<'_>) -> bool {
         let result = target.producer.send(exchange, cx).end().await;
-        let failure = result.err().or_else(|| exchange.clear_exception());
-        if let Some(failure) = failure {
-            if target.swallows {
-                tracing::error!(route = %cx.route.id(), class = failure.class().name, "dead letter could not be sent");
-            } else {
-                exchange.fail(failure);
-            }
+        let Some(failure) = result.err().or_else(|| exchange.clear_exception()) else { return true };
+        if target.swallows {
+            tracing::error!(route = %cx.route.id(), class = failure.class().name, "dead letter could not be sent");
+        } else {
+            exchange.fail(failure);
         }
+        false
     }
 }
 
 impl Policy {
     fn is_met(&self, exchange: &Exchange) -> bool {
         self.on_when.as_ref().is_none_or(|on_when| on_when.matches(exchange).unwrap_or(false))
+    }
+}
+
+/// Notes again which step failed an exchange, which is forgotten when the exception is caught.
+fn note(step: Option<&StepInfo>, exchange: &mut Exchange, cx: &Cx<'_>) {
+    if let Some(step) = step {
+        exchange.note_failure(cx.route.id(), &step.name);
     }
 }
 

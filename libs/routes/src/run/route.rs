@@ -7,17 +7,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::components::Consumer;
-use crate::exchange::{Exception, Exchange, Message, Position, Text, class};
+use crate::exchange::{Exception, Exchange, Message, Position, Text, Value, class};
 
 use super::Cx;
 use super::block::{Block, drive};
 use super::engine::Core;
 use super::errors::ErrorHandling;
-use super::stats::RouteStats;
+use super::stats::{Stats, StepInfo};
+use super::trace::{Carried, Lookout};
+
+/// The header with the trace of what an exchange follows from.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// What a route is made of.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub struct Plan {
     pub startup_order: i64,
     /// Its steps.
     pub block: Block,
+    /// All its steps with those in them, those of error handling last, in the order of the file.
+    pub steps: Vec<Arc<StepInfo>>,
     /// What it does with errors; nothing if nobody handles them.
     pub errors: Option<ErrorHandling>,
     /// What brings it exchanges.
@@ -71,7 +78,9 @@ pub struct Route {
     /// What it is made of.
     pub plan: Plan,
     /// What it has done.
-    pub stats: RouteStats,
+    pub stats: Stats,
+    /// Where somebody who traces it says so.
+    pub(super) lookout: Lookout,
     in_flight: Semaphore,
     running: Mutex<Option<Tasks>>,
     state: AtomicU8,
@@ -145,7 +154,14 @@ impl Route {
     /// A route that has not been started.
     pub fn new(plan: Plan) -> Self {
         let in_flight = Semaphore::new(plan.in_flight_max);
-        Self { plan, stats: RouteStats::default(), in_flight, running: Mutex::new(None), state: AtomicU8::new(STOPPED) }
+        Self {
+            plan,
+            stats: Stats::default(),
+            lookout: Lookout::default(),
+            in_flight,
+            running: Mutex::new(None),
+            state: AtomicU8::new(STOPPED),
+        }
     }
 
     /// What stands for a route where exchanges come from outside of all routes.
@@ -158,6 +174,7 @@ impl Route {
             auto_startup: false,
             startup_order: 0,
             block: Block::default(),
+            steps: Vec::new(),
             errors: None,
             consumer: Box::new(Nobody),
             in_flight_max: 1,
@@ -203,6 +220,7 @@ impl Route {
             },
         };
         let above = std::mem::replace(&mut exchange.position, position);
+        self.lookout.see(exchange);
         if exchange.original().is_none() && self.plan.errors.as_ref().is_some_and(ErrorHandling::keeps_original) {
             exchange.keep_original();
         }
@@ -210,6 +228,27 @@ impl Route {
         exchange.position = above;
         exchange.ascend();
         under_way.is_failed = exchange.is_failed();
+        settle(exchange);
+    }
+
+    /// The step that failed an exchange, if it is one of this route.
+    pub(crate) fn failed_step(&self, exchange: &Exchange) -> Option<Arc<StepInfo>> {
+        let name = exchange.failed_at(self.id())?;
+        self.plan.steps.iter().find(|step| step.name == *name).cloned()
+    }
+
+    /// Counts a dead letter, and of which step it is.
+    pub(crate) fn bury(&self, step: Option<&StepInfo>) {
+        self.stats.bury();
+        if let Some(step) = step {
+            step.stats.bury();
+        }
+    }
+
+    /// Cancelled when the route stops; nothing if it does not run.
+    pub(super) fn stop_token(&self) -> Option<CancellationToken> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|tasks| tasks.stop.clone())
     }
 
     /// Runs a task of one of the steps until the route stops; nothing is run if it has stopped already.
@@ -257,21 +296,22 @@ impl Route {
 
 /// An exchange that is under way in a route, also if nobody waits for it any more.
 struct UnderWay<'e> {
-    stats: &'e RouteStats,
+    stats: &'e Stats,
     core: &'e Core,
+    began: Instant,
     is_failed: bool,
 }
 
 impl<'e> UnderWay<'e> {
-    fn begin(stats: &'e RouteStats, core: &'e Core) -> Self {
+    fn begin(stats: &'e Stats, core: &'e Core) -> Self {
         stats.begin();
-        Self { stats, core, is_failed: false }
+        Self { stats, core, began: Instant::now(), is_failed: false }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.stats.end(self.is_failed);
+        self.stats.end(self.is_failed, self.began.elapsed());
         self.core.tell_ended();
     }
 }
@@ -305,9 +345,14 @@ impl Inlet {
         &self.route
     }
 
-    /// A new exchange of this route.
+    /// A new exchange of this route, of the trace that its message names.
     pub fn exchange(&self, message: Message) -> Exchange {
-        self.core.exchange(message)
+        let traceparent = message.header(TRACEPARENT).and_then(Value::to_text);
+        let mut exchange = self.core.exchange(message);
+        if let Some(traceparent) = traceparent {
+            exchange.join_trace(traceparent);
+        }
+        exchange
     }
 
     /// Takes an exchange through the route, waits for its place and ends it.
@@ -346,10 +391,22 @@ impl Inlet {
     }
 }
 
+async fn acknowledged(exchange: &mut Exchange, cx: &Cx<'_>) -> Result<(), Exception> {
+    let _waiting = cx.route.stats.wait();
+    exchange.pending.end().await
+}
+
+/// Tells whoever follows an exchange how it stands.
+fn settle(exchange: &Exchange) {
+    if let Some(journey) = exchange.journey.get() {
+        journey.settle(exchange);
+    }
+}
+
 /// Ends an exchange: waits for what it has begun, does what is to be done at its end, and says if it failed.
 pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
     if !exchange.pending.is_empty()
-        && let Err(exception) = exchange.pending.end().await
+        && let Err(exception) = acknowledged(exchange, cx).await
     {
         exchange.resume();
         exchange.fail(exception);
@@ -361,6 +418,8 @@ pub(crate) async fn finish(exchange: &mut Exchange, cx: &Cx<'_>) {
             }
         }
     }
+    settle(exchange);
+    exchange.journey = Carried::default();
     let failure = exchange.exception().cloned();
     exchange.hooks.run(failure.is_some()).await;
     if let Some(failure) = failure.filter(|_| !exchange.is_answered_for()) {

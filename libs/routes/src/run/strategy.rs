@@ -56,7 +56,7 @@ impl Strategy {
                 collected(old, new, item)
             }
             Self::GroupedMessage => {
-                let mut part = new.copy();
+                let mut part = new.copy().at_rest();
                 part.properties = crate::exchange::Map::new();
                 let item = Value::Exchange(Arc::new(part));
                 collected(old, new, item)

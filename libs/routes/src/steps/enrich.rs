@@ -64,7 +64,7 @@ impl Step for Enrich {
             Err(exception) => return Running::Done(Err(exception)),
         };
         Running::Later(Box::pin(async move {
-            let entry = Entry { step: Box::new(To(producer)), name: "to", id: Default::default() };
+            let entry = Entry::within(To(producer));
             let mut asked = exchange.copy();
             asked.pattern = Pattern::InOut;
             drive(std::slice::from_ref(&entry), &mut asked, &Cx { errors: None, ..*cx }).await;

@@ -72,9 +72,7 @@ impl RecipientList {
         for value in values {
             let Some(address) = value.to_text() else { continue };
             match cx.core.producer(address.trim()) {
-                Ok(producer) => {
-                    entries.push(Entry { step: Box::new(To(producer)), name: "to", id: Default::default() });
-                }
+                Ok(producer) => entries.push(Entry::within(To(producer))),
                 Err(_) if self.ignores_invalid => {}
                 Err(exception) => return Err(exception),
             }

@@ -63,7 +63,7 @@ impl Step for ToD {
         };
         Running::Later(Box::pin(async move {
             // The endpoint is only borrowed from the engine: it is sent to as a step of its own.
-            let entry = Entry { step: Box::new(To(producer)), name: "to", id: Default::default() };
+            let entry = Entry::within(To(producer));
             drive(std::slice::from_ref(&entry), exchange, &Cx { errors: None, ..*cx }).await;
             match exchange.is_exhausted() {
                 true => Ok(()),

@@ -86,7 +86,7 @@ impl Step for WireTap {
             let (core, route) = (Arc::clone(cx.core), Arc::clone(cx.route));
             let is_quiet = cx.errors.is_none();
             cx.core.spawn(place, async move {
-                let entry = Entry { step: Box::new(To(producer)), name: "to", id: Default::default() };
+                let entry = Entry::within(To(producer));
                 let errors = route.plan.errors.as_ref().filter(|_| !is_quiet);
                 copy.position = Position { step: Default::default(), ..copy.position };
                 let cx = Cx { core: &core, route: &route, errors };

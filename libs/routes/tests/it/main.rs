@@ -9,6 +9,7 @@ mod faults;
 mod kafka;
 mod matrix;
 mod problems;
+mod seen;
 mod sources;
 mod support;
 mod swap;

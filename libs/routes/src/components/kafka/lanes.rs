@@ -239,7 +239,7 @@ async fn bury(
             }
         }
     }
-    inlet.route().stats.bury();
+    inlet.route().bury(inlet.route().failed_step(exchange).as_deref());
     tracing::error!(
         route = %inlet.route().id(), topic = %record.topic, partition = record.partition, offset = record.offset,
         class = exception.class().name, "record became a dead letter"

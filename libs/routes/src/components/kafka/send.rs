@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::components::Producer;
 use crate::exchange::{Exchange, Headers, Text, Value};
-use crate::run::{Cx, Sending};
+use crate::run::{Cx, Sending, TRACEPARENT};
 
 use super::outbox::{Outbox, Taken};
 use super::{OutRecord, Transport};
@@ -62,6 +62,8 @@ impl Sender {
         if let Some(id) = id.filter(|_| is_another && !headers.iter().any(|(name, _)| is(name, EVENT_ID))) {
             headers.push((Text::fixed(EVENT_ID), Bytes::from(id.to_string())));
         }
+        let trace = exchange.traceparent().filter(|_| !headers.iter().any(|(name, _)| is(name, TRACEPARENT)));
+        headers.extend(trace.map(|trace| (Text::fixed(TRACEPARENT), Bytes::from(trace.to_string()))));
         OutRecord {
             topic: topic.map_or_else(|| self.topic.clone(), |topic| topic.to_string()),
             key: key.map(|key| key.to_bytes()),
