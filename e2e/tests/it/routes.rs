@@ -122,9 +122,31 @@ async fn a_file_is_deployed_refused_and_taken_back_on_the_real_program() {
     .await;
     run(&system, &["routes", "stop", "copy"]).await;
     run(&system, &["routes", "start", "copy"]).await;
+    it_is_seen(&system).await;
     let refused = system.run("container", &["routes", "start", "nothing"]).await.unwrap();
     assert!(!refused.status.success() && refused.stderr.contains("there is no route `nothing`"), "{}", refused.stderr);
     system.stop().await.unwrap();
+}
+
+/// What the route is, what its steps have done, and what becomes of a record in it.
+async fn it_is_seen(system: &System) {
+    let shown = run(system, &["routes", "show", "copy"]).await.stdout;
+    assert!(shown.contains("copy.yaml, revision 3") && shown.contains("kafka:orders"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("to:8") && line.ends_with("kafka:copies")), "{shown}");
+    let trace = run(system, &["routes", "trace", "copy"]);
+    let traced = tokio::select! {
+        traced = trace => traced,
+        () = async { loop { put(system, 6..7).await } } => unreachable!("it goes on"),
+    };
+    assert!(traced.stdout.contains("body 6 (string, 1 byte)"), "{}", traced.stdout);
+    assert!(traced.stdout.contains("-> first 6 (string, 7 bytes)"), "{}", traced.stdout);
+    assert!(traced.stderr.contains("1 exchange followed: as many as were asked for"), "{}", traced.stderr);
+    let stats = run(system, &["routes", "stats", "copy", "--format", "json"]).await.stdout;
+    let stats: Value = serde_json::from_str(stats.trim()).unwrap();
+    let steps: Vec<_> = stats["steps"].as_array().unwrap().iter().map(|step| step["total"].as_u64().unwrap()).collect();
+    assert!(steps.len() == 2 && steps.iter().all(|total| *total > 0), "{stats}");
+    let table = run(system, &["routes", "stats"]).await.stdout;
+    assert!(table.starts_with("ROUTE") && table.contains("setBody:7"), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

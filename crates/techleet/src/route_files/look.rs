@@ -209,3 +209,95 @@ fn micros(us: u64) -> String {
         _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn counted_step(step: &str, depth: usize) -> serde_json::Value {
+        json!({
+            "step": step, "kind": "to", "file": "orders.yaml", "line": 8, "depth": depth, "sendsTo": ["kafka:out"],
+            "total": 3, "failed": 1, "redelivered": 2, "deadLettered": 1, "inFlight": 0, "lastUs": 85, "meanUs": 2_100,
+        })
+    }
+
+    fn routes() -> Vec<RouteSteps> {
+        let steps = [counted_step("check", 0), counted_step("to:8", 1)];
+        let route = json!([{
+            "id": "orders", "file": "orders.yaml", "revision": 2, "from": "kafka:orders", "state": "started",
+            "total": 3, "failed": 1, "handled": 0, "redelivered": 2, "deadLettered": 1, "inFlight": 1,
+            "unacknowledged": 1, "lastUs": 2_000_000, "meanUs": 1_500, "group": null,
+            "deployedAt": "2026-11-24T02:11:03Z", "autoStartup": true, "deadLettersTo": "direct:dead", "steps": steps,
+        }]);
+        serde_json::from_value(route).unwrap()
+    }
+
+    #[test]
+    fn a_route_is_shown_with_its_steps_indented() {
+        let lines: Vec<_> = routes().iter().flat_map(shown).collect();
+        let expected = [
+            "route         orders",
+            "state         started",
+            "file          orders.yaml, revision 2, since 2026-11-24T02:11:03Z",
+            "takes from    kafka:orders",
+            "dead letters  direct:dead",
+            "exchanges     3, 1 failed, 1 in the steps, 1 wait for acknowledgements",
+            "",
+            "STEP    LINE  KIND  SENDS TO",
+            "check      8  to    kafka:out",
+            "  to:8     8  to    kafka:out",
+        ];
+        assert_eq!(lines, expected);
+        let expected = [
+            "ROUTE   STEP    TOTAL  FAILED  IN FLIGHT  REDELIVERED  DEAD LETTERS   LAST    MEAN",
+            "orders              3       1          2            2             1  2.0 s  1.5 ms",
+            "orders  check       3       1          0            2             1  85 us  2.1 ms",
+            "orders    to:8      3       1          0            2             1  85 us  2.1 ms",
+        ];
+        assert_eq!(table(&routes()), expected);
+    }
+
+    #[test]
+    fn an_exchange_is_told_step_by_step() {
+        let body = |text: &str| json!({"type": "string", "length": text.len(), "text": text});
+        let exchange = json!({
+            "exchange": "00A7", "beganMs": 0, "tookUs": 2_100, "outcome": "failed", "exception": "no \u{1b}[2J",
+            "headers": [["kafka.KEY", "4711"]], "body": body("m"), "leftOut": 2,
+            "steps": [
+                {
+                    "route": "orders", "step": "mark", "depth": 0, "exchange": "00A7", "afterUs": 12, "tookUs": 3,
+                    "redelivered": 1, "exception": "no",
+                    "headers": [
+                        {"name": "a", "before": null, "after": "1"},
+                        {"name": "b", "before": "1", "after": "2"},
+                        {"name": "c", "before": "1", "after": null},
+                    ],
+                    "body": [body("m"), {"type": "bytes", "length": 9, "text": null}],
+                },
+                {
+                    "route": "other", "step": "say", "depth": 1, "exchange": "00A8", "afterUs": 15, "tookUs": null,
+                    "redelivered": 0, "exception": null, "headers": [], "body": null,
+                },
+            ],
+        });
+        let expected = [
+            "exchange 00A7  1970-01-01T00:00:00Z  failed after 2.1 ms",
+            "  no \u{fffd}[2J",
+            "  body m (string, 1 byte)",
+            "  kafka.KEY: 4711",
+            "  +12 us  mark  3 us  tried again 1 time",
+            "      failed: no",
+            "      a: 1",
+            "      b: 1 -> 2",
+            "      c is gone",
+            "      body m (string, 1 byte)",
+            "        -> (bytes, 9 bytes)",
+            "    +15 us  say of other  has not ended  copy 00A8",
+            "  … and 2 steps, for which the trace had no room",
+            "",
+        ];
+        assert_eq!(followed("orders", &serde_json::from_value(exchange).unwrap()), expected);
+    }
+}

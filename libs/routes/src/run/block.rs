@@ -90,6 +90,7 @@ pub async fn drive(entries: &[Entry], exchange: &mut Exchange, cx: &Cx<'_>) {
         if let Some(inner) = attempt(entry, exchange, cx).await {
             above.push(Above { entry, before, visit, following });
             rest = &inner.entries;
+            now = Instant::now();
         } else if let (true, false, Some(errors)) = (exchange.is_failed(), exchange.is_exhausted(), cx.errors) {
             let mut failed = Some((entry, before, visit));
             while let Some((entry, before, visit)) = failed {

@@ -94,8 +94,7 @@ impl ErrorHandling {
     ) {
         let mut attempts = 0_u32;
         let mut delay_ms = 0;
-        loop {
-            let Some(exception) = exchange.exception().cloned() else { break };
+        while let Some(exception) = exchange.exception().cloned() {
             let policy = self.policy_for(exchange, &exception);
             let redelivery = policy.map_or(&self.redelivery, |policy| &policy.redelivery);
             attempts += 1;
@@ -178,10 +177,10 @@ impl ErrorHandling {
         let quiet = Cx { errors: None, ..*cx };
         if let Some(block) = steps {
             Box::pin(drive(&block.entries, exchange, &quiet)).await;
-        } else if let Some(target) = dead_letter {
-            if self.send(target, exchange, &quiet).await {
-                cx.route.bury(step.as_deref());
-            }
+        } else if let Some(target) = dead_letter
+            && self.send(target, exchange, &quiet).await
+        {
+            cx.route.bury(step.as_deref());
         }
         if exchange.is_failed() {
             // What went wrong in error handling takes the place of what it was for.

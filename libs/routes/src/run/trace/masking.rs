@@ -217,7 +217,7 @@ fn quoted_length(value: &str, escape: &str, quote: char) -> usize {
     while let Some(found) = value[at..].find(quote) {
         let end = at + found;
         let backslashes = value[..end].len() - value[..end].trim_end_matches('\\').len();
-        if backslashes == escape.len() || escape.is_empty() && backslashes % 2 == 0 {
+        if backslashes == escape.len() || escape.is_empty() && backslashes.is_multiple_of(2) {
             return end + quote.len_utf8();
         }
         at = end + quote.len_utf8();
