@@ -247,8 +247,12 @@ async fn no_offset_passes_a_send_that_is_not_acknowledged() {
     let engine = started(&memory, ROUTE, Limits::default()).await;
     eventually("all are sent, none waits for another's acknowledgement", || memory.values("out").len() == 20).await;
     assert_eq!(memory.committed("in"), 0);
+    // They are through the steps, and seen as what they are.
+    let stats = || engine.routes()[0].stats.snapshot();
+    eventually("all wait", || (stats().in_flight, stats().unacknowledged) == (0, 20)).await;
     memory.0.acknowledges.send_replace(true);
     eventually("all offsets are committed", || memory.committed("in") == 20).await;
+    assert_eq!(stats().unacknowledged, 0);
     assert!(engine.stop().await.is_empty());
 }
 
