@@ -118,7 +118,7 @@ impl Lines {
 
 async fn trace(house: &House, route: &str, count: usize, timeout_ms: u64) -> Lines {
     let wanted = json!({"route": route, "count": count, "timeoutMs": timeout_ms});
-    Lines::of(house.ask("operator", "POST", "/operator/v1/routes/trace", Some(wanted)).await)
+    Lines::of(house.begin("operator", "POST", "/operator/v1/routes/trace", Some(wanted)).await)
 }
 
 #[tokio::test]
@@ -155,9 +155,9 @@ async fn whoever_goes_away_ends_the_trace() {
     let house = House::open(&["container.routes_trace_bodies=false"]).await;
     deployed(&house, "left").await;
     let wanted = json!({"route": "left", "count": 1, "timeoutMs": 600_000});
-    drop(house.ask("operator", "POST", "/operator/v1/routes/trace", Some(wanted.clone())).await);
+    drop(house.begin("operator", "POST", "/operator/v1/routes/trace", Some(wanted.clone())).await);
     let answer = eventually("somebody else may look", async || {
-        let answer = house.ask("operator", "POST", "/operator/v1/routes/trace", Some(wanted.clone())).await;
+        let answer = house.begin("operator", "POST", "/operator/v1/routes/trace", Some(wanted.clone())).await;
         (answer.status() == StatusCode::OK).then_some(answer)
     })
     .await;

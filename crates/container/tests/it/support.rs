@@ -229,31 +229,30 @@ impl House {
 
     /// One request to the container's API.
     pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let response = self.ask(token, method, path, body).await;
+        let response = self.begin(token, method, path, body).await;
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     /// One request, whose answer has begun.
-    pub(crate) async fn ask(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Response {
-        let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
-        let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
-            None => request.body(Body::empty()),
-        };
-        self.send_request(request.unwrap()).await
+    pub(crate) async fn begin(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Response {
+        let request = Request::builder().method(method).uri(path);
+        match body {
+            Some(body) => self.ask(token, request.header("content-type", "application/json"), &body.to_string()).await,
+            None => self.ask(token, request, "").await,
+        }
+    }
+
+    /// One request of whoever has this token, with what is answered as it is.
+    pub(crate) async fn ask(&self, token: &str, request: axum::http::request::Builder, body: &str) -> Response {
+        let request = request.header("authorization", format!("Bearer {token}"));
+        self.send_request(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     /// One request as it is.
     pub(crate) async fn send_request(&self, request: Request<Body>) -> Response {
         self.router().oneshot(request).await.unwrap()
-    }
-
-    /// One request of an employee, with what is answered as it is.
-    pub(crate) async fn ask(&self, token: &str, request: axum::http::request::Builder, body: &str) -> Response {
-        let request = request.header("authorization", format!("Bearer {token}")).body(Body::from(body.to_owned()));
-        self.router().oneshot(request.unwrap()).await.unwrap()
     }
 
     fn router(&self) -> Router {
