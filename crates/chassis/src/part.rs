@@ -183,8 +183,8 @@ impl Part<'_> {
             started: Arc::default(),
         };
         watch_consumers(&checks, &consumers);
-        let topics = TopicWatch::start(self.name, kafka.clone(), &transport, &checks);
-        Ok(Backbone { topics, db, publisher, transport, relay, kafka, consumers, checks, closing: Vec::new() })
+        let topics = TopicWatch::start(self.name, kafka, &transport, &checks);
+        Ok(Backbone { topics, db, publisher, transport, relay, consumers, checks, closing: Vec::new() })
     }
 
     /// Serves the part's router (one unit of work a request, `Idempotency-Key` on POST, refused access recorded), and
@@ -354,7 +354,6 @@ pub struct Backbone {
     publisher: EventPublisher,
     transport: Arc<KafkaTransport>,
     relay: OwnRelay,
-    kafka: KafkaConfig,
     consumers: Consumers,
     checks: HealthChecks,
     topics: Option<TopicWatch>,
@@ -508,8 +507,7 @@ impl Backbone {
     /// # Errors
     /// The client refuses a setting.
     pub fn patient_transport(&self) -> Result<Arc<dyn Transport>, StartError> {
-        let kafka = KafkaConfig { delivery_timeout_ms: 0, ..self.kafka.clone() };
-        Ok(Arc::new(KafkaTransport::new(kafka)?))
+        Ok(Arc::new(self.transport.patient()?))
     }
 
     /// Has something end when the part stops: after its last request, with its consumers.

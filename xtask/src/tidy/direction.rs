@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn dependencies_down_the_table_pass() {
         let crates = [
-            krate("libs/db", &[]),
+            krate("libs/eventkit-db", &[]),
             krate("libs/eventkit", &[("eventkit-db", false), ("eventkit-macros", false)]),
             krate("crates/user-service", &[("contracts", false), ("chassis", true)]),
             krate("crates/techleet", &[("user-service", false), ("broker", false)]),
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_dev_dependency_is_free_for_libraries_only() {
-        assert_eq!(advice(&[krate("libs/db", &[("chassis", true)])]), [""; 0]);
-        assert_eq!(advice(&[krate("libs/db", &[("chassis", false)])]).len(), 1);
+        assert_eq!(advice(&[krate("libs/eventkit-db", &[("chassis", true)])]), [""; 0]);
+        assert_eq!(advice(&[krate("libs/eventkit-db", &[("chassis", false)])]).len(), 1);
         assert_eq!(advice(&[krate("crates/ops", &[("console", true)])]).len(), 1);
     }
 

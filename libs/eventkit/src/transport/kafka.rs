@@ -132,7 +132,8 @@ pub struct KafkaTransport {
     /// Topics that took nothing: the client believes that for minutes, unless it is told to ask again.
     refused: Mutex<BTreeSet<String>>,
     contact: Arc<Contact>,
-    watching: AbortHandle,
+    /// Of the client that watches for itself and for those made of it.
+    watching: Option<AbortHandle>,
 }
 
 impl std::fmt::Debug for KafkaTransport {
@@ -151,12 +152,27 @@ impl KafkaTransport {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(config: KafkaConfig) -> Result<Self> {
-        let settings = producer_settings(&config)?;
         let contact = Arc::new(Contact::new(&config.client_id));
+        let mut transport = Self::with(config, contact)?;
+        let watching = contact::watch(transport.contact.clone(), Arc::downgrade(&transport.producers));
+        transport.watching = Some(tokio::spawn(watching).abort_handle());
+        Ok(transport)
+    }
+
+    /// Another client of the same cluster whose records wait for their acknowledgement as long as it takes, in their
+    /// order. What is known of the cluster both know, and this one tells it; it has to live as long.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn patient(&self) -> Result<Self> {
+        Self::with(KafkaConfig { delivery_timeout_ms: 0, ..self.config.clone() }, self.contact.clone())
+    }
+
+    fn with(config: KafkaConfig, contact: Arc<Contact>) -> Result<Self> {
+        let settings = producer_settings(&config)?;
         let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
         let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
-        let watching = tokio::spawn(contact::watch(contact.clone(), Arc::downgrade(&producers))).abort_handle();
-        Ok(Self { config, producers, refused: Mutex::default(), contact, watching })
+        Ok(Self { config, producers, refused: Mutex::default(), contact, watching: None })
     }
 
     /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
@@ -250,7 +266,7 @@ impl Transport for KafkaTransport {
 
 impl Drop for KafkaTransport {
     fn drop(&mut self) {
-        self.watching.abort();
+        self.watching.iter().for_each(AbortHandle::abort);
         if let Err(error) = self.producers.flush(FLUSH_MAX) {
             tracing::warn!(%error, "records in flight at the end of a producer");
         }
