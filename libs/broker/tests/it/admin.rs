@@ -1,6 +1,9 @@
 //! Row "admin", and "configs": what operators and their tools ask of a broker.
 
+use std::collections::BTreeMap;
+
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages;
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
@@ -8,19 +11,22 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request as incremental;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, ApiVersionsRequest, BrokerId, CreatePartitionsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest, ElectLeadersRequest, GroupId,
-    IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, OffsetDeleteRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, OffsetDeleteRequest,
     OffsetForLeaderEpochRequest,
 };
+use kafka_protocol::protocol::{Message, Request};
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::support::batch::batch;
+use crate::support::batch::{Stamp, batch, stamped};
 use crate::support::member::{Member, committed};
 use crate::support::wire::{Ask, Wire, text, topic_name};
 use crate::support::{PATIENCE, Running, assigned, eventually};
@@ -366,4 +372,101 @@ async fn old_clients_are_told_the_versions_in_version_0() {
         kafka_protocol::protocol::Decodable::decode(&mut answer.split_off(4), 0).unwrap();
     assert_eq!(told.api_keys.len(), newest.api_keys.len());
     assert_eq!(told.api_keys[0].min_version, 0, "librdkafka compresses only for brokers that say so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_of_many_topics_and_partitions_are_listed_in_one_request() {
+    let broker = Running::start().await;
+    let mut wire = broker.wire().await;
+    for (topic, partitions) in [("a", 3), ("b", 1)] {
+        broker.topic(topic, partitions, &[]).await;
+    }
+    let stamp = |timestamp| Stamp { timestamp, ..Stamp::default() };
+    wire.produce("a", 1, stamped(stamp(1_000), &["1000", "1001"])).await;
+    wire.produce("b", 0, stamped(stamp(2_000), &["2000"])).await;
+    let asked = |name: &str, partitions: &[(i32, i64)]| {
+        let asked = partitions.iter().map(|(partition, time)| {
+            let asked = ListOffsetsPartition::default().with_partition_index(*partition).with_timestamp(*time);
+            asked.with_current_leader_epoch(-1)
+        });
+        ListOffsetsTopic::default().with_name(topic_name(name)).with_partitions(asked.collect())
+    };
+    // -1 is the end, -2 the beginning, -3 the record with the newest time.
+    let topics = vec![
+        asked("a", &[(0, -1), (1, 1_001), (1, -3), (2, -2), (3, -1)]),
+        asked("b", &[(0, -1), (0, 2_001)]),
+        asked("nowhere", &[(0, -1)]),
+    ];
+    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
+    let answer = wire.call(7, &request).await;
+    let shown: Vec<_> = answer.topics.iter().map(|topic| {
+        let shown = |told: &ListOffsetsPartitionResponse| (told.partition_index, told.error_code, told.offset);
+        (topic.name.as_str(), topic.partitions.iter().map(shown).collect::<Vec<_>>())
+    }).collect();
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    let expected = [
+        ("a", vec![(0, 0, 0), (1, 0, 1), (1, 0, 1), (2, 0, 0), (3, unknown, -1)]),
+        ("b", vec![(0, 0, 1), (0, 0, -1)]),
+        ("nowhere", vec![(0, unknown, -1)]),
+    ];
+    assert_eq!(shown, expected);
+}
+
+/// Sends a request that says nothing in each version that the broker offers and the library can write; every one of
+/// them is answered. Returns the key and the versions.
+macro_rules! ask_in_every_version {
+    ($broker:expr, $advertised:expr, $($request:ident),+ $(,)?) => {{
+        let mut asked = BTreeMap::new();
+        $(
+            let key = <messages::$request as Request>::KEY;
+            if let Some((least, most)) = $advertised.get(&key) {
+                let known = <messages::$request as Message>::VERSIONS;
+                for version in known.min.max(*least)..=known.max.min(*most) {
+                    let mut wire = $broker.wire().await;
+                    wire.call(version, &messages::$request::default()).await;
+                }
+                asked.insert(key, (*least.max(&known.min), *most.min(&known.max)));
+            }
+        )+
+        asked
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_advertised_is_answered_in_every_version_and_nothing_else_is() {
+    const KEYS: i16 = 100;
+    let broker = Running::start().await;
+    let told = broker.wire().await.call(3, &ApiVersionsRequest::default()).await.api_keys;
+    let advertised: BTreeMap<i16, (i16, i16)> =
+        told.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
+    let mut asked = ask_in_every_version!(
+        broker, advertised, FetchRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
+        FindCoordinatorRequest, JoinGroupRequest, HeartbeatRequest, LeaveGroupRequest, SyncGroupRequest,
+        DescribeGroupsRequest, ListGroupsRequest, SaslHandshakeRequest, ApiVersionsRequest, CreateTopicsRequest,
+        DeleteTopicsRequest, DeleteRecordsRequest, InitProducerIdRequest, OffsetForLeaderEpochRequest,
+        AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, EndTxnRequest, WriteTxnMarkersRequest,
+        TxnOffsetCommitRequest, DescribeAclsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeConfigsRequest,
+        AlterConfigsRequest, DescribeLogDirsRequest, SaslAuthenticateRequest, CreatePartitionsRequest,
+        DeleteGroupsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest, AlterPartitionReassignmentsRequest,
+        ListPartitionReassignmentsRequest, OffsetDeleteRequest, DescribeClientQuotasRequest,
+        AlterClientQuotasRequest, DescribeUserScramCredentialsRequest, AlterUserScramCredentialsRequest,
+        DescribeClusterRequest, DescribeProducersRequest, DescribeTransactionsRequest, ListTransactionsRequest,
+        ConsumerGroupHeartbeatRequest, ConsumerGroupDescribeRequest,
+    );
+    // Without acknowledgement Produce has no answer; 0 to 2 are advertised for librdkafka's sake, as Apache Kafka does.
+    for version in 3..=advertised[&0].1 {
+        broker.wire().await.call(version, &messages::ProduceRequest::default().with_acks(-1)).await;
+    }
+    asked.insert(0, (0, advertised[&0].1));
+    assert_eq!(asked, advertised);
+    for key in 0..KEYS {
+        let (least, most) = advertised.get(&key).copied().unwrap_or((0, -1));
+        for version in [least - 1, most + 1].into_iter().filter(|version| *version >= 0 && key != 18) {
+            let mut wire = broker.wire().await;
+            let frame = [&key.to_be_bytes()[..], &version.to_be_bytes(), b"\0\0\0\x07\xff\xff\0"].concat();
+            let length = u32::try_from(frame.len()).unwrap().to_be_bytes();
+            wire.send_bytes(&[&length[..], &frame].concat()).await.unwrap();
+            assert!(wire.is_closed().await, "key {key}, version {version}");
+        }
+    }
 }

@@ -77,6 +77,25 @@ async fn snappy_is_served_in_the_framing_it_came_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn batches_that_librdkafka_packed_are_served_byte_for_byte() {
+    let broker = Running::start().await;
+    let value = "the same words again ".repeat(50);
+    for name in ["gzip", "snappy", "lz4", "zstd"] {
+        let (topic, copy) = (format!("t-{name}"), format!("copy-{name}"));
+        broker.topic(&topic, 1, &[]).await;
+        broker.topic(&copy, 1, &[]).await;
+        let producer = broker.producer(&[("compression.type", name), ("enable.idempotence", "false")]);
+        send(&producer, &topic, 0, &value).await;
+        let mut wire = broker.wire().await;
+        let packed = wire.fetch(&topic, 0, Ask::at(0)).await.records.unwrap();
+        assert_eq!(wire.produce(&copy, 0, packed.clone()).await.error_code, 0, "{name}");
+        let served = wire.fetch(&copy, 0, Ask::at(0)).await.records.unwrap();
+        assert!(packed.len() < value.len() / 2, "{name}: {} bytes", packed.len());
+        assert_eq!(served[16..], packed[16..], "{name}: everything but base offset and leader epoch");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn zstd_is_refused_from_clients_that_are_too_old_for_it() {
     let broker = Running::start().await;
     broker.topic("t", 1, &[]).await;

@@ -35,6 +35,8 @@ const LOSS: [Loss; 7] = [
     Loss::FirstNames,
     Loss::LastNames,
 ];
+/// Bytes at which what was not synced is torn in one run; under the soak every one.
+const TEARS: usize = 150;
 /// Failing disks tried in one run for each way of failing; `cargo xtask soak --broker-places` has every change fail.
 const FAILURES: usize = 25;
 /// The same for the longer stories.
@@ -86,6 +88,33 @@ async fn power_loss_at_any_change_loses_nothing_that_a_client_was_told() {
         tell(&broker, false, || journal.len()).await
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_loss_may_tear_what_is_not_synced_at_any_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("data");
+    let journal = Arc::new(Journal::default());
+    let broker = start(&from, Arc::clone(&journal) as Arc<dyn Disk>).await.unwrap();
+    broker.ensure(&topic()).await;
+    let begun = journal.len();
+    let history = tell(&broker, false, || journal.len()).await;
+    drop(broker);
+    // Just before a sync a file has all the bytes that may tear; what tears earlier is the beginning of them.
+    let syncs = journal.synced_bytes().into_iter().filter(|(at, _)| *at >= begun);
+    let torn: Vec<_> = syncs.flat_map(|(at, bytes)| (1..bytes).map(move |kept| (at, kept))).collect();
+    assert!(torn.len() > 1_000, "{} places are a story", torn.len());
+    let places = soak::places(torn.len(), TEARS);
+    for (count, kept) in places.iter().map(|place| torn[*place]) {
+        let what = format!("{kept} bytes left after {count} changes");
+        let to = tempfile::tempdir().unwrap();
+        journal.replay(count, Loss::TornAt(kept), &from, to.path());
+        let broker = start(to.path(), Arc::new(Lazy)).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let (shown, refused) = look_past_damage(&mut broker.wire().await, "t", "g").await;
+        assert_eq!((history.check(count, &shown), refused), (Vec::new(), Vec::new()), "{what}");
+        broker.stop().await;
+    }
+    soak::report("power loss that tears at any byte", places.len(), history.acknowledged());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,8 @@ pub(crate) enum Loss {
     UnsyncedBytes,
     /// Of bytes that were not synced the first half is there.
     Torn,
+    /// Of bytes that were not synced the first so many of each file are there.
+    TornAt(usize),
     /// Of writes that were not synced only the last is there, behind a hole of zeros.
     Reordered,
     /// Of changes of names that were not synced, in each directory, the first half is there.
@@ -79,6 +81,19 @@ impl Journal {
     pub(crate) fn syncs(&self) -> usize {
         let written = self.inner.lock().unwrap();
         written.changes.iter().filter(|change| matches!(change, Change::Sync { .. })).count()
+    }
+
+    /// Every sync of a file: how many changes came before it, and how many bytes of the file it brought to the disk.
+    pub(crate) fn synced_bytes(&self) -> Vec<(usize, usize)> {
+        let mut state = Replayed::default();
+        let mut synced = Vec::new();
+        for (at, change) in self.inner.lock().unwrap().changes.iter().enumerate() {
+            if let Change::Sync { file } = change {
+                synced.push((at, state.contents.get(file).map_or(0, Content::unsynced_bytes)));
+            }
+            state.apply(change);
+        }
+        synced
     }
 
     /// Makes `to` what `from` is after the first `count` changes and a power loss.
@@ -248,20 +263,27 @@ impl Content {
         self.synced.resize(self.now.len(), 0);
     }
 
+    fn unsynced_bytes(&self) -> usize {
+        self.unsynced.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Writes the first `bytes` of what was not synced.
+    fn write_first(&self, bytes: usize, to: &mut Vec<u8>) {
+        let mut left = bytes;
+        for (position, bytes) in &self.unsynced {
+            let taken = left.min(bytes.len());
+            Self::put(to, *position, &bytes[..taken]);
+            left -= taken;
+        }
+    }
+
     fn after(&self, loss: Loss) -> Vec<u8> {
         let mut left = self.synced.clone();
         match loss {
             Loss::Nothing => return self.now.clone(),
             Loss::Unsynced | Loss::UnsyncedBytes | Loss::FirstNames | Loss::LastNames => {}
-            Loss::Torn => {
-                let bytes: usize = self.unsynced.iter().map(|(_, bytes)| bytes.len()).sum();
-                let mut budget = bytes / 2;
-                for (position, bytes) in &self.unsynced {
-                    let taken = budget.min(bytes.len());
-                    Self::put(&mut left, *position, &bytes[..taken]);
-                    budget -= taken;
-                }
-            }
+            Loss::Torn => self.write_first(self.unsynced_bytes() / 2, &mut left),
+            Loss::TornAt(bytes) => self.write_first(bytes, &mut left),
             Loss::Reordered => {
                 if let Some((position, bytes)) = self.unsynced.last() {
                     Self::put(&mut left, *position, bytes);

@@ -169,6 +169,12 @@ impl History {
         self.log_starts.push(Told { at, what: log_start });
     }
 
+    /// A reader of committed records begins at this offset: none from there on may be left out.
+    pub(crate) fn began(&mut self, reader: usize, at: i64) -> &mut Self {
+        self.polls.insert(reader, vec![at - 1]);
+        self
+    }
+
     /// A reader of committed records got these offsets, after those it got before; a new start is another reader.
     pub(crate) fn polled(&mut self, reader: usize, offsets: impl IntoIterator<Item = i64>) {
         self.polls.entry(reader).or_default().extend(offsets);
@@ -360,6 +366,7 @@ mod tests {
             (|history, _| history.sent(5, "no", Sent::At(1)), Anomaly::NonMonotonicSend(no())),
             (|history, _| history.polled(1, [0]), Anomaly::NonMonotonicPoll(0)),
             (|history, _| history.polled(2, [0, 3]), Anomaly::SkippedPoll(1)),
+            (|history, _| history.began(2, 0).polled(2, [1]), Anomaly::SkippedPoll(0)),
         ];
         for (plant, anomaly) in plants {
             let (mut history, mut shown) = fine();
