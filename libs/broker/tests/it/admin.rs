@@ -399,10 +399,14 @@ async fn offsets_of_many_topics_and_partitions_are_listed_in_one_request() {
     ];
     let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
     let answer = wire.call(7, &request).await;
-    let shown: Vec<_> = answer.topics.iter().map(|topic| {
-        let shown = |told: &ListOffsetsPartitionResponse| (told.partition_index, told.error_code, told.offset);
-        (topic.name.as_str(), topic.partitions.iter().map(shown).collect::<Vec<_>>())
-    }).collect();
+    let shown: Vec<_> = answer
+        .topics
+        .iter()
+        .map(|topic| {
+            let shown = |told: &ListOffsetsPartitionResponse| (told.partition_index, told.error_code, told.offset);
+            (topic.name.as_str(), topic.partitions.iter().map(shown).collect::<Vec<_>>())
+        })
+        .collect();
     let unknown = ResponseError::UnknownTopicOrPartition.code();
     let expected = [
         ("a", vec![(0, 0, 0), (1, 0, 1), (1, 0, 1), (2, 0, 0), (3, unknown, -1)]),
@@ -440,18 +444,56 @@ async fn what_is_advertised_is_answered_in_every_version_and_nothing_else_is() {
     let advertised: BTreeMap<i16, (i16, i16)> =
         told.iter().map(|api| (api.api_key, (api.min_version, api.max_version))).collect();
     let mut asked = ask_in_every_version!(
-        broker, advertised, FetchRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest,
-        FindCoordinatorRequest, JoinGroupRequest, HeartbeatRequest, LeaveGroupRequest, SyncGroupRequest,
-        DescribeGroupsRequest, ListGroupsRequest, SaslHandshakeRequest, ApiVersionsRequest, CreateTopicsRequest,
-        DeleteTopicsRequest, DeleteRecordsRequest, InitProducerIdRequest, OffsetForLeaderEpochRequest,
-        AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, EndTxnRequest, WriteTxnMarkersRequest,
-        TxnOffsetCommitRequest, DescribeAclsRequest, CreateAclsRequest, DeleteAclsRequest, DescribeConfigsRequest,
-        AlterConfigsRequest, DescribeLogDirsRequest, SaslAuthenticateRequest, CreatePartitionsRequest,
-        DeleteGroupsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest, AlterPartitionReassignmentsRequest,
-        ListPartitionReassignmentsRequest, OffsetDeleteRequest, DescribeClientQuotasRequest,
-        AlterClientQuotasRequest, DescribeUserScramCredentialsRequest, AlterUserScramCredentialsRequest,
-        DescribeClusterRequest, DescribeProducersRequest, DescribeTransactionsRequest, ListTransactionsRequest,
-        ConsumerGroupHeartbeatRequest, ConsumerGroupDescribeRequest,
+        broker,
+        advertised,
+        FetchRequest,
+        ListOffsetsRequest,
+        MetadataRequest,
+        OffsetCommitRequest,
+        OffsetFetchRequest,
+        FindCoordinatorRequest,
+        JoinGroupRequest,
+        HeartbeatRequest,
+        LeaveGroupRequest,
+        SyncGroupRequest,
+        DescribeGroupsRequest,
+        ListGroupsRequest,
+        SaslHandshakeRequest,
+        ApiVersionsRequest,
+        CreateTopicsRequest,
+        DeleteTopicsRequest,
+        DeleteRecordsRequest,
+        InitProducerIdRequest,
+        OffsetForLeaderEpochRequest,
+        AddPartitionsToTxnRequest,
+        AddOffsetsToTxnRequest,
+        EndTxnRequest,
+        WriteTxnMarkersRequest,
+        TxnOffsetCommitRequest,
+        DescribeAclsRequest,
+        CreateAclsRequest,
+        DeleteAclsRequest,
+        DescribeConfigsRequest,
+        AlterConfigsRequest,
+        DescribeLogDirsRequest,
+        SaslAuthenticateRequest,
+        CreatePartitionsRequest,
+        DeleteGroupsRequest,
+        ElectLeadersRequest,
+        IncrementalAlterConfigsRequest,
+        AlterPartitionReassignmentsRequest,
+        ListPartitionReassignmentsRequest,
+        OffsetDeleteRequest,
+        DescribeClientQuotasRequest,
+        AlterClientQuotasRequest,
+        DescribeUserScramCredentialsRequest,
+        AlterUserScramCredentialsRequest,
+        DescribeClusterRequest,
+        DescribeProducersRequest,
+        DescribeTransactionsRequest,
+        ListTransactionsRequest,
+        ConsumerGroupHeartbeatRequest,
+        ConsumerGroupDescribeRequest,
     );
     // Without acknowledgement Produce has no answer; 0 to 2 are advertised for librdkafka's sake, as Apache Kafka does.
     for version in 3..=advertised[&0].1 {
