@@ -39,9 +39,12 @@ const OF_CI: [Ground; 2] = [
     Ground { broker: "kafka-4", database: "sqlite", sessions: "database" },
 ];
 
+/// How often each test kills with `--ci`; everywhere else as often as in every test run.
+const KILLS_OF_CI: u32 = 5;
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only what continuous integration has time for: two combinations, no record
+    /// Only what continuous integration has time for: two combinations, few kills, no record
     #[arg(long)]
     ci: bool,
     /// Only combinations of this broker
@@ -76,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let servers = Servers::given_or_started(root)?;
     let mut outcomes = BTreeMap::new();
     for (suite, ground) in plan(options) {
-        let outcome = suite.run(&programs, &servers, ground)?;
+        let outcome = suite.run(&programs, &servers, ground, options.ci.then_some(KILLS_OF_CI))?;
         say(&format!("{suite:?} on {ground}: {outcome}"));
         outcomes.insert((suite, ground), outcome);
     }

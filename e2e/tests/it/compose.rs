@@ -162,6 +162,39 @@ fn kafka_tells_each_side_an_address_that_it_can_reach() {
 }
 
 #[test]
+fn windows_gets_the_same_parts_ports_and_commands_as_everybody_else() {
+    let script = std::fs::read_to_string(background("start-infrastructure.bat")).unwrap();
+    let values = |name: &str| -> Vec<&str> {
+        let mark = format!("set \"{name}=");
+        script.lines().filter_map(|line| line.trim().strip_prefix(&mark)?.strip_suffix('"')).collect()
+    };
+    assert_eq!(values("COMPOSE_FILE_NAME"), [WITH_ZOOKEEPER, WITH_KRAFT]);
+    let elsewhere = std::fs::read_to_string(background("start-infrastructure.sh")).unwrap();
+    for (file, parts) in [WITH_ZOOKEEPER, WITH_KRAFT].into_iter().zip(values("PARTS")) {
+        let services = services(file);
+        let unknown: Vec<&str> = parts.split(' ').filter(|part| !services.contains_key(*part)).collect();
+        assert!(unknown.is_empty(), "{file} has no {unknown:?}");
+        let left: Vec<&String> = services.keys().filter(|name| !parts.split(' ').any(|part| part == *name)).collect();
+        // As the script for other systems does, which a test asks a Docker of its own.
+        assert_eq!(left, ["company-service", "recruitment-service"], "{file}");
+    }
+    for command in ["start", "stop", "status", "logs", "reset"] {
+        assert!(script.contains(&format!("\"%~1\"==\"{command}\"")), "{command} is not taken");
+        assert!(script.lines().any(|line| line == format!(":{command}")), "{command} does nothing");
+        assert!(elsewhere.contains(command), "{command}");
+    }
+    let told: BTreeSet<u16> = script
+        .lines()
+        .filter_map(|line| line.split_once("localhost:")?.1.get(..4)?.parse().ok())
+        .chain(script.split("internal: ").skip(1).filter_map(|rest| rest.get(..5)?.parse().ok()))
+        .collect();
+    let parts: Vec<&str> = values("PARTS")[0].split(' ').collect();
+    let published = TABLE.iter().filter(|row| parts.contains(&row.name) && row.name != "user-service");
+    assert_eq!(told, published.flat_map(|row| row.ports.iter().copied()).collect());
+    assert!(script.contains(r#"("%~dp0topics.list")"#), "topics come from the list that is held against the contracts");
+}
+
+#[test]
 fn list_of_topics_is_the_table_of_the_contracts() {
     let mut expected = String::from(
         "# Topic, partitions, settings: the table in crates/contracts/src/topics.rs, which a test holds this list against.\n",

@@ -14,6 +14,8 @@ use crate::background::LIBRARIES;
 const PAGE: &str = include_str!("../../../docs/guide/production.md");
 /// How long all steps may take on a busy machine.
 const STEPS_MAX: Duration = Duration::from_secs(420);
+/// What others on the machine see of the parts, and their end.
+const END: &str = "ps -o args= -p \"$(cat ./*.pid | paste -s -d ,)\" > processes.out\nkill $(cat ./*.pid)\n";
 /// The parts' addresses, as the page has them and as variables that choose others.
 const PARTS: [&str; 4] = ["USER_SERVICE", "COMPANY_SERVICE", "RECRUITMENT_SERVICE", "CONTAINER"];
 
@@ -65,7 +67,7 @@ impl Shell {
         let script = folder.join("steps.sh");
         let steps = blocks("sh").join("\n\n");
         // Each command is told before it runs, but with its words as the page has them: no value of a variable shows.
-        std::fs::write(&script, format!("set -euo pipefail\nset -v\n{steps}\nkill $(cat ./*.pid)\n")).unwrap();
+        std::fs::write(&script, format!("set -euo pipefail\nset -v\n{steps}\n{END}")).unwrap();
         let log = std::fs::File::create(folder.join("steps.log")).unwrap();
         let programs = program::path().unwrap().parent().unwrap().to_owned();
         let path = [infrastructure.tools().await.unwrap(), programs]
@@ -114,13 +116,31 @@ fn logs(folder: &Path) -> String {
     logs
 }
 
+/// Not in a log, not in what was printed, not in the list of processes.
 fn no_secret_shows(folder: &Path, said: &str) {
-    let text = logs(folder) + said;
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let parts = ["user-service", "company-service", "recruitment-service", "container"];
+    let mut text = logs(folder) + said + &read("printed");
+    parts.iter().for_each(|part| text.push_str(&read(&format!("{part}.out"))));
+    let processes = read("processes.out");
+    assert_eq!(processes.matches("techleet run ").count(), parts.len(), "{processes}");
+    text.push_str(&processes);
+    let mut looked_for = 0;
     for entry in std::fs::read_dir(folder.join("secrets")).unwrap().map(|entry| entry.unwrap().path()) {
-        let is_secret = entry.extension().is_some_and(|extension| extension == "password" || extension == "token");
-        if is_secret {
-            let secret = std::fs::read_to_string(&entry).unwrap();
-            assert!(!text.contains(secret.trim()), "what is in {} shows", entry.display());
-        }
+        let secret = std::fs::read_to_string(&entry).unwrap_or_default();
+        let secret = match entry.extension().and_then(|extension| extension.to_str()) {
+            Some("password" | "token") => secret.trim(),
+            Some("url") => password_of(secret.trim()),
+            _ => continue,
+        };
+        assert!(secret.len() > 8 && !text.contains(secret), "what is in {} shows", entry.display());
+        looked_for += 1;
     }
+    assert!(looked_for >= parts.len() + 3, "of each part, of Redis, of the database, of the operator: {looked_for}");
+}
+
+/// What stands between the user and the host.
+fn password_of(url: &str) -> &str {
+    let (before_host, _) = url.rsplit_once('@').unwrap();
+    before_host.rsplit_once(':').unwrap().1
 }

@@ -15,6 +15,8 @@ use super::servers::Servers;
 
 /// What tells the tests of `e2e` on what to stand (`e2e/src/ground.rs`).
 const GROUND_VARIABLE: &str = "TECHLEET_TEST_GROUND";
+/// What tells the tests of crashes how often to kill, before and under load (`e2e/src/soak.rs`).
+const KILLS_VARIABLES: [&str; 2] = ["TECHLEET_TEST_SOAK_KILLS", "TECHLEET_TEST_SOAK_LOAD_KILLS"];
 /// The packages with the services' tests.
 const SERVICES: [&str; 4] = ["user-service", "company-service", "recruitment-service", "container"];
 
@@ -101,16 +103,25 @@ impl Suite {
         }
     }
 
-    /// Runs it; what the tests say is on this process's output.
+    /// Runs it, with so many kills a test instead of the usual ones; what the tests say is on this process's output.
     ///
     /// # Errors
     /// It cannot be run at all.
-    pub(super) fn run(self, programs: &Programs, servers: &Servers, ground: Ground) -> anyhow::Result<Outcome> {
+    pub(super) fn run(
+        self,
+        programs: &Programs,
+        servers: &Servers,
+        ground: Ground,
+        kills: Option<u32>,
+    ) -> anyhow::Result<Outcome> {
         let began = Instant::now();
         let (mut text, mut is_success) = (String::new(), true);
         for package in self.packages() {
             let mut command = programs.command(package)?;
             command.args(self.tests(ground)).env(GROUND_VARIABLE, ground.to_string());
+            if let Some(kills) = kills {
+                command.envs(KILLS_VARIABLES.map(|name| (name, kills.to_string())));
+            }
             servers.tell(&mut command);
             // A test of both databases runs on the one that is there.
             if self == Self::Stores && ground.database == "sqlite" {
@@ -145,8 +156,15 @@ impl Suite {
     /// Which tests, by parts of their names. Those that start a Kafka each do so one after the other.
     fn tests(self, ground: Ground) -> Vec<&'static str> {
         match (self, ground) {
-            (Self::Transport, Ground { broker: "embedded", .. }) => vec!["keeps_the_contract_on_the_embedded_broker"],
-            (Self::Transport, _) => vec!["keeps_the_contract_on_the_broker_of_this_run"],
+            (Self::Transport, Ground { broker: "embedded", .. }) => {
+                vec!["keeps_the_contract_on_the_embedded_broker", "transactions_count_whole_on_the_embedded_broker"]
+            }
+            (Self::Transport, _) => vec![
+                "keeps_the_contract_on_the_broker_of_this_run",
+                "transactions_count_whole_on_the_broker_of_this_run",
+                "--test-threads",
+                "1",
+            ],
             (Self::Stores, _) => vec!["the_outbox_keeps_its_contract", "the_inbox_keeps_its_contract"],
             // What names no database stands on SQLite.
             (Self::Services, Ground { database: "sqlite", sessions: "database", .. }) => {
@@ -157,7 +175,14 @@ impl Suite {
             (Self::Services, _) => vec!["postgres_with_redis"],
             (Self::Story, _) => vec!["the_story_holds_in_one", "the_story_holds_with", "--test-threads", "1"],
             (Self::Crashes, _) => {
-                vec!["the_story_holds_while", "answers_hold_while", "every_failpoint", "--test-threads", "1"]
+                vec![
+                    "the_story_holds_while",
+                    "answers_hold_while",
+                    "every_failpoint",
+                    "when_the_container_is_killed",
+                    "--test-threads",
+                    "1",
+                ]
             }
         }
     }
