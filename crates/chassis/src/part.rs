@@ -518,6 +518,7 @@ impl Backbone {
     async fn stop(self) {
         drop(self.topics);
         self.relay.stop().await;
+        self.transport.close();
         drop((self.transport, self.consumers));
         self.db.close().await;
     }

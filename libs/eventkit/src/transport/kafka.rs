@@ -175,6 +175,11 @@ impl KafkaTransport {
         Ok(Self { config, producers, refused: Mutex::default(), contact, watching: None })
     }
 
+    /// Says that whoever uses this has ended: a cluster that goes away from now on is not told of. It goes on working.
+    pub fn close(&self) {
+        self.contact.close();
+    }
+
     /// Whether no broker answers, as far as is known: that one is away is noticed when it is spoken to.
     #[must_use]
     pub fn is_away(&self) -> bool {

@@ -2,6 +2,7 @@
 //! every connection of every client.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub(super) struct Contact {
     client: String,
     away_since: Mutex<Option<Instant>>,
     lost: Notify,
+    /// Nobody needs the cluster any more.
+    is_closed: AtomicBool,
     /// What groups may not do, since their partitions were dealt out.
     refusals: Mutex<BTreeMap<String, &'static str>>,
 }
@@ -41,6 +44,7 @@ impl Contact {
             client: client.to_owned(),
             away_since: Mutex::default(),
             lost: Notify::new(),
+            is_closed: AtomicBool::new(false),
             refusals: Mutex::default(),
         }
     }
@@ -108,7 +112,16 @@ impl Contact {
         }
     }
 
+    /// From now on a cluster that goes away is nobody's trouble: clients that are being taken down may outlive it.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
     fn lose(&self, reason: &str) {
+        if self.is_closed.load(Ordering::Relaxed) {
+            tracing::debug!(client = self.client, reason, "kafka is away, after the end");
+            return;
+        }
         let mut away = self.away();
         if away.is_none() {
             *away = Some(Instant::now());
@@ -152,3 +165,23 @@ impl ClientContext for ContactContext {
 }
 
 impl ConsumerContext for ContactContext {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_down(contact: &Contact) {
+        contact.complain(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+    }
+
+    #[test]
+    fn a_cluster_that_goes_away_after_the_end_is_not_told_of() {
+        let contact = Contact::new("a");
+        all_down(&contact);
+        assert!(contact.is_away());
+        contact.regain();
+        contact.close();
+        all_down(&contact);
+        assert!(!contact.is_away());
+    }
+}
