@@ -18,6 +18,9 @@ use crate::state::Place;
 pub struct Builder<'a> {
     /// The engine.
     pub core: &'a Core,
+    /// The file whose routes are being built.
+    home: &'a Arc<str>,
+    /// The file of what is being built: for error handling that a route takes from elsewhere, another one.
     pub(super) file: &'a Arc<str>,
     pub(super) problems: &'a mut Problems,
     pub(super) beans: &'a HashMap<String, Bean>,
@@ -48,6 +51,7 @@ impl<'a> Builder<'a> {
     ) -> Self {
         Self {
             core,
+            home: file,
             file,
             problems,
             beans,
@@ -206,8 +210,8 @@ impl<'a> Builder<'a> {
             None => self.beans.get(name).map(|bean| bean.class.clone()),
         };
         let made = class.filter(|class| class == crate::repository::MEMORY).map(|_| {
-            // Routes of a file share its beans, and nobody else does.
-            let place = Place { owner: Text::from(&**self.file), name: Text::from(name) };
+            // Routes of a file share its beans, and nobody else does: also where a step of another file names them.
+            let place = Place { owner: Text::from(&**self.home), name: Text::from(name) };
             Arc::new(Repository::new(self.core.state.keys(place, self.core.limits.keys_max)))
         });
         match made {
@@ -224,5 +228,55 @@ impl<'a> Builder<'a> {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use crate::state::{Groups, Keys, Memory, StateStore};
+    use crate::{Engine, Setup};
+
+    use super::*;
+
+    /// Notes for which places keys are asked for.
+    #[derive(Debug, Default)]
+    struct Noted(Mutex<Vec<String>>);
+
+    impl StateStore for Noted {
+        fn keys(&self, place: Place, keys_max: usize) -> Box<dyn Keys> {
+            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.push(format!("{} > {}", place.owner, place.name));
+            Memory.keys(place, keys_max)
+        }
+
+        fn groups(&self, place: Place) -> Box<dyn Groups> {
+            Memory.groups(place)
+        }
+    }
+
+    #[test]
+    fn files_that_share_error_handling_do_not_share_their_keys() {
+        let route = |id: &str| {
+            format!(
+                "- beans: [ {{ name: seen, type: {} }} ]\n\
+                 - route: {{ id: {id}, from: {{ uri: \"direct:{id}\", steps: [ {{ to: \"mock:{id}\" }} ] }} }}\n",
+                crate::repository::MEMORY
+            )
+        };
+        let shared = r#"
+- routeConfiguration:
+    onException:
+      - onException:
+          exception: [ java.lang.Exception ]
+          steps:
+            - idempotentConsumer: { header: id, idempotentRepository: seen, steps: [ { to: "mock:told" } ] }
+"#;
+        let noted = Arc::new(Noted::default());
+        let engine = Engine::new(Setup { state: Some(noted.clone()), ..Setup::default() });
+        let files = [("a.yaml", route("a")), ("b.yaml", route("b")), ("shared.yaml", shared.to_owned())];
+        engine.load(&files.map(|(name, text)| (name.to_owned(), text))).unwrap();
+        assert_eq!(*noted.0.lock().unwrap(), ["a.yaml > seen", "b.yaml > seen"]);
     }
 }
