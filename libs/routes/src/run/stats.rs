@@ -116,7 +116,7 @@ impl Stats {
     }
 
     /// Counts an exchange that waits for acknowledgements, until what comes back is dropped.
-    pub(super) fn wait(&self) -> Waiting<'_> {
+    pub(crate) fn wait(&self) -> Waiting<'_> {
         self.unacknowledged.fetch_add(1, Relaxed);
         Waiting(self)
     }
@@ -135,7 +135,7 @@ impl Stats {
 }
 
 /// An exchange that waits for acknowledgements.
-pub(super) struct Waiting<'s>(&'s Stats);
+pub(crate) struct Waiting<'s>(&'s Stats);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {

@@ -1,7 +1,7 @@
 //! Routes in transactions, over a Kafka in memory that holds back and loses them.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use routes::components::kafka::{
@@ -24,7 +24,15 @@ struct State {
     memory: Memory,
     open: Mutex<Option<Vec<OutRecord>>>,
     /// What is refused for good: a topic and a value.
-    refused: Mutex<HashSet<(String, &'static str)>>,
+    refused: Mutex<Refused>,
+    /// The same, before it has its place.
+    refused_at_once: Mutex<Refused>,
+    /// Whether the open transaction can only be aborted.
+    is_broken: AtomicBool,
+    /// Whether records get their places.
+    takes: watch::Sender<bool>,
+    /// Whether acknowledgements come.
+    acknowledges: watch::Sender<bool>,
     /// How many sends fail for a passing reason.
     failing_sends: AtomicUsize,
     failing_commits: AtomicUsize,
@@ -34,6 +42,13 @@ struct State {
     aborted: AtomicUsize,
     /// How many memberships are over when they commit.
     ending: AtomicUsize,
+}
+
+type Refused = HashSet<(String, &'static str)>;
+
+fn is_in(refused: &Mutex<Refused>, record: &OutRecord) -> bool {
+    let is_it = |topic: &str, value: &str| *topic == record.topic && record.value.as_deref() == Some(value.as_bytes());
+    refused.lock().unwrap().iter().any(|(topic, value)| is_it(topic, value))
 }
 
 fn take_one(left: &AtomicUsize) -> bool {
@@ -46,6 +61,10 @@ impl Transactions {
             memory: Memory::new(),
             open: Mutex::default(),
             refused: Mutex::default(),
+            refused_at_once: Mutex::default(),
+            is_broken: AtomicBool::new(false),
+            takes: watch::Sender::new(true),
+            acknowledges: watch::Sender::new(true),
             failing_sends: AtomicUsize::new(0),
             failing_commits: AtomicUsize::new(0),
             commits: watch::Sender::new(true),
@@ -57,6 +76,24 @@ impl Transactions {
 
     fn counted(&self) -> (usize, usize) {
         (self.0.committed.load(Ordering::SeqCst), self.0.aborted.load(Ordering::SeqCst))
+    }
+
+    /// How many records the open transaction has.
+    fn sent(&self) -> usize {
+        self.0.open.lock().unwrap().as_ref().map_or(0, Vec::len)
+    }
+
+    fn add(&self, record: OutRecord) -> Result<()> {
+        let refused = if is_in(&self.0.refused, &record) {
+            Exception::new(&class::KAFKA_RECORD_TOO_LARGE, "too large")
+        } else if take_one(&self.0.failing_sends) {
+            Exception::new(&class::KAFKA_TIMEOUT, "not now")
+        } else {
+            self.0.open.lock().unwrap().as_mut().expect("a transaction is open").push(record);
+            return Ok(());
+        };
+        self.0.is_broken.store(true, Ordering::SeqCst);
+        Err(refused)
     }
 }
 
@@ -104,31 +141,32 @@ impl Transaction for Transactions {
     fn begin(&self) -> BoxFuture<'_, std::result::Result<(), Broken>> {
         let before = self.0.open.lock().unwrap().replace(Vec::new());
         assert!(before.is_none(), "one transaction at a time");
+        self.0.is_broken.store(false, Ordering::SeqCst);
         Box::pin(async { Ok(()) })
     }
 
     fn send(&self, record: OutRecord) -> BoxFuture<'_, Result<Acknowledged>> {
-        let refused = self.0.refused.lock().unwrap();
-        let is_refused = refused
-            .iter()
-            .any(|(topic, value)| *topic == record.topic && record.value.as_deref() == Some(value.as_bytes()));
-        let outcome = if is_refused {
-            Err(Exception::new(&class::KAFKA_RECORD_TOO_LARGE, "too large"))
-        } else if take_one(&self.0.failing_sends) {
-            Err(Exception::new(&class::KAFKA_TIMEOUT, "not now"))
-        } else {
-            self.0.open.lock().unwrap().as_mut().expect("a transaction is open").push(record);
-            Ok(())
-        };
-        let acknowledged: Acknowledged = Box::pin(std::future::ready(outcome));
-        Box::pin(async move { Ok(acknowledged) })
+        let (mut takes, mut acknowledges) = (self.0.takes.subscribe(), self.0.acknowledges.subscribe());
+        Box::pin(async move {
+            takes.wait_for(|takes| *takes).await.unwrap();
+            if is_in(&self.0.refused_at_once, &record) {
+                self.0.is_broken.store(true, Ordering::SeqCst);
+                return Err(Exception::new(&class::KAFKA_RECORD_TOO_LARGE, "too large"));
+            }
+            let outcome = self.add(record);
+            let acknowledged: Acknowledged = Box::pin(async move {
+                acknowledges.wait_for(|acknowledges| *acknowledges).await.unwrap();
+                outcome
+            });
+            Ok(acknowledged)
+        })
     }
 
     fn commit(&self, offsets: Vec<(Text, i32, i64)>) -> BoxFuture<'_, std::result::Result<(), Broken>> {
         let mut commits = self.0.commits.subscribe();
         Box::pin(async move {
             commits.wait_for(|commits| *commits).await.unwrap();
-            if take_one(&self.0.failing_commits) {
+            if self.0.is_broken.load(Ordering::SeqCst) || take_one(&self.0.failing_commits) {
                 return Err(Broken::Aborted("lost".to_owned()));
             }
             if take_one(&self.0.ending) {
@@ -181,8 +219,7 @@ async fn what_records_send_and_their_offsets_are_one() {
         memory.put("in", &format!("k{}", n % 3), &n.to_string());
     }
     let engine = started(&transactions, ROUTE).await;
-    let is_sent = || transactions.0.open.lock().unwrap().as_ref().is_some_and(|open| open.len() == 40);
-    eventually("all is part of the transaction", is_sent).await;
+    eventually("all is part of the transaction", || transactions.sent() == 40).await;
     assert!(memory.values("out").is_empty() && memory.committed("in") == 0);
     transactions.0.commits.send_replace(true);
     eventually("it is committed", || memory.committed("in") == 20).await;
@@ -275,6 +312,31 @@ async fn error_handling_sends_in_the_same_transaction() {
     assert_eq!(memory.values("out"), ["1"]);
     assert_eq!(memory.values("dead"), ["bad", "2"]);
     assert!(memory.values("in.dlq").is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_its_transaction_is_seen() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.takes.send_replace(false);
+    transactions.0.acknowledges.send_replace(false);
+    transactions.0.refused.lock().unwrap().insert(("in.dlq".to_owned(), "bad"));
+    memory.put("in", "a", "1");
+    let engine = started(&transactions, ROUTE).await;
+    let stats = || engine.routes()[0].stats.snapshot();
+    let waiting = || (stats().in_flight, stats().unacknowledged);
+    eventually("it waits for the place of what it sends", || waiting() == (0, 1)).await;
+    transactions.0.takes.send_replace(true);
+    eventually("it waits for acknowledgements", || (transactions.sent(), waiting()) == (2, (0, 1))).await;
+    transactions.0.acknowledges.send_replace(true);
+    eventually("it is committed", || memory.committed("in") == 1).await;
+    assert_eq!(waiting(), (0, 0));
+    memory.put("in", "a", "bad");
+    eventually("its dead letter is refused", || (transactions.counted().1 > 2, waiting()) == (true, (0, 1))).await;
+    transactions.0.refused.lock().unwrap().clear();
+    eventually("it is committed", || memory.committed("in") == 2).await;
+    assert_eq!((memory.values("in.dlq"), waiting()), (vec!["bad".to_owned()], (0, 0)));
     engine.stop().await;
 }
 

@@ -153,6 +153,7 @@ impl Lanes {
                 inlet.call(&mut exchange).await;
             }
             if let Some(outbox) = outbox {
+                let _waiting = inlet.route().stats.wait();
                 // Before the next of its key, so that what both send is in order.
                 outbox.hand_over(exchange.is_failed()).await;
             }
@@ -167,13 +168,15 @@ impl Lanes {
         let held = holds.then(|| lane.clone());
         self.ends.push(Box::pin(async move {
             let outbox = exchange.companion::<Outbox>();
-            if let Some(outbox) = &outbox
-                && let Err(exception) = outbox.settle().await
-            {
-                exchange.pending.add(std::future::ready(Err(exception)));
+            if let Some(outbox) = &outbox {
+                let _waiting = inlet.route().stats.wait();
+                if let Err(exception) = outbox.settle().await {
+                    exchange.pending.add(std::future::ready(Err(exception)));
+                }
             }
             inlet.end(&mut exchange).await;
             if exchange.is_failed() {
+                let _waiting = inlet.route().stats.wait();
                 let scope = outbox.as_ref().map(|outbox| outbox.scope());
                 bury(&inlet, &*transport, &group, &record, &exchange, scope).await;
             }
