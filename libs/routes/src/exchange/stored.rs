@@ -1,6 +1,7 @@
 //! An exchange as bytes, and back: what a group has collected is kept this way.
 //!
-//! The first byte is the version of the format. Lengths are variable: seven bits a byte, the lowest first.
+//! The first byte is the version of the format; those before it can be read. Lengths are variable: seven bits a byte, the
+//! lowest first.
 
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use super::value::Value;
 use super::variables::{Shared, Variables};
 use super::{Exchange, Pattern, Position};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The first version that has the trace context.
+const WITH_TRACE: u8 = 2;
 /// How deep what is read may be nested: more than any exchange that was written.
 const DEPTH_MAX: usize = 400;
 
@@ -35,7 +38,7 @@ const EXCEPTION: u8 = 11;
 const EXCHANGE: u8 = 12;
 
 impl Exchange {
-    /// The exchange as bytes: its message, properties, own variables and what it follows from.
+    /// The exchange as bytes: its message, properties, own variables, what it follows from and its trace context.
     pub(crate) fn to_stored(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         exchange(&mut out, self);
@@ -45,10 +48,10 @@ impl Exchange {
     /// The exchange that [`Self::to_stored`] made bytes of, if they are such.
     pub(crate) fn from_stored(bytes: &[u8], shared: &Shared) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
-        if *version != VERSION {
+        if !(1..=VERSION).contains(version) {
             return None;
         }
-        let mut reader = Reader { rest, shared, depth: 0 };
+        let mut reader = Reader { rest, shared, version: *version, depth: 0 };
         let exchange = reader.exchange()?;
         reader.rest.is_empty().then_some(exchange)
     }
@@ -173,12 +176,14 @@ fn exchange(out: &mut Vec<u8>, exchange: &Exchange) {
     text(out, lineage.path);
     out.extend_from_slice(&lineage.copies.to_le_bytes());
     out.extend_from_slice(&lineage.sent.to_le_bytes());
+    optional(out, exchange.traceparent(), text);
 }
 
 /// Reads what was written; nothing where it was not.
 struct Reader<'r> {
     rest: &'r [u8],
     shared: &'r Shared,
+    version: u8,
     depth: usize,
 }
 
@@ -322,6 +327,11 @@ impl Reader<'_> {
         if let Some(identity) = identity {
             exchange.lineage.resume(identity, body, source, path, (copies, sent));
         }
+        if self.version >= WITH_TRACE
+            && let Some(traceparent) = self.optional(Self::text)?
+        {
+            exchange.join_trace(traceparent);
+        }
         Some(Exchange { properties, variables, pattern, position, ..exchange })
     }
 }
@@ -329,6 +339,8 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn everything() -> Exchange {
         let mut map = Map::new();
@@ -344,6 +356,7 @@ mod tests {
         let mut exchange = Exchange::new(Message::new(body).with_header("H", 7), 42);
         exchange.follow("cause");
         exchange.came_from("t/0/7");
+        exchange.join_trace(Text::fixed(TRACE));
         exchange.next_id("r");
         let _ = exchange.copy();
         exchange.properties.insert(Text::fixed("p"), Value::Exchange(Arc::new(Exchange::default())));
@@ -365,6 +378,7 @@ mod tests {
         assert_eq!(back.variables.get("v"), Some(Value::from("own")));
         assert_eq!(format!("{:?}", back.exception()), format!("{:?}", exchange.exception()));
         assert_eq!((back.cause(), back.has_body_of_cause()), (exchange.cause(), true));
+        assert_eq!(back.traceparent().map(Text::as_str), Some(TRACE));
         let mut exchange = exchange;
         assert_eq!(back.next_id("r"), exchange.next_id("r"));
         assert_eq!(back.copy().next_id("r"), exchange.copy().next_id("r"));
@@ -373,6 +387,20 @@ mod tests {
         back.message.body = Body::new(Value::from("another"));
         let other = Exchange::from_stored(&back.to_stored(), &Shared::default()).unwrap();
         assert!(!other.has_body_of_cause());
+    }
+
+    #[test]
+    fn what_was_kept_without_a_trace_is_read() {
+        // A body, and nothing else that an exchange of the first version may have.
+        let first =
+            |body: &[u8]| [body, &[0, 0, 0, FALSE, 0, 0, 0, 0, 0], &[0; 8], &[NULL; 5], &[FALSE, 0], &[0; 8]].concat();
+        let inner = first(&[TRUE]);
+        let stored = [&[1][..], &first(&[&[EXCHANGE][..], &inner].concat())].concat();
+        let back = Exchange::from_stored(&stored, &Shared::default()).unwrap();
+        let Value::Exchange(inner) = back.message.body.value() else { panic!("{back:?}") };
+        assert_eq!((inner.message.body.value(), back.traceparent()), (&Value::Bool(true), None));
+        assert!(Exchange::from_stored(&[&[0][..], &stored[1..]].concat(), &Shared::default()).is_none());
+        assert!(Exchange::from_stored(&[&[VERSION + 1][..], &stored[1..]].concat(), &Shared::default()).is_none());
     }
 
     #[test]
