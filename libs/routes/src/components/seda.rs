@@ -250,9 +250,10 @@ impl Offer {
     }
 }
 
-/// A copy that begins anew: the other route is its first.
+/// A copy that begins anew: the other route is its first, and it is part of nothing that the exchange is part of.
 fn copy_of(exchange: &Exchange) -> Exchange {
     let mut copy = exchange.copy();
+    copy.go_alone();
     copy.position = crate::exchange::Position::default();
     copy.resume();
     copy

@@ -81,6 +81,8 @@ impl Step for WireTap {
         };
         let mut copy = exchange.copy();
         copy.pattern = Pattern::InOnly;
+        // Nobody waits for it: it may be under way when what the exchange is part of has ended.
+        copy.go_alone();
         Running::Later(Box::pin(async move {
             let place = cx.core.place_for_copy().await?;
             let (core, route) = (Arc::clone(cx.core), Arc::clone(cx.route));

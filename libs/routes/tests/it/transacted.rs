@@ -9,7 +9,7 @@ use routes::components::kafka::{
 };
 use routes::exchange::{Exception, Result, Text, class};
 use routes::run::BoxFuture;
-use routes::{Engine, Setup};
+use routes::{Engine, Limits, Setup};
 use tokio::sync::watch;
 
 use crate::kafka::Memory;
@@ -203,8 +203,12 @@ const ROUTE: &str = r#"
 "#;
 
 async fn started(transactions: &Transactions, route: &str) -> Engine {
+    started_with(transactions, route, Limits::default()).await
+}
+
+async fn started_with(transactions: &Transactions, route: &str, limits: Limits) -> Engine {
     let kafka = Arc::new(Kafka::new(Arc::new(transactions.clone())));
-    let engine = Engine::new(Setup { components: vec![kafka], ..Setup::default() });
+    let engine = Engine::new(Setup { components: vec![kafka], limits, ..Setup::default() });
     let compiled = engine.load(&[("kafka.yaml".to_owned(), route.to_owned())]).unwrap();
     engine.start(compiled).await.unwrap();
     engine
@@ -337,6 +341,28 @@ async fn what_waits_for_its_transaction_is_seen() {
     transactions.0.refused.lock().unwrap().clear();
     eventually("it is committed", || memory.committed("in") == 2).await;
     assert_eq!((memory.values("in.dlq"), waiting()), (vec!["bad".to_owned()], (0, 0)));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn copies_that_nobody_waits_for_are_no_part_of_the_transaction() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    let route = r#"
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest&transacted=true"
+    steps:
+      - to: kafka:first
+      - wireTap: { uri: "kafka:tapped" }
+      - to: seda:side
+      - delay: { constant: "60000" }
+- from: { uri: "seda:side", steps: [ { to: "kafka:side" } ] }
+"#;
+    memory.put("in", "a", "1");
+    let engine = started_with(&transactions, route, Limits { stop_ms: 50, ..Limits::default() }).await;
+    let are_sent = || [memory.values("tapped"), memory.values("side")].concat() == ["1", "1"];
+    eventually("the copies' records are there", are_sent).await;
+    assert!(memory.values("first").is_empty() && memory.committed("in") == 0);
     engine.stop().await;
 }
 
