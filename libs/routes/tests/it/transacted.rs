@@ -320,6 +320,27 @@ async fn error_handling_sends_in_the_same_transaction() {
 }
 
 #[tokio::test]
+async fn error_handling_that_is_refused_does_not_hold_its_record_up() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.refused.lock().unwrap().insert(("out".to_owned(), "2"));
+    transactions.0.refused_at_once.lock().unwrap().insert(("dead".to_owned(), "2"));
+    let route = format!("- errorHandler: {{ deadLetterChannel: {{ deadLetterUri: \"kafka:dead\" }} }}{ROUTE}");
+    for value in ["1", "2", "3"] {
+        memory.put("in", "a", value);
+    }
+    let engine = started(&transactions, &route).await;
+    eventually("all is committed", || memory.committed("in") == 3).await;
+    assert_eq!(
+        (memory.values("first"), memory.values("out")),
+        (vec!["1".to_owned(), "3".to_owned()], memory.values("first"))
+    );
+    // The dead letter channel passes over what fails in it.
+    assert!(memory.values("dead").is_empty() && memory.values("in.dlq").is_empty());
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn what_waits_for_its_transaction_is_seen() {
     let transactions = Transactions::new();
     let memory = &transactions.0.memory;

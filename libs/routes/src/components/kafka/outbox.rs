@@ -86,7 +86,7 @@ enum State {
 
 /// What became of a record.
 pub(super) enum Taken {
-    /// It is sent with the others.
+    /// It is sent with the others, or with none of them.
     Kept,
     /// It is on its way.
     Sent(Acknowledged),
@@ -122,7 +122,10 @@ impl Outbox {
                 State::Sending(_) => {}
             }
         }
-        Ok(Taken::Sent(self.scope.transaction.send(record).await?))
+        match self.scope.transaction.send(record).await {
+            Ok(acknowledged) => Ok(Taken::Sent(acknowledged)),
+            Err(exception) => self.scope.refused(exception).await.map(|()| Taken::Kept),
+        }
     }
 
     /// The exchange has been through the steps: what it sent is handed over, unless it failed.
