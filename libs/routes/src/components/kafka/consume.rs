@@ -16,11 +16,24 @@ use super::{Incoming, Place, Reader, Subscription, Transaction, Transport};
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long partitions that go to somebody else are held back for what is under way in them.
-pub(super) const LET_GO_MAX: Duration = Duration::from_secs(5);
+const LET_GO_MAX: Duration = Duration::from_secs(5);
 
 /// The first wait after the client could not do something, and the longest.
 pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Partitions that go to somebody else as soon as it is dropped; `until` is the latest time for that.
+pub(super) struct Leaving {
+    pub(super) places: Vec<Place>,
+    pub(super) until: Instant,
+    _done: Box<dyn Send>,
+}
+
+impl Leaving {
+    pub(super) fn new(places: Vec<Place>, done: Box<dyn Send>) -> Self {
+        Self { places, until: Instant::now() + LET_GO_MAX, _done: done }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Source {
@@ -59,13 +72,6 @@ impl Consumer for Source {
             Ok(())
         })
     }
-}
-
-/// Partitions that go to somebody else.
-struct Leaving {
-    places: Vec<Place>,
-    until: Instant,
-    _done: Box<dyn Send>,
 }
 
 struct Reading {
@@ -163,7 +169,7 @@ impl Reading {
             Incoming::Assigned(places) => places.iter().for_each(|place| self.lanes.ledger.forget(place)),
             Incoming::Revoked { places, done } => {
                 self.lanes.drop_waiting(&places);
-                self.leaving.push(Leaving { places, until: Instant::now() + LET_GO_MAX, _done: done });
+                self.leaving.push(Leaving::new(places, done));
             }
         }
     }

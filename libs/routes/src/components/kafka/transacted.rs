@@ -9,28 +9,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::exchange::Text;
 use crate::run::Inlet;
 
-use super::consume::{LET_GO_MAX, RETRY_FIRST, RETRY_MAX, until};
+use super::consume::{Leaving, RETRY_FIRST, RETRY_MAX, until};
 use super::lanes::Lanes;
 use super::outbox::Scope;
-use super::{Broken, InRecord, Incoming, Place, Reader, Transaction};
+use super::{Broken, InRecord, Incoming, Reader, Transaction};
 
 /// How many records a transaction has at the most.
 const BATCH_MAX: usize = 500;
 
 /// Records of one transaction.
 type Batch = Vec<InRecord>;
-
-/// Partitions that go to somebody else.
-struct Leaving {
-    places: Vec<Place>,
-    until: Instant,
-    _done: Box<dyn Send>,
-}
 
 /// How a transaction came out.
 enum Outcome {
@@ -111,9 +102,7 @@ impl<'t> Transacted<'t> {
 
     /// Has records done in one transaction, if that can be.
     async fn transact(&mut self, batch: &Batch, is_again: bool, reader: &mut dyn Reader) -> Result<Outcome, String> {
-        if let Err(broken) = self.transaction.begin().await {
-            return self.broken(broken);
-        }
+        self.transaction.begin().await.map_err(|broken| broken.to_string())?;
         let scope = Scope::new(Arc::clone(&self.transaction), is_again && batch.len() == 1);
         self.lanes.transact(Some(scope.clone()));
         for record in batch {
@@ -128,7 +117,7 @@ impl<'t> Transacted<'t> {
         match self.transaction.commit(next_of(batch)).await {
             Ok(()) => Ok(Outcome::Committed),
             Err(Broken::Aborted(reason)) => self.abort(&reason).await,
-            Err(over) => self.broken(over),
+            Err(Broken::Over(reason)) => Err(reason),
         }
     }
 
@@ -142,7 +131,7 @@ impl<'t> Transacted<'t> {
                 () = until(let_go_at) => return Ok(false),
                 incoming = reader.next(0) => {
                     if let Incoming::Revoked { places, done } = incoming? {
-                        self.leaving.push(Leaving { places, until: Instant::now() + LET_GO_MAX, _done: done });
+                        self.leaving.push(Leaving::new(places, done));
                     }
                 }
             }
@@ -152,16 +141,8 @@ impl<'t> Transacted<'t> {
 
     async fn abort(&mut self, reason: &str) -> Result<Outcome, String> {
         tracing::warn!(route = %self.inlet.route().id(), reason, "transaction is aborted, its records are done again");
-        match self.transaction.abort().await {
-            Ok(()) => Ok(Outcome::Aborted),
-            Err(broken) => self.broken(broken),
-        }
-    }
-
-    fn broken(&self, broken: Broken) -> Result<Outcome, String> {
-        match broken {
-            Broken::Aborted(reason) | Broken::Over(reason) => Err(reason),
-        }
+        self.transaction.abort().await.map_err(|broken| broken.to_string())?;
+        Ok(Outcome::Aborted)
     }
 }
 
