@@ -255,8 +255,7 @@ pub struct InRecord {
 impl InRecord {
     /// How large its key, its value and its headers are together.
     pub fn bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
-        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
+        bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 
     /// Where it lies; a topic that is made anew has other records there.
@@ -277,6 +276,18 @@ pub struct OutRecord {
     pub value: Option<Bytes>,
     /// The headers.
     pub headers: Vec<(Text, Bytes)>,
+}
+
+impl OutRecord {
+    /// How large its key, its value and its headers are together.
+    pub fn bytes(&self) -> usize {
+        bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
+    }
+}
+
+fn bytes(key: Option<&Bytes>, value: Option<&Bytes>, headers: &[(Text, Bytes)]) -> usize {
+    let headers = headers.iter().map(|(name, value)| name.len() + value.len());
+    key.map_or(0, Bytes::len) + value.map_or(0, Bytes::len) + headers.sum::<usize>()
 }
 
 /// The component over a transport.

@@ -7,8 +7,12 @@ pub struct Limits {
     pub in_flight_max: usize,
     /// Records of one partition that are unfinished; the partition is not read for a while beyond.
     pub open_records_max: usize,
-    /// Bytes of the records of one partition that are unfinished; the partition is not read for a while beyond.
+    /// Bytes of the records of one partition that are unfinished; the partition is not read for a while beyond. Of
+    /// records that are taken in a transaction, all of them together.
     pub open_bytes_max: usize,
+    /// Bytes of what the records of one transaction send, before they have been through the route; beyond that they are
+    /// done again, fewer in one transaction, and a single record fails.
+    pub transaction_bytes_max: usize,
     /// Messages that wait in a `seda:` queue that says nothing else.
     pub queue_max: usize,
     /// Bytes of a body that a source lets in; a larger record of a topic becomes a dead letter.
@@ -39,6 +43,7 @@ impl Default for Limits {
             in_flight_max: 1_000,
             open_records_max: 4_096,
             open_bytes_max: 16 * 1024 * 1024,
+            transaction_bytes_max: 64 * 1024 * 1024,
             queue_max: 1_000,
             body_bytes_max: 16 * 1024 * 1024,
             parts_max: 1_000_000,

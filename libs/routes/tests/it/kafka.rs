@@ -84,7 +84,7 @@ impl Memory {
         });
     }
 
-    fn headers(&self, topic: &str) -> Vec<Vec<(Text, Bytes)>> {
+    pub(crate) fn headers(&self, topic: &str) -> Vec<Vec<(Text, Bytes)>> {
         let topics = self.0.topics.lock().unwrap();
         topics.get(topic).into_iter().flatten().map(|record| record.headers.clone()).collect()
     }

@@ -8,7 +8,7 @@ use routes::components::kafka::{
     Acknowledged, Broken, Incoming, Kafka, OutRecord, Reader, Subscription, Transaction, Transport,
 };
 use routes::exchange::{Exception, Result, Text, class};
-use routes::run::BoxFuture;
+use routes::run::{BoxFuture, RouteState};
 use routes::{Engine, Limits, Setup};
 use tokio::sync::watch;
 
@@ -384,6 +384,72 @@ async fn copies_that_nobody_waits_for_are_no_part_of_the_transaction() {
     let are_sent = || [memory.values("tapped"), memory.values("side")].concat() == ["1", "1"];
     eventually("the copies' records are there", are_sent).await;
     assert!(memory.values("first").is_empty() && memory.committed("in") == 0);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_takes_records_up_to_a_size_and_a_stop_comes_between_two() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    transactions.0.commits.send_replace(false);
+    let large = "x".repeat(1_000);
+    for n in 0..5 {
+        memory.put("in", "a", &format!("{large}{n}"));
+    }
+    let limits = Limits { open_bytes_max: 2_500, ..Limits::default() };
+    let engine = started_with(&transactions, ROUTE, limits.clone()).await;
+    let route = Arc::clone(&engine.routes()[0]);
+    eventually("two have sent", || transactions.sent() == 4).await;
+    let (late, ()) = tokio::join!(engine.stop(), async {
+        eventually("it is to stop", || route.state() == RouteState::Stopped).await;
+        transactions.0.commits.send_replace(true);
+    });
+    assert!(late.is_empty());
+    assert_eq!((memory.committed("in"), transactions.counted()), (2, (1, 0)));
+    let engine = started_with(&transactions, ROUTE, limits).await;
+    eventually("all is committed", || memory.committed("in") == 5).await;
+    assert_eq!((memory.values("out").len(), transactions.counted()), (5, (3, 0)));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_transaction_keeps_has_a_limit() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    let route = r#"
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest&transacted=true"
+    steps:
+      - to: kafka:first
+      - choice:
+          when:
+            - simple: "${body} contains 'slow'"
+              steps: [ { delay: { constant: "50" } } ]
+            - simple: "${body} contains 'much'"
+              steps: [ { loop: { constant: "10", steps: [ { to: "kafka:out" } ] } } ]
+      - to: kafka:out
+"#;
+    let large = "x".repeat(1_000);
+    let slow: Vec<_> = (0..6).map(|n| format!("slow {n} {large}")).collect();
+    let much = format!("much {large}");
+    for (n, value) in slow.iter().chain([&much]).enumerate() {
+        memory.put("in", &n.to_string(), value);
+    }
+    let limits = Limits { transaction_bytes_max: 5_000, ..Limits::default() };
+    let engine = started_with(&transactions, route, limits).await;
+    eventually("all is committed", || memory.committed("in") == 7).await;
+    // What is too much together is sent by fewer at a time; what is too much alone sends nothing.
+    let [first, out] = ["first", "out"].map(|topic| {
+        let mut values = memory.values(topic);
+        values.sort();
+        values
+    });
+    assert_eq!((first, out, memory.values("in.dlq")), (slow.clone(), slow, vec![much]));
+    assert!(transactions.counted().1 > 0);
+    let said = memory.headers("in.dlq")[0].iter().any(|(_, value)| {
+        String::from_utf8_lossy(value).contains("one record sends more in a transaction than may be kept")
+    });
+    assert!(said);
     engine.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! What an exchange of a transaction sends: kept until it has been through the route.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::exchange::{Exception, Result, class};
@@ -17,11 +17,14 @@ pub(super) struct Scope {
     is_doomed: Arc<AtomicBool>,
     /// Whether one record has it for itself, so that another can be begun under its way.
     is_alone: bool,
+    /// How many bytes more its exchanges may keep.
+    room: Arc<AtomicUsize>,
 }
 
 impl Scope {
-    pub(super) fn new(transaction: Arc<dyn Transaction>, is_alone: bool) -> Self {
-        Self { transaction, is_doomed: Arc::default(), is_alone }
+    /// A transaction whose exchanges keep so many bytes together at the most.
+    pub(super) fn new(transaction: Arc<dyn Transaction>, is_alone: bool, bytes_max: usize) -> Self {
+        Self { transaction, is_doomed: Arc::default(), is_alone, room: Arc::new(AtomicUsize::new(bytes_max)) }
     }
 
     pub(super) fn is_doomed(&self) -> bool {
@@ -44,6 +47,27 @@ impl Scope {
         }
         self.doom();
         Ok(())
+    }
+
+    /// Makes room for a record that is kept; false if there is none, and the transaction is done again with fewer records.
+    fn make_room(&self, record: &OutRecord) -> Result<bool> {
+        let bytes = weight(record);
+        let taken = self.room.fetch_update(Ordering::AcqRel, Ordering::Acquire, |room| room.checked_sub(bytes));
+        match taken {
+            Ok(_) => Ok(true),
+            Err(room) if self.is_alone => {
+                let topic = &record.topic;
+                let message = format!(
+                    "one record sends more in a transaction than may be kept: {room} bytes are left, and what is sent \
+                     to `{topic}` has {bytes}"
+                );
+                Err(Exception::new(&class::ILLEGAL_STATE, message))
+            }
+            Err(_) => {
+                self.doom();
+                Ok(false)
+            }
+        }
     }
 
     async fn begin_another(&self) -> Result<(), String> {
@@ -115,7 +139,10 @@ impl Outbox {
             let mut state = self.state();
             match &mut *state {
                 State::Keeping(kept) => {
-                    kept.push(record);
+                    // Of a transaction that is lost nothing counts.
+                    if !self.scope.is_doomed() && self.scope.make_room(&record)? {
+                        kept.push(record);
+                    }
                     return Ok(Taken::Kept);
                 }
                 State::Closed => return Ok(Taken::Not(record)),
@@ -132,11 +159,12 @@ impl Outbox {
     pub(super) async fn hand_over(&self, is_failed: bool) {
         let sending = State::Sending(Ok(Vec::new()));
         let State::Keeping(kept) = std::mem::replace(&mut *self.state(), sending) else { return };
-        if is_failed || self.scope.is_doomed() {
-            return;
+        let bytes = kept.iter().map(weight).sum();
+        if !is_failed && !self.scope.is_doomed() {
+            let under_way = self.send_all(kept).await;
+            *self.state() = State::Sending(under_way);
         }
-        let under_way = self.send_all(kept).await;
-        *self.state() = State::Sending(under_way);
+        self.scope.room.fetch_add(bytes, Ordering::AcqRel);
     }
 
     async fn send_all(&self, kept: Vec<OutRecord>) -> Result<Vec<Acknowledged>> {
@@ -166,6 +194,11 @@ impl Outbox {
     pub(super) fn close(&self) {
         *self.state() = State::Closed;
     }
+}
+
+/// About how much memory a record takes.
+fn weight(record: &OutRecord) -> usize {
+    size_of::<OutRecord>() + record.topic.len() + record.bytes()
 }
 
 async fn acknowledged(under_way: Result<Vec<Acknowledged>>) -> Result<()> {

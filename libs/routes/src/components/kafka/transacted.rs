@@ -1,9 +1,10 @@
 //! A route reads topics in transactions: what its records send, their dead letters and their offsets count together or not
 //! at all.
 //!
-//! Records are taken in batches, one transaction each. Of what an exchange sends nothing leaves before it has been through
-//! the route, so that one that fails sends nothing but its dead letter. A transaction that cannot be committed is aborted,
-//! and each half of its records is done again in one of its own: in the end a record that the broker refuses fails alone.
+//! Records are taken in batches, one transaction each, which are bounded by their number, their bytes and the bytes of what
+//! they send. Of what an exchange sends nothing leaves before it has been through the route, so that one that fails sends
+//! nothing but its dead letter. A transaction that cannot be committed is aborted, and each half of its records is done
+//! again in one of its own: in the end a record that the broker refuses fails alone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -69,12 +70,13 @@ impl<'t> Transacted<'t> {
 
     /// Has records done, in as many transactions as it takes.
     async fn take(&mut self, records: Batch, reader: &mut dyn Reader) -> Result<(), String> {
-        let mut batches = VecDeque::from([(records, false)]);
+        let bytes_max = self.inlet.core().limits.open_bytes_max;
+        let mut batches: VecDeque<_> = batches(records, bytes_max).into_iter().map(|batch| (batch, false)).collect();
         while let Some((batch, is_again)) = batches.pop_front() {
             if batch.is_empty() {
                 continue;
             }
-            if is_again && self.inlet.is_stopped() {
+            if self.inlet.is_stopped() {
                 // They come again after the next start.
                 return Ok(());
             }
@@ -103,7 +105,8 @@ impl<'t> Transacted<'t> {
     /// Has records done in one transaction, if that can be.
     async fn transact(&mut self, batch: &Batch, is_again: bool, reader: &mut dyn Reader) -> Result<Outcome, String> {
         self.transaction.begin().await.map_err(|broken| broken.to_string())?;
-        let scope = Scope::new(Arc::clone(&self.transaction), is_again && batch.len() == 1);
+        let bytes_max = self.inlet.core().limits.transaction_bytes_max;
+        let scope = Scope::new(Arc::clone(&self.transaction), is_again && batch.len() == 1, bytes_max);
         self.lanes.transact(Some(scope.clone()));
         for record in batch {
             self.lanes.begin(record.clone());
@@ -112,7 +115,7 @@ impl<'t> Transacted<'t> {
         self.lanes.transact(None);
         if !is_whole? || scope.is_doomed() {
             self.lanes.cut_off();
-            return self.abort("what was sent in it was refused, or its partitions went to others").await;
+            return self.abort("what was sent in it was refused or too much, or its partitions went to others").await;
         }
         match self.transaction.commit(next_of(batch)).await {
             Ok(()) => Ok(Outcome::Committed),
@@ -144,6 +147,23 @@ impl<'t> Transacted<'t> {
         self.transaction.abort().await.map_err(|broken| broken.to_string())?;
         Ok(Outcome::Aborted)
     }
+}
+
+/// Records in batches that are not larger than this; a larger record is one of its own.
+fn batches(records: Batch, bytes_max: usize) -> Vec<Batch> {
+    let mut batches = vec![Batch::new()];
+    let mut bytes = 0_usize;
+    for record in records {
+        bytes = bytes.saturating_add(record.bytes());
+        match batches.last_mut() {
+            Some(batch) if bytes <= bytes_max || batch.is_empty() => batch.push(record),
+            _ => {
+                bytes = record.bytes();
+                batches.push(vec![record]);
+            }
+        }
+    }
+    batches
 }
 
 /// What is to be read after these records, of each partition.
