@@ -23,6 +23,8 @@ pub use masking::{Masking, Shown};
 
 /// How much one trace may keep of what it has seen, in bytes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The outcome of an exchange that does not come to its end.
+const CUT_OFF: &str = "cut-off";
 /// What a step counts beside its texts.
 const STEP_BYTES: usize = 256;
 
@@ -226,7 +228,7 @@ impl Tracer {
         let mut followed = Followed {
             exchange: exchange.id().to_string(),
             began_ms: exchange.created_ms,
-            outcome: "cut-off",
+            outcome: CUT_OFF,
             ..Followed::default()
         };
         let headers = self.masking.headers(&exchange.message);
@@ -279,7 +281,14 @@ impl Journey {
         route: &Text,
         now: Instant,
     ) -> Option<Stay> {
+        let id = exchange.id();
         let mut told = lock(&self.told);
+        if told.is_over && told.followed.exchange == id.as_str() {
+            // It was through a route that others call, or error handling goes on with it.
+            told.is_over = false;
+            told.followed.outcome = CUT_OFF;
+            told.followed.exception = None;
+        }
         if !take(&self.tracer.bytes, STEP_BYTES) {
             told.followed.left_out += 1;
             return None;
@@ -289,7 +298,7 @@ impl Journey {
             route: route.to_string(),
             step: step.name.to_string(),
             depth: step.depth,
-            exchange: exchange.id().to_string(),
+            exchange: id.to_string(),
             after_us: micros(self.began, now),
             ..FollowedStep::default()
         });

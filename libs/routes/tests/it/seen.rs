@@ -239,6 +239,38 @@ async fn a_failure_and_its_attempts_are_followed() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_behind_a_route_that_it_called_is_followed_as_cut_off() {
+    let engine = started(
+        r#"
+- route:
+    id: outer
+    from:
+      uri: direct:outer
+      steps:
+        - doTry:
+            steps: [ { to: "direct:inner" } ]
+            doCatch:
+              - exception: [ java.lang.IllegalStateException ]
+                steps: [ { delay: { id: wait, constant: "60000" } } ]
+- route:
+    id: inner
+    from:
+      uri: direct:inner
+      steps: [ { throwException: { exceptionType: java.lang.IllegalStateException, message: no } } ]
+"#,
+        Limits::default(),
+    )
+    .await;
+    let mut trace = engine.trace("outer", 1, masking()).unwrap();
+    let in_time = tokio::time::timeout(Duration::from_secs(1), send(&engine, "direct:outer", "m")).await;
+    assert!(in_time.is_err());
+    let followed = trace.next().await.unwrap();
+    assert_eq!(steps(&followed).last(), Some(&"wait"));
+    assert_eq!((followed.outcome, followed.exception.as_deref()), ("cut-off", None));
+    assert!(followed.took_us >= 1_000_000, "{}", followed.took_us);
+}
+
 #[tokio::test]
 async fn a_trace_ends_with_its_route_and_says_what_became_of_it() {
     let slow = |mark: &str| {
