@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::exchange::{Result, Text};
-use crate::state::{Keys, Patience, name};
+use crate::state::{Keys, name, patiently};
 
 /// The class of the repository that a file names; where the state of routes is kept, its keys are kept as well.
 pub const MEMORY: &str = "org.apache.camel.support.processor.idempotent.MemoryIdempotentRepository";
@@ -65,13 +65,7 @@ impl Repository {
     /// # Errors
     /// What the store says.
     pub async fn is_taken(&self, claim: &Claim) -> Result<bool> {
-        let mut patience = Patience::new();
-        loop {
-            let is_taken = self.keys.is_taken(&claim.key, &claim.owner).await;
-            if !patience.waits_after(is_taken.as_ref().err()).await {
-                return is_taken;
-            }
-        }
+        patiently(|| self.keys.is_taken(&claim.key, &claim.owner)).await
     }
 
     /// Keeps a key from now on.
@@ -84,29 +78,13 @@ impl Repository {
         let outcome = match claim.owner.is_empty() {
             // It was reserved only.
             true => Ok(()),
-            false => self.remove(claim).await,
+            false => patiently(|| self.keys.remove(&claim.key, &claim.owner)).await,
         };
         self.settle(claim, outcome);
     }
 
     async fn add(&self, claim: &Claim) -> Result<bool> {
-        let mut patience = Patience::new();
-        loop {
-            let added = self.keys.add(&claim.key, &claim.owner).await;
-            if !patience.waits_after(added.as_ref().err()).await {
-                return added;
-            }
-        }
-    }
-
-    async fn remove(&self, claim: &Claim) -> Result<()> {
-        let mut patience = Patience::new();
-        loop {
-            let removed = self.keys.remove(&claim.key, &claim.owner).await;
-            if !patience.waits_after(removed.as_ref().err()).await {
-                return removed;
-            }
-        }
+        patiently(|| self.keys.add(&claim.key, &claim.owner)).await
     }
 
     fn settle(&self, claim: &Claim, outcome: Result<()>) {

@@ -211,23 +211,27 @@ pub(crate) fn name(text: &Text) -> Text {
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Waits for a store that cannot do something for now, each time a little longer.
-#[derive(Debug)]
-pub(crate) struct Patience(Duration);
-
-impl Patience {
-    pub(crate) fn new() -> Self {
-        Self(RETRY_FIRST)
+/// Asks a store until it can do something, each time after a little longer wait.
+///
+/// # Errors
+/// A failure that stays.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T>>>(mut ask: impl FnMut() -> F) -> Result<T> {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match ask().await {
+            Err(exception) if may_pass(&exception) => {
+                tracing::warn!(%exception, wait_ms = wait.as_millis(), "state of routes cannot be kept for now");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+            answer => return answer,
+        }
     }
+}
 
-    /// Whether the same is to be done again, after the wait; not for failures that stay.
-    pub(crate) async fn waits_after(&mut self, failure: Option<&Exception>) -> bool {
-        let Some(exception) = failure.filter(|exception| exception.class().is_a(&class::IO)) else { return false };
-        tracing::warn!(%exception, wait_ms = self.0.as_millis(), "state of routes cannot be kept for now");
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(RETRY_MAX);
-        true
-    }
+/// Whether a store that could not do something may be able to later.
+pub(crate) fn may_pass(exception: &Exception) -> bool {
+    exception.class().is_a(&class::IO)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::exchange::{Exception, Exchange, Kind, Result, Text, VALUE_BYTES_MAX, Value, class};
 use crate::language::{Expression, Predicate};
 use crate::run::{Core, Cx, Limits, Strategy};
-use crate::state::{self, Change, Changed, Complete, Found, Kept, Patience, Wanted};
+use crate::state::{self, Change, Changed, Complete, Found, Kept, Wanted, patiently};
 use crate::steps::split::number;
 
 /// When groups are complete.
@@ -172,13 +172,7 @@ impl Groups {
         let mut new = exchange.copy();
         new.go_alone();
         let name = state::name(&key);
-        let mut patience = Patience::new();
-        loop {
-            let outcome = self.try_add(&name, &key, member.as_ref(), &new, cx).await;
-            if !patience.waits_after(outcome.as_ref().err()).await {
-                return outcome?;
-            }
-        }
+        patiently(|| self.try_add(&name, &key, member.as_ref(), &new, cx)).await?
     }
 
     /// As [`Self::add`]; what the store cannot do is told apart from what the rules say.
@@ -304,19 +298,12 @@ impl Groups {
 
     /// Notes that the steps of a complete group have been run; or that they failed, and when they are tried again.
     async fn note(&self, number: i64, failed: Option<Option<i64>>, cx: &Cx<'_>) {
-        let mut patience = Patience::new();
-        loop {
-            let noted = match failed {
-                None => self.store.done(number).await,
-                Some(again_ms) => self.store.failed(number, again_ms).await,
-            };
-            if patience.waits_after(noted.as_ref().err()).await {
-                continue;
-            }
-            if let Err(exception) = noted {
-                tracing::error!(route = %cx.route.id(), group = number, %exception, "end of a group was not kept");
-            }
-            return;
+        let noted = patiently(|| match failed {
+            None => self.store.done(number),
+            Some(again_ms) => self.store.failed(number, again_ms),
+        });
+        if let Err(exception) = noted.await {
+            tracing::error!(route = %cx.route.id(), group = number, %exception, "end of a group was not kept");
         }
     }
 

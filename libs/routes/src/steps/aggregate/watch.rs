@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::exchange::{Result, Text};
 use crate::run::{Core, Cx, Route};
-use crate::state::Patience;
+use crate::state::patiently;
 
 use super::Shared;
 
@@ -24,13 +24,7 @@ pub(super) fn begin(shared: Arc<Shared>, core: Arc<Core>, route: Arc<Route>) {
         let now_ms = || core.surroundings.clock.now_ms();
         let in_interval_ms = || groups.rules.interval_ms.map(|ms| now_ms().saturating_add_unsigned(ms));
         let mut interval_ms = in_interval_ms();
-        let mut patience = Patience::new();
-        loop {
-            let started = groups.store.started().await;
-            if !patience.waits_after(started.as_ref().err()).await {
-                break tell(&cx, started);
-            }
-        }
+        tell(&cx, patiently(|| groups.store.started()).await);
         loop {
             tell(&cx, shared.run_left_over(&cx).await);
             let is_over = interval_ms.is_some_and(|interval_ms| interval_ms <= now_ms());
