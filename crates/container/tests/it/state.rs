@@ -182,6 +182,27 @@ async fn groups_are_complete_by_time_also_if_that_came_while_nobody_ran() {
 }
 
 #[tokio::test]
+async fn a_group_that_cannot_be_read_holds_up_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let collect = COLLECT.replace("completionSize: 3", "completionTimeout: 600000");
+    let house = opened(folder.path(), "collect.yaml", &collect).await;
+    put(&house, "an", "1").await;
+    put(&house, "binh", "2").await;
+    joined(&house, 2).await;
+    let db = house.publisher.db().clone();
+    house.stop_routes().await;
+    let spoil = async |tx: &mut db::Tx| {
+        let sql = "update route_group_members set content = $1 where group_key = 'an'";
+        assert_eq!(tx.execute(sql, &db::params![vec![0_u8]]).await?, 1);
+        tx.execute("update route_groups set due_at = case group_key when 'an' then 1 else 2 end", &[]).await
+    };
+    assert_eq!(db.unit(spoil).await.unwrap(), 2);
+    let house = opened(folder.path(), "collect.yaml", &collect).await;
+    arrive(&house, "collected", &["MARK [2]"]).await;
+    eventually("the other stays", async || (left(&house).await == 2).then_some(())).await;
+}
+
+#[tokio::test]
 async fn complete_groups_whose_steps_fail_are_kept_and_tried_again() {
     are_kept_and_tried_again(House::open(&[]).await).await;
     if let Some(house) = House::open_on_postgres(&[]).await {

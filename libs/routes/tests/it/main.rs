@@ -6,6 +6,7 @@ mod bounds;
 mod cases;
 mod depth;
 mod faults;
+mod groups;
 mod kafka;
 mod matrix;
 mod problems;
