@@ -262,11 +262,14 @@ impl Relay {
         Ok(Round::Published)
     }
 
-    /// Leaves publishing to whoever has the lease: what only its owner can know is not known any more.
+    /// Leaves publishing to whoever has the lease: what only its owner can know is not known any more, nor shown.
     fn give_way(&mut self) -> Round {
         self.leased_until = None;
         self.horizon = Horizon::default();
         self.behind = Behind::default();
+        for gauge in [metrics::OLDEST_UNPUBLISHED_SECONDS, metrics::STOPPED_TOPICS, metrics::HELD_EVENTS] {
+            ::metrics::gauge!(gauge, "relay" => self.config.name.clone()).set(0);
+        }
         Round::Elsewhere
     }
 

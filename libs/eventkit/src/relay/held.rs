@@ -184,7 +184,7 @@ impl Relay {
             let count = events.len();
             match self.publish_together(after, Some(&topic), events).await {
                 Ok(mut held) => {
-                    is_any |= held.len() < count;
+                    is_any |= held.len() < count && !self.stopped.stops(&topic);
                     newly.append(&mut held);
                 }
                 Err(error @ Error::Transport { transient: true, .. }) => failed.push((topic, error)),

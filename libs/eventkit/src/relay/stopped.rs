@@ -20,6 +20,8 @@ use crate::error::{Error, Result, chain};
 use crate::metrics;
 use crate::outbox::StoredEvent;
 
+/// Positions of the store that are looked through at a time for events of one topic.
+const SPAN: i64 = 20_000;
 /// Topics that may be stopped at a time; when more are refused the whole relay waits.
 const STOPPED_TOPICS_MAX: usize = 1_000;
 
@@ -114,6 +116,9 @@ struct Tried {
 
 impl Relay {
     /// Notes that a topic takes nothing; its events after `position` are not published.
+    ///
+    /// # Errors
+    /// `error`, when there are too many such topics or the lease is another's, whose word counts.
     pub(super) async fn stop_topic(&mut self, topic: &str, position: i64, error: Error) -> Result<()> {
         if self.stopped.topics.len() >= STOPPED_TOPICS_MAX {
             return Err(error);
@@ -122,7 +127,9 @@ impl Relay {
         let sql = "insert into stopped_topics (relay, topic, position, attempts, error, stopped_at)
                    values ($1, $2, $3, 1, $4, $5) on conflict (relay, topic) do nothing";
         let values = params![relay.as_str(), topic, position, text.as_str(), now_ms];
-        self.publisher.db().unit(async |tx| tx.execute(sql, &values).await.map_err(Error::from)).await?;
+        let Some(mut tx) = self.begin_as_owner(self.position).await? else { return Err(error) };
+        tx.execute(sql, &values).await?;
+        tx.commit().await?;
         tracing::error!(
             relay,
             topic,
@@ -158,8 +165,10 @@ impl Relay {
             None if is_probed => return Ok(false),
             None => {
                 let limit = if failures > 0 { 1 } else { self.config.batch_max };
-                let events = outbox::read_topic(self.publisher.db(), topic, after, self.position, limit).await?;
+                let end = self.position.min(after.saturating_add(SPAN));
+                let events = outbox::read_topic(self.publisher.db(), topic, after, end, limit).await?;
                 match events.first().map(|event| (event.recorded_at_ms, HeldKey::of(event))) {
+                    None if end < self.position => return self.pass_over(topic, end).await,
                     None => return self.free_topic(topic).await.map(|()| false),
                     Some((oldest_ms, first)) => {
                         self.stopped.topics.entry(topic.to_owned()).and_modify(|stop| stop.oldest_ms = oldest_ms);
@@ -266,6 +275,19 @@ impl Relay {
         let refused = i64::from(refusal.is_some());
         tx.execute(sql, &params![relay, topic, tried.position, refused, refusal]).await?;
         tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Notes that a topic has no events up to `position`: true if it is known that more of the store is to be looked
+    /// through.
+    async fn pass_over(&mut self, topic: &str, position: i64) -> Result<bool> {
+        let passed = Tried { position: Some(position), ..Tried::default() };
+        if !self.note_tried(topic, &passed).await? {
+            return Ok(false);
+        }
+        if let Some(stop) = self.stopped.topics.get_mut(topic) {
+            stop.position = position;
+        }
         Ok(true)
     }
 

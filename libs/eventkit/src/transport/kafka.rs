@@ -129,8 +129,7 @@ const SETTING_COMMENTED: &str = "CONFWARN";
 pub struct KafkaTransport {
     config: KafkaConfig,
     producers: Arc<Producers>,
-    /// Topics that took nothing: the client believes that for minutes, unless it is told to ask again.
-    refused: Mutex<BTreeSet<String>>,
+    refused: Refused,
     contact: Arc<Contact>,
     /// Of the client that watches for itself and for those made of it.
     watching: Option<AbortHandle>,
@@ -172,7 +171,7 @@ impl KafkaTransport {
         let settings = producer_settings(&config)?;
         let delivery_timeout = Duration::from_millis(config.delivery_timeout_ms);
         let producers = Arc::new(Producers::new(settings, contact.clone(), delivery_timeout)?);
-        Ok(Self { config, producers, refused: Mutex::default(), contact, watching: None })
+        Ok(Self { config, producers, refused: Refused::default(), contact, watching: None })
     }
 
     /// Says that whoever uses this has ended: a cluster that goes away from now on is not told of. It goes on working.
@@ -209,20 +208,42 @@ impl KafkaTransport {
     }
 }
 
-impl KafkaTransport {
-    /// Has the client ask anew about topics of `records` that took nothing before.
-    async fn ask_again(&self, records: &[Record]) {
+/// Topics that took nothing: the client believes that for minutes, unless it is told to ask again.
+#[derive(Debug, Clone, Default)]
+struct Refused(Arc<Mutex<BTreeSet<String>>>);
+
+impl Refused {
+    /// Remembers the topic of an outcome that is such a refusal.
+    fn note<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(Error::TopicRefused { topic, .. }) = &outcome {
+            lock(&self.0).insert(topic.clone());
+        }
+        outcome
+    }
+
+    /// Has the client ask anew, by `ask`, which blocks, about topics of `records` that took nothing before.
+    async fn ask_again(
+        &self,
+        records: &[Record],
+        ask: impl Fn(&str) -> std::result::Result<(), KafkaError> + Clone + Send + 'static,
+    ) {
         let concerned: BTreeSet<String> = {
-            let mut refused = lock(&self.refused);
+            let mut refused = lock(&self.0);
             records.iter().filter_map(|record| refused.take(&record.topic)).collect()
         };
         for topic in concerned {
-            let producers = self.producers.clone();
-            let ask = move || producers.ask_about(&topic, REFRESH_MAX);
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(ask).await {
+            let ask = ask.clone();
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(move || ask(&topic)).await {
                 tracing::debug!(%error, "the cluster did not say what it thinks of a topic");
             }
         }
+    }
+}
+
+impl KafkaTransport {
+    async fn ask_again(&self, records: &[Record]) {
+        let producers = self.producers.clone();
+        self.refused.ask_again(records, move |topic| producers.ask_about(topic, REFRESH_MAX)).await;
     }
 }
 
@@ -230,12 +251,7 @@ impl KafkaTransport {
 impl Transport for KafkaTransport {
     async fn publish(&self, records: Vec<Record>) -> Result<()> {
         self.ask_again(&records).await;
-        if let Err(error) = self.producers.publish(&records).await {
-            if let Error::TopicRefused { topic, .. } = &error {
-                lock(&self.refused).insert(topic.clone());
-            }
-            return Err(error);
-        }
+        self.refused.note(self.producers.publish(&records).await)?;
         if !records.is_empty() {
             self.contact.regain();
         }
@@ -243,11 +259,12 @@ impl Transport for KafkaTransport {
     }
 
     async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement> {
-        let batch = self.producers.hand_over(&records).await?;
-        let contact = self.contact.clone();
+        self.ask_again(&records).await;
+        let batch = self.refused.note(self.producers.hand_over(&records).await)?;
+        let (contact, refused) = (self.contact.clone(), self.refused.clone());
         Ok(Box::pin(async move {
             batch.is_answered().await;
-            batch.outcome()?;
+            refused.note(batch.outcome())?;
             contact.regain();
             Ok(())
         }))

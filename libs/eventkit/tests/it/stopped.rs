@@ -108,6 +108,29 @@ async fn a_closed_topic_waits_alone_through_restarts_and_follows_in_order_when_i
     }
 }
 
+/// More of the store than is looked through at a time.
+const FAR: i64 = 70_000;
+
+#[tokio::test]
+async fn a_long_stretch_without_events_of_a_topic_is_passed_in_steps() {
+    for fixture in Fixture::all().await {
+        let transport = Doors::closed(&[CLOSED]);
+        for (topic, number) in [(CLOSED, 1), (OPEN, 1), (CLOSED, 2), (OPEN, 2)] {
+            store(&fixture, topic, number).await;
+        }
+        let move_on = "update event_store set position = position + $1 where position > 2";
+        fixture.db.unit(async |tx| tx.execute(move_on, &params![FAR]).await.map_err(Error::from)).await.unwrap();
+        let relay = start(&fixture, &transport);
+        let mut condition = relay.condition();
+        condition.wait_for(|condition| condition.stopped.len() == 1).await.unwrap();
+        eventually("the open topic has both", async || numbers(&transport, OPEN).contains(&2).then_some(())).await;
+        transport.open(CLOSED);
+        until_told(&transport, CLOSED, &[1, 2]).await;
+        condition.wait_for(|condition| condition.stopped.is_empty()).await.unwrap();
+        relay.stop(Duration::from_secs(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_topic_that_closes_again_while_it_catches_up_goes_on_where_it_was() {
     for fixture in Fixture::all().await {

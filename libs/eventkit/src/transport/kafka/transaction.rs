@@ -15,9 +15,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::contact::Contact;
-use super::failed;
 use super::producer::{Batch, BatchProducer, send_all, start};
 use super::subscription::Member;
+use super::{REFRESH_MAX, Refused, failed};
 use crate::error::{Error, Result};
 use crate::transport::{Acknowledgement, Record, TopicPartition, Transaction};
 
@@ -37,6 +37,8 @@ const TAKE_OVER_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct KafkaTransaction {
     producer: Arc<BatchProducer>,
     member: Member,
+    /// Topics that took nothing, which the client is told to ask about again.
+    refused: Refused,
     /// The name is being taken over; nothing once it is ours.
     taking_over: Mutex<Option<JoinHandle<Result<()>>>>,
 }
@@ -70,7 +72,7 @@ impl KafkaTransaction {
             .set("message.timeout.ms", DELIVERY_MAX_MS);
         let producer = Arc::new(start(&settings, contact)?);
         let taking_over = Mutex::new(Some(tokio::spawn(take_over(producer.clone()))));
-        Ok(Self { producer, member, taking_over })
+        Ok(Self { producer, member, refused: Refused::default(), taking_over })
     }
 
     /// Asks the coordinator, again if it has no answer for now; beside the runtime, since that blocks.
@@ -129,11 +131,16 @@ impl Transaction for KafkaTransaction {
     }
 
     async fn hand_over(&self, records: Vec<Record>) -> Result<Acknowledgement> {
+        let producer = self.producer.clone();
+        self.refused
+            .ask_again(&records, move |topic| producer.client().fetch_metadata(Some(topic), REFRESH_MAX).map(drop))
+            .await;
         let batch = Arc::new(Batch::new(records.len()));
-        send_all(&self.producer, &records, &batch).await?;
+        self.refused.note(send_all(&self.producer, &records, &batch).await)?;
+        let refused = self.refused.clone();
         Ok(Box::pin(async move {
             batch.is_answered().await;
-            batch.outcome()
+            refused.note(batch.outcome())
         }))
     }
 
