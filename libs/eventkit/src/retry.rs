@@ -85,9 +85,16 @@ mod tests {
     fn the_delay_doubles_and_is_bounded() {
         let policy = RetryPolicy { max: Duration::from_secs(1), ..RetryPolicy::default() };
         for (failed, full_ms) in [(1, 100), (2, 200), (3, 400), (4, 800), (5, 1000), (60, 1000)] {
-            let delay = policy.delay(failed);
             let full = Duration::from_millis(full_ms);
-            assert!(delay <= full && delay >= full / 2, "{failed}: {delay:?}");
+            let draws: Vec<Duration> = (0..100).map(|_| policy.delay(failed)).collect();
+            assert!(draws.iter().all(|delay| (full / 2..=full).contains(delay)), "{failed}: {draws:?}");
+            assert!(
+                draws.iter().any(|delay| *delay != draws[0]),
+                "{failed}: all come back at once, after {:?}",
+                draws[0]
+            );
+            let exact = RetryPolicy { jitter: false, ..policy };
+            assert_eq!(exact.delay(failed), full);
         }
     }
 
