@@ -90,15 +90,16 @@ fn operation(topic: &Topic) -> Value {
 }
 
 fn message(entry: &Entry, data: &Value) -> Value {
-    let examples: Vec<Value> = entry
-        .samples
-        .iter()
-        .zip(1..)
-        .map(|(sample, version)| {
-            let payload: Value = serde_json::from_str(sample).expect("a test reads every sample");
-            json!({ "name": format!("v{version}"), "payload": payload })
+    let payloads = entry.samples.iter().map(|sample| serde_json::from_str(sample).expect("a test reads every sample"));
+    let payloads: Vec<Value> = payloads.collect();
+    let of_one_version = payloads.chunk_by(|one, next| one["schemaVersion"] == next["schemaVersion"]);
+    let examples = of_one_version.flat_map(|payloads| {
+        payloads.iter().zip(1..).map(|(payload, number)| {
+            let further = if number == 1 { String::new() } else { format!("-{number}") };
+            json!({ "name": format!("v{}{further}", payload["schemaVersion"]), "payload": payload })
         })
-        .collect();
+    });
+    let examples: Vec<Value> = examples.collect();
     json!({
         "name": entry.event_type,
         "title": format!("{}, version {}", entry.event_type, entry.version),
@@ -203,5 +204,39 @@ mod tests {
             assert_eq!(message["examples"][0]["payload"]["eventType"], entry.event_type);
         }
         assert_eq!(document["channels"]["user-events"]["bindings"]["kafka"]["partitions"], 3);
+    }
+
+    #[test]
+    fn every_message_tells_its_version_and_has_an_example_of_each() {
+        let document = document();
+        for entry in CATALOGUE {
+            let message = &document["components"]["messages"][entry.event_type];
+            assert_eq!(message["x-schema-version"], entry.version, "{}", entry.event_type);
+            let examples = message["examples"].as_array().unwrap();
+            assert_eq!(examples.len(), entry.samples.len(), "{}", entry.event_type);
+            for version in 1..=entry.version {
+                let name = format!("v{version}");
+                let example = examples.iter().find(|example| example["name"] == name.as_str());
+                let example = example.unwrap_or_else(|| panic!("{} has no example {name}", entry.event_type));
+                assert_eq!(example["payload"]["schemaVersion"], version, "{}", entry.event_type);
+                assert_eq!(example["payload"]["eventType"], entry.event_type);
+            }
+        }
+    }
+
+    #[test]
+    fn examples_of_an_event_of_several_versions_are_named_after_them() {
+        let samples = &[
+            r#"{"eventType":"a.b","schemaVersion":1,"data":{}}"#,
+            r#"{"eventType":"a.b","schemaVersion":1,"data":{"new":1}}"#,
+            r#"{"eventType":"a.b","schemaVersion":2,"data":{}}"#,
+        ];
+        let mut entry = CATALOGUE[0];
+        (entry.version, entry.samples) = (2, samples);
+        let message = message(&entry, &json!({}));
+        let names: Vec<&Value> =
+            message["examples"].as_array().unwrap().iter().map(|example| &example["name"]).collect();
+        assert_eq!(names, ["v1", "v1-2", "v2"]);
+        assert_eq!(message["x-schema-version"], 2);
     }
 }

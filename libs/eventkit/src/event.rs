@@ -40,15 +40,26 @@ pub struct Upcaster {
 /// [`Error::NewerSchema`] when the envelope is newer than `E`, [`Error::Upcast`] when a step fails or is missing,
 /// [`Error::Decode`] when the data has another shape.
 pub fn decode<E: Event>(envelope: &Envelope) -> Result<E> {
+    let read = match envelope.schema_version == E::VERSION {
+        true => serde_json::from_str(envelope.data.get()),
+        false => serde_json::from_value(upcast::<E>(envelope)?),
+    };
+    read.map_err(undecodable::<E>)
+}
+
+/// An envelope's data in the shape of the current version of `E`: as it is, or what the steps from its version make of it.
+///
+/// What [`decode`] reads, before fields that `E` does not know are left out: compare it with what the event writes, and a
+/// field that was lost is found.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn upcast<E: Event>(envelope: &Envelope) -> Result<Value> {
     let found = envelope.schema_version;
     if found > E::VERSION {
         return Err(Error::NewerSchema { event_type: E::TYPE, found, known: E::VERSION });
     }
-    let undecodable = |source| Error::Decode { event_type: E::TYPE.to_owned(), source };
-    if found == E::VERSION {
-        return serde_json::from_str(envelope.data.get()).map_err(undecodable);
-    }
-    let mut data: Value = serde_json::from_str(envelope.data.get()).map_err(undecodable)?;
+    let mut data: Value = serde_json::from_str(envelope.data.get()).map_err(undecodable::<E>)?;
     for from in found..E::VERSION {
         let failed = |reason| Error::Upcast { event_type: E::TYPE, from, reason };
         let step = E::UPCASTERS
@@ -57,5 +68,9 @@ pub fn decode<E: Event>(envelope: &Envelope) -> Result<E> {
             .ok_or_else(|| failed("no upcaster starts from this version".to_owned()))?;
         data = (step.apply)(data).map_err(failed)?;
     }
-    serde_json::from_value(data).map_err(undecodable)
+    Ok(data)
+}
+
+fn undecodable<E: Event>(source: serde_json::Error) -> Error {
+    Error::Decode { event_type: E::TYPE.to_owned(), source }
 }

@@ -1,6 +1,9 @@
 //! `#[publish_event]` and `#[derive(Event)]` as a service author writes them.
 
-use eventkit::{Event, Keyed, Origin, UnitOfWork, outbox, publish_event};
+use std::sync::{Arc, Mutex};
+
+use eventkit::transport::Record;
+use eventkit::{Event, Handle, HandlerResult, Keyed, Origin, Received, UnitOfWork, outbox, publish_event};
 use serde::{Deserialize, Serialize};
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture};
@@ -138,22 +141,54 @@ struct Price {
     text: String,
 }
 
+/// One envelope of each version that was ever published, as it was stored: the folder only grows.
+const BILLED: [&str; 4] = [
+    include_str!("../samples/account.billed/v1.json"),
+    include_str!("../samples/account.billed/v2.json"),
+    include_str!("../samples/account.billed/v3.json"),
+    include_str!("../samples/account.billed/v4.json"),
+];
+
 #[test]
 fn upcasters_are_chained_from_whichever_version_was_sent() {
-    let read = |version: u32, data: serde_json::Value| {
-        let envelope = serde_json::json!({"eventType": "account.billed", "schemaVersion": version, "data": data});
-        eventkit::event::decode::<AccountBilled>(&eventkit::Envelope::read(envelope.to_string().as_bytes()).unwrap())
-    };
-    let sent = [
-        (1, serde_json::json!({"account": "a", "amount": 3})),
-        (2, serde_json::json!({"account": "a", "cents": 300})),
-        (3, serde_json::json!({"account": "a", "amount": "300 EUR-cents"})),
-        (4, serde_json::json!({"account": "a", "price": {"text": "300 EUR-cents"}})),
-    ];
-    for (version, data) in sent {
-        let billed = read(version, data).unwrap();
-        assert_eq!(billed.price.text, "300 EUR-cents", "from version {version}");
+    for (stored, version) in BILLED.into_iter().zip(1..) {
+        let envelope = eventkit::Envelope::read(stored.as_bytes()).unwrap();
+        assert_eq!(envelope.schema_version, version);
+        let billed: AccountBilled = eventkit::event::decode(&envelope).unwrap();
+        let price = Price { text: "300 EUR-cents".to_owned() };
+        assert_eq!(billed, AccountBilled { account: "a".to_owned(), price }, "from version {version}");
+        let upcast = eventkit::event::upcast::<AccountBilled>(&envelope).unwrap();
+        assert_eq!(upcast["price"], serde_json::json!({"text": "300 EUR-cents"}), "from version {version}");
     }
-    let broken = read(2, serde_json::json!({"account": "a"})).unwrap_err();
+    let broken = r#"{"eventType":"account.billed","schemaVersion":2,"data":{"account":"a"}}"#;
+    let broken = eventkit::Envelope::read(broken.as_bytes()).unwrap();
+    let broken = eventkit::event::decode::<AccountBilled>(&broken).unwrap_err();
     assert!(matches!(broken, eventkit::Error::Upcast { from: 2, .. }), "the step that fails is named: {broken:?}");
+}
+
+#[tokio::test]
+async fn a_consumer_handles_what_was_stored_in_any_version() {
+    let mut harness = eventkit::testing::Harness::new(&[]).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    harness.start(eventkit::Consumer::new("group").on::<AccountBilled>(Seen(seen.clone())).dead_letters());
+    for stored in BILLED {
+        let value = Some(stored.into());
+        let key = Some("a".into());
+        let record = Record { topic: ACCOUNTS.to_owned(), key, value, headers: Vec::new(), timestamp_ms: Some(1) };
+        harness.receive(record).await;
+    }
+    harness.run_until_idle().await;
+    assert!(harness.dead_letters::<AccountBilled>().is_empty());
+    assert_eq!(*seen.lock().unwrap(), ["300 EUR-cents"; 4]);
+    harness.stop().await;
+}
+
+/// The prices that came.
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Handle<AccountBilled> for Seen {
+    async fn handle(&self, received: &Received<AccountBilled>, _: &mut UnitOfWork) -> HandlerResult {
+        self.0.lock().unwrap().push(received.event.price.text.clone());
+        Ok(())
+    }
 }
