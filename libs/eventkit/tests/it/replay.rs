@@ -95,6 +95,52 @@ async fn a_replay_may_go_to_another_topic_at_a_rate() {
     assert!(fixture.transport.records(ACCOUNTS).is_empty());
 }
 
+#[tokio::test]
+async fn a_replay_takes_what_happened_from_a_time_on_and_before_another() {
+    let start = jiff::Timestamp::from_second(1_795_485_927).unwrap();
+    for (fixture, clock) in Fixture::all_with_clock(start).await {
+        let mut times = Vec::new();
+        for account_id in 1..=3 {
+            times.push(clock.now_ms());
+            fixture.open(account_id).await;
+            clock.advance_ms(60_000);
+        }
+        let [first, second, third] = times[..] else { panic!("{times:?}") };
+        let cases = [
+            (None, None, 1..=3),
+            (Some(second), None, 2..=3),
+            (Some(second + 1), None, 3..=3),
+            (None, Some(second), 1..=1),
+            (None, Some(second + 1), 1..=2),
+            (Some(first), Some(third), 1..=2),
+            (Some(second), Some(third), 2..=2),
+        ];
+        for (number, (from_ms, to_ms, accounts)) in cases.into_iter().enumerate() {
+            let what = format!("from {from_ms:?} to {to_ms:?}");
+            let selection = Selection { from_ms, to_ms, ..Selection::default() };
+            let expected = Preview {
+                by_type: vec![("account.opened".to_owned(), accounts.end() - accounts.start() + 1)],
+                first_position: Some(*accounts.start()),
+                last_position: Some(*accounts.end()),
+            };
+            // Others' transactions may hold back what can be read.
+            eventually(&what, async || {
+                (replay::preview(&fixture.db, &selection).await.unwrap() == expected).then_some(())
+            })
+            .await;
+            let target = Target { topic: Some(format!("elsewhere-{number}")), ..Target::default() };
+            let transport = &*fixture.transport;
+            replay::replay(&fixture.publisher, transport, &selection, &target, None, |_| ()).await.unwrap();
+            let records = fixture.transport.records(&format!("elsewhere-{number}"));
+            let mut keys: Vec<_> = records.into_iter().filter_map(|record| record.record.key).collect();
+            keys.sort();
+            assert_eq!(keys, accounts.map(|id| format!("account-{id}")).collect::<Vec<_>>(), "{what}");
+        }
+        let never = Selection { from_ms: Some(second), to_ms: Some(second), ..Selection::default() };
+        assert!(replay::preview(&fixture.db, &never).await.unwrap().by_type.is_empty());
+    }
+}
+
 /// The last owner of each account, in capitals if the code is new.
 #[derive(Clone)]
 struct Owners {
