@@ -95,6 +95,16 @@ pub(crate) async fn record_all(tx: &mut Tx, handlings: &[Handling], now_ms: i64)
     Ok(is_new)
 }
 
+/// When a group handled what it handled last, in milliseconds since 1970.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn newest(db: &Db, group: &str) -> Result<Option<i64>> {
+    let sql = "select handled_at from inbox where group_name = $1 order by handled_at desc limit 1";
+    let row = db.query_opt(sql, &params![group]).await?;
+    Ok(row.map(|row| row.get("handled_at")).transpose()?)
+}
+
 /// Forgets up to `limit` handlings of a group that are older than `before_ms`, the oldest first; answers how many.
 ///
 /// `before_ms` must lie further back than topic retention, dead-letter retention and the replay window reach.

@@ -1,5 +1,6 @@
 //! What consumers do when handlers fail in different ways, the database is away, records are odd, rows grow old.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -107,6 +108,55 @@ async fn a_database_that_is_away_is_waited_for_and_makes_no_dead_letter() {
     assert!(fixture.transport.records(LETTERS).is_empty());
 }
 
+/// Counts the effect in the account's row.
+struct Count;
+
+impl Handle<AccountOpened> for Count {
+    async fn handle(&self, received: &Received<AccountOpened>, work: &mut UnitOfWork) -> HandlerResult {
+        let sql = "update accounts set effects = effects + 1 where account_id = $1";
+        work.execute(sql, &params![received.event.account_id]).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn partitions_pause_while_the_database_is_away_and_then_every_effect_happens_once() {
+    const ACCOUNTS_OPENED: i64 = 60;
+    const WINDOW: usize = 5;
+    for shares_units in [false, true] {
+        let fixture = Fixture::new().await;
+        for account_id in 1..=ACCOUNTS_OPENED {
+            fixture.open(account_id).await;
+        }
+        fixture.start_relay().stop(Duration::from_secs(5)).await;
+        let places: BTreeSet<String> =
+            fixture.transport.records(ACCOUNTS).iter().map(|record| record.topic_partition().to_string()).collect();
+        let mut lock = fixture.open_again().await.begin().await.unwrap();
+        lock.execute("update accounts set effects = effects", &[]).await.unwrap();
+        let consumer = Consumer::new("group").on::<AccountOpened>(Count).uncommitted_window_max(WINDOW).dead_letters();
+        let consumer = if shares_units { consumer.share_units() } else { consumer };
+        let running = consumer
+            .retry(RetryPolicy::fixed(2, Duration::from_millis(1)))
+            .start(fixture.publisher.clone(), fixture.transport.clone());
+        eventually("every partition is told as stalled", async || {
+            (running.stalled().into_iter().collect::<BTreeSet<_>>() == places).then_some(())
+        })
+        .await;
+        assert_eq!(running.stalls().stalled().len(), places.len(), "also to whoever does not hold the consumer");
+        assert_eq!(fixture.count("inbox").await, 0);
+        lock.rollback().await;
+        eventually("everything is handled", async || (fixture.count("inbox").await == ACCOUNTS_OPENED).then_some(()))
+            .await;
+        eventually("the partitions go on", async || running.stalled().is_empty().then_some(())).await;
+        eventually("all is committed", async || fixture.transport.is_consumed().then_some(())).await;
+        running.stop().await;
+        for account_id in 1..=ACCOUNTS_OPENED {
+            assert_eq!(fixture.effects(account_id).await, 1, "account {account_id}");
+        }
+        assert!(fixture.transport.records(LETTERS).is_empty());
+    }
+}
+
 /// Deletes the account that is gone.
 struct Delete;
 
@@ -154,12 +204,42 @@ async fn a_group_forgets_its_own_old_rows_in_steps_and_keeps_the_others() {
     let now_ms = clock.now_ms();
     fill("group", 1_700, now_ms - 3_600_001).await;
     fill("group", 3, now_ms - 3_599_999).await;
+    // The group's time goes on from its newest row.
+    fill("group", 1, now_ms).await;
     fill("other", 4, 1).await;
     assert_eq!(inbox::expire(&fixture.db, "group", now_ms - 3_600_000, 100).await.unwrap(), 100, "one bounded step");
     let running = Consumer::new("group")
         .on::<AccountOpened>(Failing::default())
         .inbox_retention(NEVER)
         .start(fixture.publisher.clone(), fixture.transport.clone());
-    eventually("old rows are gone", async || (fixture.count("inbox").await == 7).then_some(())).await;
+    eventually("old rows are gone", async || (fixture.count("inbox").await == 8).then_some(())).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forth_between_two_starts_does_not_make_a_group_forget() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let clock = Clock::manual(Timestamp::from_second(1_795_485_927).unwrap());
+    let fixture = Fixture::with_clock(clock.clone()).await;
+    fixture.open(1).await;
+    fixture.start_relay().stop(Duration::from_secs(5)).await;
+    let again = fixture.transport.records(ACCOUNTS)[0].record.clone();
+    let start = || Consumer::new("group").on::<AccountOpened>(Count).inbox_retention(Duration::from_secs(3_600));
+    let running = start().start(fixture.publisher.clone(), fixture.transport.clone());
+    eventually("it is handled", async || (fixture.count("inbox").await == 1).then_some(())).await;
+    running.stop().await;
+    // A row that is too old by any measure shows that the group has looked.
+    let sql = "insert into inbox (group_name, handler, event_identity, handled_at) values ('group', 'h', 'old', 1)";
+    fixture.db.unit(async |tx| tx.execute(sql, &[]).await.map(drop)).await.unwrap();
+    clock.advance_ms(1_000 * DAY_MS);
+    let running = start().start(fixture.publisher.clone(), fixture.transport.clone());
+    eventually("the old row is gone", async || (fixture.count("inbox").await == 1).then_some(())).await;
+    fixture.transport.publish(vec![again]).await.unwrap();
+    let place = fixture.transport.records(ACCOUNTS)[0].topic_partition();
+    eventually("the redelivery is committed", async || {
+        (fixture.transport.committed("group", &place) == Some(2)).then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(fixture.effects(1).await, 1);
 }
