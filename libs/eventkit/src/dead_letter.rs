@@ -1,9 +1,12 @@
 //! Where an event goes that could not be handled: `<topic>.dlq`, untouched, with its cause in headers; and how it
 //! comes back: to its topic, for the group that failed alone.
+//!
+//! A letter is larger than its record by its headers. Where the broker does not take it for that, a letter without the
+//! value says where the record is ([`LEFT_OUT`]); that one cannot be sent back.
 
 use bytes::Bytes;
 
-use crate::envelope::Envelope;
+use crate::envelope::{CLOUD_EVENTS_NAMES, Envelope};
 use crate::transport::{ConsumedRecord, Record};
 
 /// What is put behind a topic's name to name its dead-letter topic.
@@ -13,6 +16,12 @@ pub const REDRIVE_GROUP: &str = "dlq-redrive-group";
 /// The header that keeps the identity of an event whose envelope has none; without it a redriven event would have the
 /// identity of its new place. It does not begin with `dlq-`, so it stays when those headers are taken off.
 pub const IDENTITY: &str = "event-identity";
+/// The header of a letter whose record was too large to become one: how many bytes its value has. The record itself is
+/// at `dlq-topic`, `dlq-partition` and `dlq-offset` for as long as its topic keeps it.
+pub const LEFT_OUT: &str = "dlq-left-out";
+
+/// How much of an error is told where room is short.
+const ERROR_BYTES_MAX: usize = 1_024;
 
 /// What the names of the headers begin with that a dead letter has and its event had not.
 const PREFIX: &str = "dlq-";
@@ -57,10 +66,35 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
     record
 }
 
+/// The letter that takes the place of one that is too large: its key, its record's place and identity and the cause,
+/// without the value and without headers of its event's author.
+pub fn without_value(letter: &Record) -> Record {
+    let mut record = letter.clone();
+    let value = record.value.take().unwrap_or_default();
+    record.headers.retain(|(name, _)| {
+        name.starts_with(PREFIX) || name == IDENTITY || CLOUD_EVENTS_NAMES.contains(&name.as_ref())
+    });
+    if let Some((_, error)) = record.headers.iter_mut().find(|(name, _)| name == "dlq-error") {
+        let text = String::from_utf8_lossy(error).into_owned();
+        *error = Bytes::from(text[..text.floor_char_boundary(ERROR_BYTES_MAX)].to_owned());
+    }
+    // What the value told of its identity went with it.
+    if record.header("ce_id").is_none() && record.header(IDENTITY).is_none() {
+        let event_id = Envelope::read(&value).ok().and_then(|envelope| envelope.event_id);
+        record.headers.extend(event_id.map(|id| (IDENTITY.into(), Bytes::from(id))));
+    }
+    record.headers.push((LEFT_OUT.into(), Bytes::from(value.len().to_string())));
+    record
+}
+
 /// The record that sends a dead letter back to its topic: as it was, for the group that failed.
 ///
-/// `None` when it is no dead letter: it does not say which topic and group it came from.
+/// `None` when it is no dead letter, which says which topic and group it came from, or one without its value
+/// ([`LEFT_OUT`]).
 pub fn redriven(letter: &Record) -> Option<Record> {
+    if letter.header(LEFT_OUT).is_some() {
+        return None;
+    }
     let topic = letter.header("dlq-topic")?.to_owned();
     let group = letter.header("dlq-group")?.to_owned();
     let mut record = Record { topic, ..letter.clone() };
@@ -125,6 +159,31 @@ mod tests {
         expected.headers.push((REDRIVE_GROUP.into(), Bytes::from_static(b"group")));
         assert_eq!(back, expected);
         assert_eq!(redriven(&failed.record), None);
+    }
+
+    #[test]
+    fn a_letter_without_its_value_tells_where_its_record_is_and_is_not_sent_back() {
+        let failed = failed(br#"{"eventType":"a.b","eventId":"id-1"}"#);
+        let error = "\u{e4}".repeat(ERROR_BYTES_MAX);
+        let whole = letter(&failed, &Cause { error: &error, ..CAUSE });
+        let short = without_value(&whole);
+        assert_eq!((&short.topic, &short.key, &short.value), (&whole.topic, &whole.key, &None));
+        let expected = [
+            ("dlq-topic", "accounts"),
+            ("dlq-partition", "2"),
+            ("dlq-offset", "40"),
+            ("dlq-group", "group"),
+            ("dlq-error", &error[..ERROR_BYTES_MAX]),
+            ("dlq-error-kind", "permanent"),
+            ("dlq-attempts", "1"),
+            ("dlq-first-failed-at", "1"),
+            ("dlq-failed-at", "2"),
+            (IDENTITY, "id-1"),
+            (LEFT_OUT, "36"),
+        ];
+        let told: Vec<_> = short.headers.iter().map(|(name, _)| (name.as_ref(), short.header(name).unwrap())).collect();
+        assert_eq!(told, expected);
+        assert_eq!(redriven(&short), None);
     }
 
     #[test]

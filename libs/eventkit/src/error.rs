@@ -123,6 +123,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a record was refused because the broker takes none as large.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Transport { transient: false, .. }) && find::<TooLarge>(self).is_some()
+    }
+
     /// Whether the same call may succeed later without anything being mended.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -139,6 +144,20 @@ impl Error {
             | Self::AlreadyHandled
             | Self::Stopped => false,
         }
+    }
+}
+
+/// Among the causes of an [`Error::Transport`] that is not transient: the record was refused for its size.
+///
+/// A transport that knows says so, and a dead letter that is too large is then sent without its value.
+#[derive(Debug, thiserror::Error)]
+#[error("record is too large")]
+pub struct TooLarge(#[source] Box<dyn StdError + Send + Sync>);
+
+impl TooLarge {
+    /// `source` is what the transport's client said.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(source.into())
     }
 }
 

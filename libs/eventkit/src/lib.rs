@@ -112,7 +112,7 @@ pub use consume::{
     Consumer, ConsumerHandle, Effect, Handle, HandleBatch, HandleTombstone, HandlerResult, Received, Stalls, Tombstone,
 };
 pub use envelope::{Envelope, RecipientType};
-pub use error::{Error, HandlerError, Result, chain};
+pub use error::{Error, HandlerError, Result, TooLarge, chain};
 pub use event::{Event, Keyed};
 pub use eventkit_macros::{Event, publish_event};
 pub use layer::{CommitAnyway, EventPublisherLayer, Work};

@@ -10,7 +10,7 @@ use super::lanes::{FirstFailure, Job, Tries};
 use super::run::Engine;
 use super::runner::{Run, TOMBSTONE};
 use crate::dead_letter::{self, Cause, REDRIVE_GROUP};
-use crate::error::{HandlerError, chain};
+use crate::error::{Error, HandlerError, chain};
 use crate::failpoint::{self, failpoint};
 use crate::inbox;
 use crate::metrics;
@@ -246,7 +246,8 @@ impl Engine {
         Verdict::Retry(self.config.retries.usual.delay(tries.delays))
     }
 
-    /// Publishes a dead letter; false if that failed.
+    /// Publishes a dead letter; false if that failed. One that is too large goes without its value: its key would be held
+    /// for ever.
     pub(crate) async fn send_letter(&self, record: &ConsumedRecord, tries: &Tries, failure: &Failure) -> bool {
         let now_ms = self.publisher.clock().now_ms();
         let cause = Cause {
@@ -257,22 +258,21 @@ impl Engine {
             first_failed_at_ms: tries.first_failed.map_or(now_ms, |first| first.at_ms),
             failed_at_ms: now_ms,
         };
-        let letter = dead_letter::letter(record, &cause);
-        let sent = tokio::time::timeout(DEAD_LETTER_ATTEMPT_MAX, self.transport.publish(vec![letter])).await;
-        let refused = match sent {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(chain(&error)),
-            Err(_) => Some(format!("not taken within {} s", DEAD_LETTER_ATTEMPT_MAX.as_secs())),
-        };
         let (group, topic, partition, offset) =
             (&*self.group, record.record.topic.as_str(), record.partition, record.offset);
-        if let Some(error) = refused {
+        let letter = dead_letter::letter(record, &cause);
+        let mut sent = self.publish_letter(letter.clone()).await;
+        if sent.as_ref().is_err_and(Error::is_too_large) {
+            tracing::warn!(group, topic, partition, offset, "a dead letter is too large and goes without its value");
+            sent = self.publish_letter(dead_letter::without_value(&letter)).await;
+        }
+        if let Err(error) = sent {
             tracing::warn!(
                 group,
                 topic,
                 partition,
                 offset,
-                error,
+                error = chain(&error),
                 "a dead letter could not be published and will be tried again"
             );
             return false;
@@ -280,6 +280,15 @@ impl Engine {
         tracing::error!(group, topic, partition, offset, error = failure.text, "event became a dead letter");
         self.count("any", "dead_letter", 1);
         true
+    }
+
+    async fn publish_letter(&self, letter: Record) -> Result<(), Error> {
+        let operation = format!("publish to {}", letter.topic);
+        let publishing = self.transport.publish(vec![letter]);
+        tokio::time::timeout(DEAD_LETTER_ATTEMPT_MAX, publishing).await.unwrap_or_else(|_| {
+            let source = format!("not taken within {} s", DEAD_LETTER_ATTEMPT_MAX.as_secs()).into();
+            Err(Error::Transport { operation, transient: true, source })
+        })
     }
 
     pub(crate) fn count(&self, event_type: &'static str, outcome: &'static str, events: usize) {

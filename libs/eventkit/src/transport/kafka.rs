@@ -27,7 +27,7 @@ use self::contact::Contact;
 use self::producer::Producers;
 use self::transaction::KafkaTransaction;
 use super::{Acknowledgement, Interest, Record, Subscription, Transaction, Transport};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TooLarge};
 
 pub use admin::{TopicSpec, ensure_topics};
 pub use reader::{KafkaReader, Next, Start};
@@ -422,7 +422,11 @@ fn failed(operation: &str, error: KafkaError) -> Error {
                 | RDKafkaErrorCode::UnsupportedForMessageFormat
         )
     );
-    Error::Transport { operation: operation.to_owned(), transient: !permanent, source: Box::new(error) }
+    let source: Box<dyn std::error::Error + Send + Sync> = match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => Box::new(TooLarge::new(error)),
+        _ => Box::new(error),
+    };
+    Error::Transport { operation: operation.to_owned(), transient: !permanent, source }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::eventually;
 use eventkit::transport::{Record, Transport};
 use eventkit::{
-    Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, outbox, trace_context,
+    Consumer, Effect, Handle, HandlerError, HandlerResult, Received, RetryPolicy, UnitOfWork, dead_letter, outbox,
+    parking, trace_context,
 };
 use tokio::sync::Semaphore;
 
@@ -201,6 +202,71 @@ async fn what_cannot_be_handled_becomes_a_dead_letter_with_its_cause_and_others_
     let garbage = of_key(b"account-4");
     assert_eq!((garbage.value.as_deref(), garbage.header("x")), (Some(b"{not json".as_slice()), Some("kept")));
     assert_eq!(garbage.header("dlq-error-kind"), Some("undecodable"));
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_for_a_dead_letter_becomes_one_without_its_value_and_its_key_goes_on() {
+    const LIMIT: usize = 10_000;
+    for parks in [false, true] {
+        let fixture = Fixture::new().await;
+        let doors = Doors::narrow(LIMIT);
+        send(&fixture, 1, "fine").await;
+        send(&fixture, 2, "fine").await;
+        let by_value = Record {
+            topic: ACCOUNTS.to_owned(),
+            key: Some(Bytes::from_static(b"account-1")),
+            value: Some(vec![b'x'; LIMIT - 20].into()),
+            headers: Vec::new(),
+            timestamp_ms: Some(1),
+        };
+        let by_headers = Record {
+            key: Some(Bytes::from_static(b"account-2")),
+            value: Some(Bytes::from_static(b"{not json")),
+            headers: vec![("x".into(), vec![b'x'; LIMIT - 50].into())],
+            ..by_value.clone()
+        };
+        doors.publish(vec![by_value, by_headers]).await.unwrap();
+        relay::start(RelayConfig::new("bank", "copy-1"), fixture.publisher.clone(), doors.clone())
+            .stop(Duration::from_secs(5))
+            .await;
+        let consumer = consumer(CountEffect::free());
+        let consumer = if parks { consumer.park_keys() } else { consumer };
+        let running = consumer.start(fixture.publisher.clone(), doors.clone());
+        let letters = eventually("two dead letters", async || {
+            let letters = doors.inner.records(LETTERS);
+            (letters.len() == 2).then_some(letters)
+        })
+        .await;
+        if parks {
+            eventually("both successors are parked", async || {
+                (fixture.count("parked_events").await == 2).then_some(())
+            })
+            .await;
+        }
+        for account_id in [1, 2] {
+            let key = format!("account-{account_id}");
+            if parks {
+                assert!(parking::release(&fixture.db, "group", ACCOUNTS, key.as_bytes()).await.unwrap());
+                let nudge = parking::nudge(&fixture.db, "group", ACCOUNTS, key.as_bytes()).await.unwrap();
+                doors.publish(vec![nudge.unwrap()]).await.unwrap();
+            }
+            until_effects(&fixture, account_id, 1).await;
+            let letter = letters.iter().find(|letter| letter.record.key.as_deref() == Some(key.as_bytes())).unwrap();
+            let letter = &letter.record;
+            assert_eq!(letter.value, None);
+            let failed = doors.inner.records(ACCOUNTS);
+            let failed = failed.iter().find(|record| record.record.key.as_deref() == Some(key.as_bytes())).unwrap();
+            assert_eq!(letter.header("dlq-topic"), Some(ACCOUNTS));
+            assert_eq!(letter.header("dlq-partition"), Some(failed.partition.to_string().as_str()));
+            assert_eq!(letter.header("dlq-offset"), Some(failed.offset.to_string().as_str()));
+            assert_eq!(letter.header("dlq-error-kind"), Some("undecodable"));
+            let bytes = failed.record.value.as_ref().unwrap().len().to_string();
+            assert_eq!(letter.header(dead_letter::LEFT_OUT), Some(bytes.as_str()));
+            assert_eq!(letter.header("x"), None);
+            assert_eq!(dead_letter::redriven(letter), None, "there is nothing to send back");
+        }
+        running.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use eventkit::transport::memory::MemoryTransport;
 use eventkit::transport::{Interest, Record, Subscription, Transport};
-use eventkit::{Error, Result};
+use eventkit::{Error, Result, TooLarge};
 use tokio::sync::watch;
 
 /// How something is refused.
@@ -29,6 +29,8 @@ pub(crate) struct Doors {
     away: Mutex<BTreeSet<&'static str>>,
     /// How whatever is "huge" is refused.
     huge: Mutex<Option<Refusal>>,
+    /// How large a record with its headers may be.
+    limit: Mutex<Option<usize>>,
     /// How everything is refused.
     all: Mutex<Option<Refusal>>,
     /// The keys of what was taken, in order.
@@ -51,6 +53,11 @@ impl Doors {
     /// Some that refuse everything.
     pub(crate) fn shut(refusal: Refusal) -> Arc<Self> {
         Arc::new(Self { all: Mutex::new(Some(refusal)), ..Self::default() })
+    }
+
+    /// Some that take no record that is larger, with its headers.
+    pub(crate) fn narrow(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit: Mutex::new(Some(limit)), ..Self::default() })
     }
 
     /// Takes everything from now on.
@@ -114,6 +121,12 @@ impl Doors {
     fn refusal_of(&self, record: &Record) -> Result<()> {
         if self.is_closed(&record.topic) {
             return Err(Error::TopicRefused { topic: record.topic.clone(), source: "not authorized".into() });
+        }
+        let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if self.limit.lock().unwrap().is_some_and(|limit| record.bytes() + headers > limit) {
+            let source = TooLarge::new("the test's limit");
+            let operation = format!("publish to {}", record.topic);
+            return Err(Error::Transport { operation, transient: false, source: Box::new(source) });
         }
         let refuse = |refusal, source: &str| {
             let operation = format!("publish to {}", record.topic);

@@ -76,7 +76,11 @@ async fn a_record_that_is_refused_for_what_it_is_is_refused_for_good() {
             cluster.request_errors(RDKafkaApiKey::Produce, &[refusal]);
             let refused = transport.publish(records(count)).await.unwrap_err();
             assert!(matches!(refused, Error::Transport { transient: false, .. }), "{refusal:?}: {refused:?}");
+            assert!(!refused.is_too_large(), "{refusal:?}: {refused:?}");
         }
     }
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE]);
+    let refused = transport.publish(records(1)).await.unwrap_err();
+    assert!(refused.is_too_large(), "{refused:?}");
     transport.publish(records(2)).await.unwrap();
 }
