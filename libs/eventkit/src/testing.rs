@@ -3,6 +3,7 @@
 
 pub mod checker;
 pub mod faults;
+mod faulty_stores;
 mod harness;
 pub mod store_suites;
 mod transport_suite;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::event::Event;
 use crate::transport::ConsumedRecord;
 pub use faults::{Fault, Faults, FaultyTransport};
+pub use faulty_stores::{FaultyInbox, FaultyOutbox};
 pub use harness::Harness;
 pub use store_suites::{inbox_suite, outbox_suite};
 pub use transport_suite::{refusal_suite, transport_suite};

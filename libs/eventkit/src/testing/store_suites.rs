@@ -2,6 +2,7 @@
 //! and an implementation that breaks one of them is found.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use db::params;
@@ -10,6 +11,11 @@ use crate::envelope::Envelope;
 use crate::inbox::{self, Handling};
 use crate::outbox::{self, Horizon};
 use crate::publish::{EventPublisher, Origin, UnitOfWork};
+
+/// How long a unit may wait for its turn before it is taken to wait for one that is open.
+const TURN_MAX: Duration = Duration::from_millis(300);
+/// More events than a suite stores.
+const READ_MAX: usize = 100;
 
 /// An event as an outbox under test tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +83,42 @@ pub async fn outbox_suite<O: OutboxUnderTest>(outbox: &O) {
         assert_eq!(told.sequence, before + 1, "an entity's events are numbered from 1 without holes");
     }
     let rest = outbox.read_after(told[2].position, 2).await;
-    assert_eq!(rest, told[3..5], "reading goes on after a position, as far as it is asked to");
+    assert!(rest.len() <= 2, "more is told than was asked for: {rest:?}");
+    assert_eq!(rest, told[3..5], "reading goes on after the position that is given");
+    units_that_are_open_together(outbox).await;
+}
+
+/// Whichever of two is kept first: a reader that goes on after what it was told misses none.
+async fn units_that_are_open_together<O: OutboxUnderTest>(outbox: &O) {
+    let mut open = outbox.begin().await;
+    let first = outbox.append(&mut open, "d").await;
+    let second = async {
+        let mut unit = outbox.begin().await;
+        let event_id = outbox.append(&mut unit, "e").await;
+        outbox.commit(unit).await;
+        event_id
+    };
+    let mut second = std::pin::pin!(second);
+    // Where units take turns the second one waits for the first.
+    let kept = tokio::time::timeout(TURN_MAX, second.as_mut()).await.ok();
+    let mut seen = outbox.read_after(0, READ_MAX).await;
+    assert!(seen.iter().all(|told| told.event_id != first), "an event is told while its transaction is open");
+    let second = match kept {
+        Some(second) => {
+            outbox.commit(open).await;
+            second
+        }
+        None => tokio::join!(outbox.commit(open), second).1,
+    };
+    let all = super::eventually("events of units that were open together may be read", async || {
+        let told = outbox.read_after(0, READ_MAX).await;
+        let is_told = |event_id: &String| told.iter().any(|told| told.event_id == *event_id);
+        (is_told(&first) && is_told(&second)).then_some(told)
+    })
+    .await;
+    let position = seen.last().map_or(0, |told| told.position);
+    seen.extend(outbox.read_after(position, READ_MAX).await);
+    assert_eq!(seen, all, "a reader goes on after what it was told and sees every event once, in order");
 }
 
 /// An inbox under test: handles events by writing an effect down.
@@ -108,11 +149,14 @@ pub async fn inbox_suite<I: InboxUnderTest>(inbox: &I) {
     inbox.handle("g", "h", "2", false).await;
     let expected = ["g/h/1", "g/other/1", "other/h/1", "g/h/2"];
     assert_eq!(inbox.effects().await, expected, "groups, handlers and events are told apart");
+    tokio::join!(inbox.handle("g", "h", "3", false), inbox.handle("g", "h", "3", false));
+    let expected = [&expected[..], &["g/h/3"]].concat();
+    assert_eq!(inbox.effects().await, expected, "an event that is handled twice at a time has one effect");
     inbox.expire("g").await;
     inbox.handle("other", "h", "1", false).await;
     assert_eq!(inbox.effects().await, expected, "a group forgot what another one handled");
     inbox.handle("g", "h", "1", false).await;
-    assert_eq!(inbox.effects().await.len(), 5, "what was expired is forgotten");
+    assert_eq!(inbox.effects().await.len(), expected.len() + 1, "what was expired is forgotten");
 }
 
 /// eventkit's own outbox over a database.

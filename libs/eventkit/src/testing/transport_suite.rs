@@ -26,6 +26,17 @@ const FOLLOWER_BYTES: usize = 16 * 1024;
 ///
 /// Each topic is told to `create` before it is used, for a broker that makes none by itself.
 ///
+/// ```
+/// # use std::sync::Arc;
+/// # use eventkit::testing::transport_suite;
+/// # use eventkit::transport::memory::MemoryTransport;
+/// # #[tokio::main]
+/// # async fn main() {
+/// // In a test of the crate that has the transport.
+/// transport_suite(Arc::new(MemoryTransport::new()), async |_topic| {}).await;
+/// # }
+/// ```
+///
 /// # Panics
 /// When the transport breaks the contract, saying how.
 pub async fn transport_suite(transport: Arc<dyn Transport>, create: impl AsyncFn(String)) {
@@ -72,7 +83,9 @@ pub async fn refusal_suite(transport: Arc<dyn Transport>, refused: &Record) {
     let mut member = Member::join(&transport, &unique("group"), topic).await;
     let mut values = Vec::new();
     while values.last().map(Bytes::as_ref) != Some(b"end") {
-        values.extend(member.receive(1).await.into_iter().filter_map(|consumed| consumed.record.value));
+        values.extend(
+            member.receive(1, "records to the last one").await.into_iter().filter_map(|consumed| consumed.record.value),
+        );
     }
     let is_follower = |value: &&Bytes| value.starts_with(b"follower");
     assert_eq!(values.iter().filter(is_follower).count(), 0, "a record overtook an earlier one of its key");
@@ -87,16 +100,16 @@ async fn records_arrive_as_they_were_sent(transport: &Arc<dyn Transport>, topic:
     let tombstone = Record { value: None, ..sent.clone() };
     transport.publish(vec![sent.clone(), tombstone.clone()]).await.expect("publish");
     let mut member = Member::join(transport, &unique("group"), topic).await;
-    let received = member.receive(2).await;
+    let received = member.receive(2, "an event and a tombstone").await;
     let received: Vec<Record> = received.into_iter().map(|consumed| consumed.record).collect();
-    assert_eq!(received, [sent, tombstone]);
+    assert_eq!(received, [sent, tombstone], "records arrive as they were sent");
     member.subscription.close().await;
 }
 
 async fn records_of_a_key_arrive_in_order(transport: &Arc<dyn Transport>, topic: &str) {
     publish_numbers(transport, topic).await;
     let mut member = Member::join(transport, &unique("group"), topic).await;
-    assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY).await);
+    assert_in_order(&member.receive(KEYS * RECORDS_PER_KEY, "all records of a topic").await);
     member.subscription.close().await;
 }
 
@@ -104,7 +117,7 @@ async fn every_group_gets_every_record(transport: &Arc<dyn Transport>, topic: &s
     publish_numbers(transport, topic).await;
     for _ in 0..2 {
         let mut member = Member::join(transport, &unique("group"), topic).await;
-        let received = member.receive(KEYS * RECORDS_PER_KEY).await;
+        let received = member.receive(KEYS * RECORDS_PER_KEY, "all records for each group").await;
         assert_in_order(&received);
         member.subscription.commit(&ends(&received)).await.expect("commit");
         member.subscription.close().await;
@@ -115,14 +128,15 @@ async fn a_new_member_goes_on_where_the_group_committed(transport: &Arc<dyn Tran
     let group = unique("group");
     publish_numbers(transport, topic).await;
     let mut first = Member::join(transport, &group, topic).await;
-    let received = first.receive(KEYS * RECORDS_PER_KEY).await;
+    let received = first.receive(KEYS * RECORDS_PER_KEY, "records to commit").await;
     let ends = ends(&received);
     first.subscription.commit(&ends).await.expect("commit");
     first.subscription.close().await;
     transport.publish(vec![record(topic, "key-0", "after")]).await.expect("publish");
     let mut second = Member::join(transport, &group, topic).await;
-    let received = second.receive(1).await;
-    assert_eq!(received[0].record.value.as_deref(), Some(b"after".as_slice()));
+    let received = second.receive(1, "what came after the commit").await;
+    let value = received[0].record.value.as_deref();
+    assert_eq!(value, Some(b"after".as_slice()), "a new member goes on where its group committed");
     second.subscription.close().await;
 }
 
@@ -131,11 +145,11 @@ async fn what_was_not_committed_comes_again(transport: &Arc<dyn Transport>, topi
     let records = (0..4).map(|number| record(topic, "key", &number.to_string())).collect();
     transport.publish(records).await.expect("publish");
     let mut first = Member::join(transport, &group, topic).await;
-    let received = first.receive(4).await;
+    let received = first.receive(4, "records to commit in part").await;
     first.subscription.commit(&[(received[0].topic_partition(), received[2].offset)]).await.expect("commit");
     first.subscription.close().await;
     let mut second = Member::join(transport, &group, topic).await;
-    let again = second.receive(2).await;
+    let again = second.receive(2, "what was delivered and not committed").await;
     let values: Vec<_> = again.iter().map(|consumed| consumed.record.value.as_deref()).collect();
     assert_eq!(values, [Some(b"2".as_slice()), Some(b"3".as_slice())], "what was delivered and not committed");
     second.subscription.close().await;
@@ -145,7 +159,7 @@ async fn a_partition_is_handed_on_when_its_member_has_let_go_of_it(transport: &A
     let group = unique("group");
     publish_numbers(transport, topic).await;
     let mut first = Member::join(transport, &group, topic).await;
-    first.receive(KEYS * RECORDS_PER_KEY).await;
+    first.receive(KEYS * RECORDS_PER_KEY, "all records for the only member").await;
     let mut second = Member::join(transport, &group, topic).await;
     let revoked = async {
         loop {
@@ -186,7 +200,7 @@ async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>,
     let group = unique("group");
     publish_numbers(transport, topic).await;
     let mut first = Member::join(transport, &group, topic).await;
-    first.receive(KEYS * RECORDS_PER_KEY).await;
+    first.receive(KEYS * RECORDS_PER_KEY, "all records for the only member").await;
     let mut second = Member::join(transport, &group, topic).await;
     let balanced = async {
         while second.assigned.is_empty() || first.assigned.iter().any(|place| second.assigned.contains(place)) {
@@ -205,13 +219,13 @@ async fn members_of_a_group_share_the_partitions(transport: &Arc<dyn Transport>,
 async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc<dyn Transport>, topic: &str) {
     let mut member = Member::join(transport, &unique("group"), topic).await;
     transport.publish(vec![record(topic, "key", "first")]).await.expect("publish");
-    let place = member.receive(1).await[0].topic_partition();
+    let place = member.receive(1, "a record before the pause").await[0].topic_partition();
     member.subscription.set_paused(&place, true);
     transport.publish(vec![record(topic, "key", "second")]).await.expect("publish");
-    let early = tokio::time::timeout(Duration::from_millis(300), member.receive(1)).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), member.receive(1, "nothing")).await;
     assert!(early.is_err(), "a paused partition delivered a record");
     member.subscription.set_paused(&place, false);
-    let received = member.receive(1).await;
+    let received = member.receive(1, "records of a partition that goes on").await;
     assert_eq!(received[0].record.value.as_deref(), Some(b"second".as_slice()));
     member.subscription.close().await;
 }
@@ -219,7 +233,7 @@ async fn a_paused_partition_delivers_nothing_until_it_is_resumed(transport: &Arc
 async fn lag_is_what_the_group_has_not_committed(transport: &Arc<dyn Transport>, topic: &str) {
     let mut member = Member::join(transport, &unique("group"), topic).await;
     transport.publish((0..3).map(|number| record(topic, "key", &number.to_string())).collect()).await.expect("publish");
-    let place = member.receive(3).await[0].topic_partition();
+    let place = member.receive(3, "records to be behind of").await[0].topic_partition();
     for (committed, behind) in [(None, 3), (Some(2), 1), (Some(3), 0)] {
         if let Some(offset) = committed {
             member.subscription.commit(&[(place.clone(), offset)]).await.expect("commit");
@@ -227,7 +241,7 @@ async fn lag_is_what_the_group_has_not_committed(transport: &Arc<dyn Transport>,
         let mut lag = member.subscription.lag(&member.assigned).await.expect("lag");
         lag.retain(|(_, records)| *records != 0);
         let expected = if behind == 0 { Vec::new() } else { vec![(place.clone(), behind)] };
-        assert_eq!(lag, expected, "after committing {committed:?}");
+        assert_eq!(lag, expected, "the lag after committing {committed:?}");
     }
     member.subscription.close().await;
 }
@@ -260,15 +274,18 @@ impl Member {
         }
     }
 
-    async fn receive(&mut self, records: usize) -> Vec<ConsumedRecord> {
+    /// Waits for so many records, of which `what` tells; bounded by the caller where less is fine.
+    async fn receive(&mut self, records: usize, what: &str) -> Vec<ConsumedRecord> {
         let gather = async {
             while self.received.len() < records {
                 let incoming = self.subscription.next().await.expect("incoming");
                 self.note(incoming);
             }
         };
-        // Bounded by the caller where less is fine.
-        tokio::time::timeout(PATIENCE, gather).await.expect("records arrive");
+        if tokio::time::timeout(PATIENCE, gather).await.is_err() {
+            let arrived = self.received.len();
+            panic!("only {arrived} of {records} arrived within {} s: {what}", PATIENCE.as_secs());
+        }
         std::mem::take(&mut self.received)
     }
 }

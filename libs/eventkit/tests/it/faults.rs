@@ -7,7 +7,8 @@ use std::time::Duration;
 use eventkit::relay::{self, RelayConfig};
 use eventkit::testing::checker::{Fact, Verdict, check};
 use eventkit::testing::{Fault, Faults, FaultyTransport, Harness, eventually};
-use eventkit::transport::ConsumedRecord;
+use eventkit::transport::memory::MemoryTransport;
+use eventkit::transport::{ConsumedRecord, GroupStart, Incoming, Interest, Record, TopicPartition, Transport};
 use eventkit::{Consumer, Handle, HandlerError, HandlerResult, Origin, Received, RetryPolicy, UnitOfWork, published};
 
 use crate::fixture::{ACCOUNTS, AccountOpened, Fixture, opened};
@@ -29,8 +30,14 @@ const KEYS: i64 = 4;
 
 /// One whole run with these faults; answers the verdicts and how many calls there were.
 async fn run(faults: Faults) -> (Vec<Verdict>, usize) {
+    let (verdicts, transport) = run_receiving(faults, Faults::default()).await;
+    (verdicts, transport.calls())
+}
+
+/// One whole run with these faults of calls, and these of what comes in.
+async fn run_receiving(faults: Faults, arrivals: Faults) -> (Vec<Verdict>, Arc<FaultyTransport>) {
     let fixture = Fixture::new().await;
-    let transport = Arc::new(FaultyTransport::new(fixture.transport.clone(), faults));
+    let transport = Arc::new(FaultyTransport::new(fixture.transport.clone(), faults).receiving(arrivals));
     let backoff = RetryPolicy::fixed(9, Duration::from_millis(1));
     let config = RelayConfig { batch_max: 5, backoff, ..RelayConfig::new("bank", "copy-1") };
     let mut acknowledged = Vec::new();
@@ -44,13 +51,20 @@ async fn run(faults: Faults) -> (Vec<Verdict>, usize) {
         }
     }
     let relay = relay::start(config, fixture.publisher.clone(), transport.clone());
-    let consumer = Consumer::new("group").on::<AccountOpened>(WriteDown);
+    // How soon a subscription that ended is followed by the next.
+    let consumer = Consumer::new("group").on::<AccountOpened>(WriteDown).retry(backoff);
     let consumer = consumer.start(fixture.publisher.clone(), transport.clone());
     // A run that lies may never get there, and is judged all the same.
     let done = eventually("every event had its effect", async || {
         let cursor = fixture.db.query_one("select coalesce(max(position), 0) as at from relay_cursors", &[]).await;
         let published = cursor.unwrap().get::<i64>("at").unwrap() == i64::try_from(acknowledged.len()).unwrap();
-        (published && fixture.transport.is_consumed()).then_some(())
+        // A group has no members between two subscriptions; that counts for nothing.
+        let records = fixture.transport.records(ACCOUNTS);
+        let consumed = records.iter().all(|record| {
+            let committed = fixture.transport.committed("group", &record.topic_partition());
+            committed.is_some_and(|committed| committed > record.offset)
+        });
+        (published && consumed).then_some(())
     });
     done.await;
     consumer.stop().await;
@@ -64,7 +78,7 @@ async fn run(faults: Faults) -> (Vec<Verdict>, usize) {
             Fact::new(&format!("account-{account_id}"), &row.get::<String>("owner").unwrap())
         })
         .collect();
-    (check(&acknowledged, &topic, &effects), transport.calls())
+    (check(&acknowledged, &topic, &effects), transport)
 }
 
 fn fact(record: &ConsumedRecord) -> Fact {
@@ -87,9 +101,104 @@ async fn whichever_call_fails_in_whichever_way_the_promises_hold() {
 }
 
 #[tokio::test]
+async fn whatever_happens_to_records_that_come_in_the_promises_hold() {
+    let delay = Fault::Delay(Duration::from_millis(5));
+    for fault in [Fault::Fail, Fault::FailHalfway, Fault::LieAboutFailure, delay, Fault::Duplicate] {
+        for nth in 1.. {
+            let (verdicts, transport) = run_receiving(Faults::default(), Faults::nth(nth, fault)).await;
+            assert!(verdicts.is_empty(), "arrival {nth} with {fault:?}: {verdicts:?}");
+            if transport.arrivals() < nth {
+                break;
+            }
+        }
+    }
+}
+
+/// What a member of a disturbed transport is told, and how it ends: the values of the records, or an error.
+async fn told(fault: Fault) -> Vec<Result<Vec<u8>, String>> {
+    let memory = Arc::new(MemoryTransport::new());
+    let record = |value: u8| Record {
+        topic: ACCOUNTS.to_owned(),
+        key: Some("account-1".into()),
+        value: Some(vec![value].into()),
+        headers: Vec::new(),
+        timestamp_ms: None,
+    };
+    memory.publish((1..=4).map(record).collect()).await.unwrap();
+    let transport = FaultyTransport::new(memory.clone(), Faults::default()).receiving(Faults::nth(1, fault));
+    let mut member = transport.subscribe(interest()).await.unwrap();
+    let mut told = Vec::new();
+    let mut quiet = 0;
+    // Only that nothing comes for some time shows that it was all; whoever stops waiting loses nothing.
+    while quiet < 5 {
+        let Ok(incoming) = tokio::time::timeout(Duration::from_secs(1), member.next()).await else {
+            quiet += 1;
+            continue;
+        };
+        match incoming {
+            Ok(Incoming::Records(records)) => {
+                told.push(Ok(records.iter().map(|record| record.record.value.as_ref().unwrap()[0]).collect()));
+            }
+            Ok(_) => {}
+            Err(error) => told.push(Err(error.to_string())),
+        }
+    }
+    told
+}
+
+fn interest() -> Interest {
+    Interest {
+        group: "group".to_owned(),
+        topics: vec![ACCOUNTS.to_owned()],
+        instance: None,
+        drain_max: Duration::ZERO,
+        start: GroupStart::Earliest,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_come_in_are_disturbed_as_told() {
+    let all = || Ok(vec![1, 2, 3, 4]);
+    let failed = || Err("transport could not receive".to_owned());
+    for (fault, expected) in [
+        (Fault::Fail, vec![failed()]),
+        (Fault::FailHalfway, vec![Ok(vec![1, 2]), failed()]),
+        (Fault::LieAboutFailure, vec![all(), failed()]),
+        (Fault::Delay(Duration::from_millis(900)), vec![all()]),
+        (Fault::Delay(Duration::from_secs(3)), vec![all()]),
+        (Fault::Duplicate, vec![all(), all()]),
+        (Fault::Reorder, vec![Ok(vec![4, 3, 2, 1])]),
+        (Fault::Lose, vec![]),
+    ] {
+        assert_eq!(told(fault).await, expected, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn commits_are_disturbed_as_told() {
+    let place = TopicPartition { topic: ACCOUNTS.to_owned(), partition: 0 };
+    for (fault, succeeds, committed) in [
+        (Fault::Fail, false, 1),
+        (Fault::FailHalfway, false, 1),
+        (Fault::LieAboutFailure, false, 2),
+        (Fault::Delay(Duration::from_millis(1)), true, 2),
+        (Fault::Duplicate, true, 2),
+        (Fault::Reorder, true, 1),
+        (Fault::Lose, true, 1),
+    ] {
+        let memory = Arc::new(MemoryTransport::new());
+        let transport = FaultyTransport::new(memory.clone(), Faults::nth(2, fault));
+        let member = transport.subscribe(interest()).await.unwrap();
+        member.commit(&[(place.clone(), 1)]).await.unwrap();
+        assert_eq!(member.commit(&[(place.clone(), 2)]).await.is_ok(), succeeds, "{fault:?}");
+        assert_eq!(memory.committed("group", &place), Some(committed), "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn under_random_faults_the_promises_hold() {
     for seed in 0..10 {
-        let (verdicts, _) = run(Faults::seeded(seed, 0.5)).await;
+        let (verdicts, _) = run_receiving(Faults::seeded(seed, 0.5), Faults::seeded(seed + 100, 0.5)).await;
         assert!(verdicts.is_empty(), "seed {seed}: {verdicts:?}");
     }
 }
@@ -132,6 +241,33 @@ async fn the_harness_runs_a_service_until_nothing_is_left_to_do() {
     harness.run_until_idle().await;
     published!(harness, AccountOpened, []);
     harness.stop().await;
+}
+
+/// A harness in which two events of one account were published.
+async fn harness_with_two_events() -> Harness {
+    let harness = Harness::new(&[]).await;
+    for owner in ["a", "b"] {
+        let mut work = harness.publisher().begin(Origin::default());
+        work.publish(&AccountOpened { owner: owner.to_owned(), ..opened(1) }).await.unwrap();
+        work.commit().await.unwrap();
+    }
+    harness.run_until_idle().await;
+    harness
+}
+
+#[tokio::test]
+async fn what_was_published_is_compared_with_a_list() {
+    let harness = harness_with_two_events().await;
+    let of = |owner: &str| AccountOpened { owner: owner.to_owned(), ..opened(1) };
+    published!(harness, AccountOpened, [of("a"), of("b")]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "published events of account.opened")]
+async fn what_was_not_published_is_found_out() {
+    let harness = harness_with_two_events().await;
+    published!(harness, AccountOpened, [opened(1)]);
 }
 
 /// Fails until the third try.
