@@ -67,17 +67,59 @@ impl Retries {
 
 /// A consumer group's handlers, before it is started.
 ///
-/// ```no_run
-/// # use eventkit::*;
-/// # async fn example<E: Event, H: Handle<E>>(handler: H, publisher: EventPublisher,
-/// #     transport: std::sync::Arc<dyn transport::Transport>) {
+/// ```
+/// # use std::sync::Arc;
+/// # use eventkit::db::{self, Db};
+/// # use eventkit::transport::memory::MemoryTransport;
+/// # use eventkit::transport::{Record, Transport};
+/// # use eventkit::{Clock, Consumer, Event, EventPublisher, Handle, HandlerError, HandlerResult, Received};
+/// # use eventkit::{RetryPolicy, UnitOfWork};
+/// # #[derive(Debug, serde::Serialize, serde::Deserialize, Event)]
+/// # #[event(type = "user.created", topic = "user-events", key = "user-{id}")]
+/// # struct UserCreated { id: i64 }
+/// struct Welcome;
+///
+/// impl Handle<UserCreated> for Welcome {
+///     async fn handle(&self, received: &Received<UserCreated>, work: &mut UnitOfWork) -> HandlerResult {
+///         if received.event.id < 0 {
+///             return Err(HandlerError::permanent("nobody has such a number"));
+///         }
+///         work.execute("insert into welcomed (id) values ($1)", &[received.event.id.into()]).await?;
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let db = Db::open(&db::Config::new(format!("sqlite:{}", folder.path().join("test.db").display()))).await?;
+/// # eventkit::outbox::migrate(&db).await?;
+/// # db.unit(async |tx| tx.execute("create table welcomed (id bigint primary key)", &[]).await.map(drop)).await?;
+/// # let publisher = EventPublisher::new(db.clone(), "company-service", Clock::system());
+/// # let transport = Arc::new(MemoryTransport::new());
+/// # let record = |id: i64| Record {
+/// #     topic: "user-events".to_owned(),
+/// #     key: Some(format!("user-{id}").into()),
+/// #     value: Some(format!(r#"{{"eventType":"user.created","data":{{"id":{id}}}}}"#).into()),
+/// #     headers: Vec::new(),
+/// #     timestamp_ms: None,
+/// # };
+/// # transport.publish(vec![record(42), record(-1)]).await?;
 /// let consumer = Consumer::new("company-service")
-///     .on::<E>(handler)
+///     .on::<UserCreated>(Welcome)
 ///     .concurrency(8)
 ///     .retry(RetryPolicy::default())
 ///     .dead_letters()
-///     .start(publisher, transport);
-/// # consumer.stop().await;
+///     .start(publisher, transport.clone());
+///
+/// eventkit::testing::eventually("one is welcomed, the other a dead letter", async || {
+///     let welcomed = db.query("select id from welcomed", &[]).await.ok()?.len();
+///     let letters = transport.records("user-events.dlq").len();
+///     (welcomed == 1 && letters == 1).then_some(())
+/// })
+/// .await;
+/// consumer.stop().await;
+/// # Ok(())
 /// # }
 /// ```
 pub struct Consumer {

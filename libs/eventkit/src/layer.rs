@@ -26,6 +26,48 @@ pub struct CommitAnyway;
 ///
 /// The unit begins at its first statement, so requests that only read never touch the writer. A handler takes it with
 /// the [`Work`] extractor. When the commit fails the answer is what `on_commit_failure` makes of the error.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use axum_core::extract::FromRequestParts;
+/// # use eventkit::testing::Harness;
+/// # use eventkit::{Error, Event, EventPublisherLayer, Work};
+/// # use http::{Request, Response, StatusCode};
+/// # use tower::{Layer, Service, ServiceExt, service_fn};
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, Event)]
+/// # #[event(type = "user.created", topic = "user-events", key = "user-{id}")]
+/// # struct UserCreated { id: i64 }
+/// // With axum: `async fn create(mut work: Work) -> StatusCode`, and `Router::layer`.
+/// async fn create(request: Request<()>) -> Result<Response<()>, Infallible> {
+///     let (mut parts, ()) = request.into_parts();
+///     let mut work = Work::from_request_parts(&mut parts, &()).await?;
+///     let stored = work.publish(&UserCreated { id: 42 }).await;
+///     let is_taken = parts.uri.path() == "/taken" || stored.is_err();
+///     let mut response = Response::new(());
+///     *response.status_mut() = if is_taken { StatusCode::CONFLICT } else { StatusCode::CREATED };
+///     Ok(response)
+/// }
+///
+/// fn unavailable(_: Error) -> Response<()> {
+///     let mut response = Response::new(());
+///     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+///     response
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let harness = Harness::new(&[]).await;
+/// let layer = EventPublisherLayer::new(harness.publisher().clone(), unavailable);
+/// let mut service = layer.layer(service_fn(create));
+/// for path in ["/taken", "/free"] {
+///     service.ready().await?.call(Request::builder().uri(path).body(())?).await?;
+/// }
+/// harness.run_until_idle().await;
+/// assert_eq!(harness.published::<UserCreated>(), [UserCreated { id: 42 }], "what was refused is not kept");
+/// # harness.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct EventPublisherLayer<R> {
     publisher: EventPublisher,

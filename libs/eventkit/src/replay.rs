@@ -2,6 +2,35 @@
 //!
 //! A replayed event keeps its identity, so whoever has handled it knows it: a replay fills gaps, and whoever shall have
 //! an effect again must forget it first ([`forget`]).
+//!
+//! ```
+//! # use eventkit::replay::{self, Selection, Target};
+//! # use eventkit::testing::Harness;
+//! # use eventkit::{Event, Origin};
+//! # #[derive(Debug, serde::Serialize, serde::Deserialize, Event)]
+//! # #[event(type = "user.created", topic = "user-events", key = "user-{id}")]
+//! # struct UserCreated { id: i64 }
+//! # #[tokio::main]
+//! # async fn main() -> eventkit::Result<()> {
+//! # let harness = Harness::new(&[]).await;
+//! # for id in 1..=3 {
+//! #     let mut work = harness.publisher().begin(Origin::default());
+//! #     work.publish(&UserCreated { id }).await?;
+//! #     work.commit().await?;
+//! # }
+//! # let (publisher, transport) = (harness.publisher(), harness.transport());
+//! let selection = Selection { key: Some("user-2".to_owned()), ..Selection::default() };
+//! let preview = replay::preview(publisher.db(), &selection).await?;
+//! assert_eq!(preview.by_type, [("user.created".to_owned(), 1)]);
+//!
+//! // To one group, at most 100 a second.
+//! let target = Target { group: Some("company-service".to_owned()), ..Target::default() };
+//! let replayed = replay::replay(publisher, &**transport, &selection, &target, Some(100), |_| ()).await?;
+//! assert_eq!((replayed.events, replayed.position), (1, 2));
+//! # harness.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 use std::time::Duration;
 
