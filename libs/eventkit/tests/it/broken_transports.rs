@@ -43,11 +43,19 @@ struct Broken {
     inner: MemoryTransport,
     published: Mutex<usize>,
     members: Mutex<usize>,
+    /// What each group committed, where its members are alone in groups of their own.
+    committed: Arc<Mutex<Committed>>,
 }
 
 impl Broken {
     fn new(flaw: Flaw) -> Arc<Self> {
-        Arc::new(Self { flaw, inner: MemoryTransport::new(), published: Mutex::default(), members: Mutex::default() })
+        Arc::new(Self {
+            flaw,
+            inner: MemoryTransport::new(),
+            published: Mutex::default(),
+            members: Mutex::default(),
+            committed: Arc::default(),
+        })
     }
 
     fn number(counter: &Mutex<usize>) -> usize {
@@ -93,15 +101,23 @@ impl Transport for Broken {
 
     async fn subscribe(&self, mut interest: Interest) -> Result<Box<dyn Subscription>> {
         let number = Self::number(&self.members);
+        let group = interest.group.clone();
         match self.flaw {
             Flaw::OneGroupForAll => interest.group = "all".to_owned(),
             // Each is alone in a group of its own.
             Flaw::EverybodyGetsAll | Flaw::ForgetsCommits => interest.group = format!("{}-{number}", interest.group),
             _ => {}
         }
+        if self.flaw == Flaw::EverybodyGetsAll {
+            let offsets: Lag =
+                self.committed.lock().unwrap().entry(group.clone()).or_default().clone().into_iter().collect();
+            self.inner.subscribe(interest.clone()).await?.commit(&offsets).await?;
+        }
         let inner = Turn::new(self.inner.subscribe(interest).await?);
         Ok(Box::new(BrokenMember {
             flaw: self.flaw,
+            group,
+            committed: self.committed.clone(),
             inner,
             paused: Mutex::default(),
             first_lag: Arc::default(),
@@ -111,10 +127,14 @@ impl Transport for Broken {
 }
 
 type Lag = Vec<(TopicPartition, i64)>;
+/// Offsets by group and partition.
+type Committed = HashMap<String, HashMap<TopicPartition, i64>>;
 
 #[derive(Debug)]
 struct BrokenMember {
     flaw: Flaw,
+    group: String,
+    committed: Arc<Mutex<Committed>>,
     inner: Turn<Box<dyn Subscription>>,
     paused: Mutex<HashMap<TopicPartition, bool>>,
     /// What it answered first when it was asked for the lag.
@@ -142,6 +162,7 @@ impl Subscription for BrokenMember {
     }
 
     async fn commit(&self, offsets: &[(TopicPartition, i64)]) -> Result<()> {
+        self.committed.lock().unwrap().entry(self.group.clone()).or_default().extend(offsets.iter().cloned());
         self.inner.lock().await.commit(offsets).await
     }
 
@@ -198,7 +219,7 @@ async fn every_broken_transport_is_caught() {
         (Flaw::OneGroupForAll, "only 0 of 100 arrived within 20 s: all records for each group"),
         (Flaw::ForgetsCommits, "a new member goes on where its group committed"),
         (Flaw::CommitsWhatItDelivers, "only 0 of 2 arrived within 20 s: what was delivered and not committed"),
-        (Flaw::EverybodyGetsAll, "a new member goes on where its group committed"),
+        (Flaw::EverybodyGetsAll, "two members share a topic's partitions"),
         (Flaw::NeverPauses, "a paused partition delivered a record"),
         (Flaw::NeverResumes, "only 0 of 1 arrived within 20 s: records of a partition that goes on"),
         (Flaw::LetsNobodyFinish, "a partition went to another member before the first had let go of it"),
