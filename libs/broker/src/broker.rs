@@ -135,7 +135,7 @@ impl Broker {
             fetch_sessions: Sessions::new(&config),
             stop: stop.clone(),
             connections: Arc::new(Semaphore::new(config.connections_max)),
-            addresses: Addresses::new(config.connections_per_address_max),
+            addresses: Addresses::new(config.connections_per_address()),
             request_memory: RequestMemory::new(config.request_memory_bytes_max),
             config: Arc::clone(&config),
         });

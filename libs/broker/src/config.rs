@@ -97,7 +97,7 @@ pub struct Config {
     pub fetch_session_evict_after_ms: u64,
     /// Client connections at most.
     pub connections_max: usize,
-    /// Client connections of one address at most; of IPv6, of one network of 64 bits.
+    /// Client connections of one address at most; of IPv6, of one network of 64 bits. 0: three quarters of all.
     pub connections_per_address_max: usize,
     /// Requests of one connection under way at most.
     pub in_flight_requests_max: usize,
@@ -156,7 +156,7 @@ impl Default for Config {
             fetch_sessions_max: 1_000,
             fetch_session_evict_after_ms: 120_000,
             connections_max: 1_000,
-            connections_per_address_max: 750,
+            connections_per_address_max: 0,
             in_flight_requests_max: 64,
             connection_idle_ms: 600_000,
             frame_timeout_ms: 60_000,
@@ -167,6 +167,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many connections one address may have.
+    pub(crate) fn connections_per_address(&self) -> usize {
+        match self.connections_per_address_max {
+            0 => (self.connections_max - self.connections_max / 4).max(1),
+            most => most,
+        }
+    }
+
     /// Refuses values that cannot work before anything is touched.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let bad = |key: &'static str, reason: &str| Err(Error::Config { key, reason: reason.to_owned() });
@@ -192,7 +200,6 @@ impl Config {
             ("open_files_max", self.open_files_max),
             ("syncs_max", self.syncs_max),
             ("connections_max", self.connections_max),
-            ("connections_per_address_max", self.connections_per_address_max),
             ("in_flight_requests_max", self.in_flight_requests_max),
             ("compaction_keys_max", self.compaction_keys_max),
             ("producers_per_partition_max", self.producers_per_partition_max),

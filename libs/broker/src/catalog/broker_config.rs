@@ -68,7 +68,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "max.connections.per.ip",
         Kind::Int(1),
-        |config| config.connections_per_address_max.to_string(),
+        |config| config.connections_per_address().to_string(),
         "Client connections of one address at most.",
     ),
     key("node.id", Kind::Int(0), |config| config.node_id.to_string(), "The broker's id in metadata."),

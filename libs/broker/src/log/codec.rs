@@ -2,6 +2,7 @@
 //! how they are to be stored.
 
 use std::io::{self, Read, Write};
+use std::sync::{Mutex, PoisonError};
 
 use crate::log::batch::{COMPRESSION_MASK, HEADER_BYTES, Header, repack};
 
@@ -34,12 +35,17 @@ pub(crate) fn open(header: &Header, records: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// Held while a batch is packed anew: what small batches open to is in no account of memory, so there is one at a time.
+static PACKING: Mutex<()> = Mutex::new(());
+
 /// A batch with its records packed in this way; `None` if they cannot be opened, or are packed so already.
 pub(crate) fn pack_batch(header: &Header, batch: &[u8], codec: i16) -> Option<io::Result<Vec<u8>>> {
     if header.attributes & COMPRESSION_MASK == codec {
         return None;
     }
-    let plain = open(header, batch.get(HEADER_BYTES..)?);
+    let records = batch.get(HEADER_BYTES..)?;
+    let _one_at_a_time = PACKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let plain = open(header, records);
     let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
     Some(plain.and_then(|plain| pack(codec, &plain)).map(|packed| repack(batch, codec, &packed)))
 }

@@ -134,6 +134,7 @@ struct View {
     active_base: i64,
     visible_size: u64,
     failed: bool,
+    deleted: bool,
 }
 
 impl View {
@@ -143,6 +144,7 @@ impl View {
             active_base: state.segments.last().map_or(state.end, |active| active.base),
             visible_size: state.visible_size,
             failed: state.failed,
+            deleted: state.deleted,
         }
     }
 }
@@ -301,6 +303,11 @@ impl Partition {
     /// What clients may see; at once, whatever is done to the partition.
     pub(crate) fn offsets(&self) -> Offsets {
         read(&self.view).offsets
+    }
+
+    /// Whether its topic is gone, and its records with it.
+    pub(crate) fn is_deleted(&self) -> bool {
+        read(&self.view).deleted
     }
 
     /// Whether it takes no more records; at once.
@@ -728,6 +735,7 @@ impl Partition {
         {
             let mut state = self.state();
             state.deleted = true;
+            state.note_changed();
             self.progress.send_modify(|progress| progress.stopped = true);
         }
         self.waiters.wake();

@@ -12,6 +12,9 @@ use crate::num::u64_of;
 /// Ends the names of files that belong to no segment any more.
 pub(crate) const LEFTOVER: &str = ".deleted";
 
+/// When a file that could not be removed is tried again, milliseconds.
+const LEFTOVER_PAUSE_MS: i64 = 60_000;
+
 /// A file of a dropped segment.
 #[derive(Debug)]
 pub(crate) struct Leftover {
@@ -28,7 +31,7 @@ impl Partition {
         if state.deleted || state.failed {
             return Ok(0);
         }
-        self.remove_leftovers(&mut state, now).map_err(AppendError::Storage)?;
+        self.remove_leftovers(&mut state, now);
         let mut doomed = wholly_below(&state.segments, state.log_start);
         if config.deletes {
             if config.retention_ms >= 0 {
@@ -119,13 +122,15 @@ impl Partition {
         Ok(())
     }
 
-    /// Removes the files of dropped segments whose time has come.
-    fn remove_leftovers(&self, state: &mut State, now: i64) -> io::Result<()> {
-        while let Some(leftover) = state.leftovers.front().filter(|leftover| leftover.due_ms <= now) {
-            remove_if_there(&*self.env.disk, &leftover.path)?;
-            state.leftovers.pop_front();
+    /// Removes the files of dropped segments whose time has come; one that cannot be removed is tried again later, and
+    /// holds nothing else up.
+    fn remove_leftovers(&self, state: &mut State, now: i64) {
+        while let Some(leftover) = state.leftovers.pop_front_if(|leftover| leftover.due_ms <= now) {
+            if let Err(error) = remove_if_there(&*self.env.disk, &leftover.path) {
+                tracing::warn!(topic = %self.topic, partition = self.index, %error, "a file of a dropped segment is left for later");
+                state.leftovers.push_back(Leftover { due_ms: now.saturating_add(LEFTOVER_PAUSE_MS), ..leftover });
+            }
         }
-        Ok(())
     }
 }
 

@@ -7,10 +7,10 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::{FetchRequest, MetadataRequest};
 use tokio::time::Instant;
 
-use crate::support::Running;
 use crate::support::batch::{base_offset, batch, values};
 use crate::support::child::Served;
 use crate::support::wire::{Ask, FETCH, Wire, fetch_request, topic_name};
+use crate::support::{PATIENCE, Running};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_answer_has_empty_records_and_not_null() {
@@ -118,6 +118,19 @@ async fn a_waiting_fetch_does_not_wait_for_a_partition_that_is_refused() {
     let mut wire = broker.wire().await;
     let ask = Ask { wait_ms: 60_000, ..Ask::at(5) };
     assert_eq!(wire.fetch("t", 0, ask).await.error_code, ResponseError::OffsetOutOfRange.code());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_fetch_is_answered_when_its_topic_is_deleted() {
+    let broker = Running::start().await;
+    broker.topic("t", 1, &[]).await;
+    let mut wire = broker.wire().await;
+    let ask = Ask { wait_ms: 60_000, ..Ask::at(0) };
+    wire.send(FETCH, &fetch_request("t", 0, ask)).await;
+    broker.wire().await.delete_topic("t").await;
+    let answered = tokio::time::timeout(PATIENCE, wire.receive::<FetchRequest>(FETCH)).await;
+    let partition = answered.unwrap().unwrap().responses.remove(0).partitions.remove(0);
+    assert_eq!(partition.error_code, ResponseError::UnknownTopicOrPartition.code());
 }
 
 #[tokio::test(flavor = "multi_thread")]

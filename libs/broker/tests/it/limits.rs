@@ -88,6 +88,18 @@ async fn an_address_with_all_its_connections_keeps_nobody_else_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_few_connections_too_one_address_gets_a_part() {
+    let broker = Running::with(|config| config.connections_max = 4).await;
+    let mut open = vec![broker.wire().await, broker.wire().await, broker.wire().await];
+    for wire in &mut open {
+        wire.watermarks("t", 0).await;
+    }
+    assert!(broker.wire().await.is_closed().await, "a fourth of the same address");
+    let mut other = Wire::connect_from([127, 0, 0, 2].into(), &broker.address()).await;
+    other.watermarks("t", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_with_all_its_requests_under_way_is_not_read_further() {
     const FRAME_BYTES: usize = 1_000_000;
     const FRAMES: usize = 64;

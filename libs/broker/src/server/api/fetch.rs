@@ -198,7 +198,8 @@ fn worth_reading(wanted: &[Wanted], limits: Limits) -> bool {
     for item in wanted {
         let Ok(partition) = &item.found else { return true };
         let offsets = partition.offsets();
-        if !(offsets.log_start..=offsets.high_watermark).contains(&item.asked.fetch_offset)
+        if partition.is_deleted()
+            || !(offsets.log_start..=offsets.high_watermark).contains(&item.asked.fetch_offset)
             || epoch_code(item.asked.current_leader_epoch) != NONE
         {
             return true;
