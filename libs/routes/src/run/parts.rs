@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
-use crate::exchange::{Exception, Exchange, class};
+use crate::exchange::{Exception, Exchange, Text, class};
 
 use super::Cx;
 use super::block::{Entry, drive};
@@ -13,6 +13,8 @@ use super::strategy::Strategy;
 
 /// Most parts that are under way at a time if they go in parallel.
 const PARALLEL_MAX: usize = 64;
+
+const CAUGHT: Text = Text::fixed("CamelExceptionCaught");
 
 /// How parts go and come back.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub struct Parts {
     pub stops_on_exception: bool,
     /// How long all of them may take.
     pub timeout: Option<Duration>,
-    /// Whether parts end when the whole exchange ends.
+    /// Whether parts end when the whole exchange ends, and what fails or is handled of one does of the whole.
     pub shares_unit: bool,
 }
 
@@ -41,7 +43,17 @@ pub async fn run_parts<'a>(
     exchange: &mut Exchange,
     cx: &Cx<'_>,
 ) {
-    let runs = parts.enumerate().map(|(number, (part, entries))| async move { (number, run(part, entries, cx).await) });
+    let begin = |mut part: Exchange| {
+        // Who shares the unit of work has its original message too.
+        if !how.shares_unit && cx.errors.is_some_and(super::ErrorHandling::keeps_original) {
+            part.keep_original();
+        }
+        part
+    };
+    let runs = parts.enumerate().map(|(number, (part, entries))| {
+        let part = begin(part);
+        async move { (number, run(part, entries, cx).await) }
+    });
     let width = if how.is_parallel { PARALLEL_MAX } else { 1 };
     let ordered = stream::iter(runs);
     let mut results = match how.is_streaming && how.is_parallel {
@@ -51,6 +63,7 @@ pub async fn run_parts<'a>(
     let deadline = how.timeout.map(|timeout| Instant::now() + timeout);
     let mut joined = None;
     let mut failure = None;
+    let mut handled = None;
     loop {
         let next = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline, results.next()).await.ok().flatten(),
@@ -69,9 +82,13 @@ pub async fn run_parts<'a>(
                 failure = Some(Exception::new(&class::CAMEL_EXCHANGE, message).caused_by(exception.clone()));
                 break;
             }
-            if how.strategy.as_ref().is_none_or(|strategy| *strategy == Strategy::UseOriginal) {
+            let is_kept = how.strategy.as_ref().is_some_and(|strategy| *strategy != Strategy::UseOriginal);
+            if !is_kept || how.shares_unit {
                 failure = Some(exception.clone());
             }
+        }
+        if how.shares_unit && part.is_handled() {
+            handled = Some(part.properties.get(&CAUGHT).cloned().unwrap_or_default());
         }
         if let Some(strategy) = &how.strategy {
             part.resume();
@@ -80,12 +97,14 @@ pub async fn run_parts<'a>(
     }
     drop(results);
     come_back(how, exchange, joined, failure, cx);
+    if let (Some(caught), false) = (handled, exchange.is_failed()) {
+        // What was handled of a part is the whole's: no other step follows.
+        exchange.properties.insert(CAUGHT, caught);
+        exchange.mark_handled();
+    }
 }
 
 async fn run(mut part: Exchange, entries: &[Entry], cx: &Cx<'_>) -> Exchange {
-    if cx.errors.is_some_and(super::ErrorHandling::keeps_original) {
-        part.keep_original();
-    }
     drive(entries, &mut part, cx).await;
     part
 }

@@ -23,7 +23,7 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("stopOnException", Takes::Bool, "whether the first failure ends it (false)"),
             OptionSpec::new("aggregationStrategy", Takes::Text, "how the results become one message (the last one)"),
             OptionSpec::new("timeout", Takes::Duration, "how long all steps may take together"),
-            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether copies end when the whole ends (false)"),
+            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether copies end with the whole, which fails with them (false)"),
             OptionSpec::unused("synchronous", &Takes::Bool, FACTORY),
             OptionSpec::meaningless("executorService", FACTORY),
             OptionSpec::unused("parallelAggregate", &Takes::Bool, "results are put together one after the other"),

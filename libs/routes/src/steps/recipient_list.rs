@@ -28,7 +28,7 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("stopOnException", Takes::Bool, "whether the first failure ends it (false)"),
             OptionSpec::new("aggregationStrategy", Takes::Text, "how the results become one message (the last one)"),
             OptionSpec::new("timeout", Takes::Duration, "how long all endpoints may take together"),
-            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether copies end when the whole ends (false)"),
+            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether copies end with the whole, which fails with them (false)"),
             OptionSpec::unused("synchronous", &Takes::Bool, FACTORY),
             OptionSpec::meaningless("executorService", FACTORY),
             OptionSpec::unused("cacheSize", &Takes::Decimal, "addresses are kept"),

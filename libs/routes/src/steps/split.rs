@@ -29,14 +29,14 @@ pub(super) static STEP: StepKind = StepKind {
             OptionSpec::new("stopOnException", Takes::Bool, "whether the first failure ends it (false)"),
             OptionSpec::new("aggregationStrategy", Takes::Text, "how the results become one message"),
             OptionSpec::new("timeout", Takes::Duration, "how long all parts may take together"),
-            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether parts end when the whole ends (false)"),
+            OptionSpec::new("shareUnitOfWork", Takes::Bool, "whether parts end with the whole, which fails with them (false)"),
+            OptionSpec::new("group", Takes::Integer(1, 1_000_000), "how many parts make one, whose body is their list"),
             OptionSpec::unused("synchronous", &Takes::Bool, FACTORY),
             OptionSpec::meaningless("executorService", FACTORY),
             OptionSpec::unused("parallelAggregate", &Takes::Bool, "results are put together one after the other"),
             OptionSpec::refused("aggregationStrategyMethodName", "there is no Java here"),
             OptionSpec::refused("aggregationStrategyMethodAllowNull", "there is no Java here"),
             OptionSpec::refused("onPrepare", "prepare parts in the first of the steps"),
-            OptionSpec::refused("group", "use `tokenize` with `group`, or `aggregate` in the steps"),
             OptionSpec::refused("errorThreshold", "use `stopOnException`, or `onException` with `continued`"),
             OptionSpec::refused("maxFailedRecords", "use `stopOnException`, or `onException` with `continued`"),
             OptionSpec::refused("resumeStrategy", RESUME),
@@ -54,6 +54,7 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
     Some(Box::new(Split {
         expression: element.inline_value()?,
         delimiter: element.text("delimiter").unwrap_or(",").to_owned(),
+        group: element.count("group"),
         how: Parts {
             strategy,
             is_parallel: element.is_on("parallelProcessing"),
@@ -70,6 +71,7 @@ fn build(element: &Element, builder: &mut Builder<'_>) -> Option<Box<dyn Step>> 
 struct Split {
     expression: Arc<dyn Expression>,
     delimiter: String,
+    group: Option<usize>,
     how: Parts,
     block: Block,
 }
@@ -85,7 +87,11 @@ impl Step for Split {
             Err(exception) => return Running::Done(Err(exception)),
         };
         let mut values = iterate(value, &self.delimiter);
-        values.retain(|value| !value.is_null());
+        match self.group {
+            // What is null stands in its list.
+            Some(size) => values = groups(values, size),
+            None => values.retain(|value| !value.is_null()),
+        }
         if values.len() > cx.core.limits.parts_max {
             let message = format!("split makes {} parts, {} are allowed", values.len(), cx.core.limits.parts_max);
             return Running::Done(Err(Exception::new(&class::ILLEGAL_STATE, message)));
@@ -110,6 +116,11 @@ impl Step for Split {
             Ok(())
         }))
     }
+}
+
+/// Lists of as many values each; the last one has what is left.
+fn groups(values: Vec<Value>, size: usize) -> Vec<Value> {
+    values.chunks(size.max(1)).map(|group| Value::list(group.to_vec())).collect()
 }
 
 pub(super) fn number(number: usize) -> Value {
