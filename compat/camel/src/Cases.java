@@ -203,8 +203,12 @@ public final class Cases {
                 results.add(send(context, message, input));
             }
             settle(context, input.path("settleMs").asLong(150));
+            List<MockEndpoint> mocks = mocks(context);
+            if (input.path("stops").asBoolean()) {
+                context.stop();
+            }
             ObjectNode endpoints = out.putObject("endpoints");
-            for (MockEndpoint mock : mocks(context)) {
+            for (MockEndpoint mock : mocks) {
                 ArrayNode list = endpoints.putArray(mock.getEndpointUri().replace("mock://", "mock:"));
                 for (Exchange exchange : mock.getReceivedExchanges()) {
                     list.add(received(exchange, input));

@@ -175,8 +175,9 @@ async fn answer(files: &[(String, String)], specs: &[&'static ComponentSpec], in
         answer.results.push(record::result(&back, message.pattern, input));
     }
     settle(&mocks, input.settle).await;
-    let received = mocks.received();
+    let before = mocks.received();
     engine.stop().await;
+    let received = if input.stops { mocks.received() } else { before };
     for (name, exchanges) in received {
         let list = exchanges.iter().map(|exchange| record::received(exchange, input)).collect();
         // What is stood in for has its own address.

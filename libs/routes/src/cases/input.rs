@@ -18,6 +18,8 @@ pub(super) struct Input {
     pub(super) record_headers: Vec<String>,
     pub(super) record_properties: Vec<String>,
     pub(super) settle: Duration,
+    /// Whether what comes while the routes stop is recorded as well.
+    pub(super) stops: bool,
     pub(super) ignores_messages: bool,
 }
 
@@ -34,7 +36,7 @@ pub(super) struct Sent {
     pub(super) max: Option<Duration>,
 }
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "description",
     "answers",
     "messages",
@@ -42,6 +44,7 @@ const FIELDS: [&str; 10] = [
     "recordHeaders",
     "recordProperties",
     "settleMs",
+    "stops",
     "expectLoadError",
     "ignoreExceptionMessage",
     "newerThan",
@@ -72,7 +75,8 @@ impl Input {
             record_headers: names(fields.get("recordHeaders")),
             record_properties: names(fields.get("recordProperties")),
             settle: ms(fields.get("settleMs")).unwrap_or(Duration::from_millis(150)),
-            ignores_messages: fields.get("ignoreExceptionMessage").and_then(Json::as_bool).unwrap_or(false),
+            stops: is_on(fields.get("stops")),
+            ignores_messages: is_on(fields.get("ignoreExceptionMessage")),
         })
     }
 }
@@ -147,6 +151,10 @@ fn text(value: &Value) -> String {
 fn names(json: Option<&Json>) -> Vec<String> {
     let names = json.and_then(Json::as_array).into_iter().flatten();
     names.filter_map(Json::as_str).map(str::to_owned).collect()
+}
+
+fn is_on(json: Option<&Json>) -> bool {
+    json.and_then(Json::as_bool).unwrap_or(false)
 }
 
 fn ms(json: Option<&Json>) -> Option<Duration> {

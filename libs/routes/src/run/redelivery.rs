@@ -135,6 +135,13 @@ mod tests {
     }
 
     #[test]
+    fn delays_vary_by_their_part() {
+        let policy = Redelivery { delay_ms: 100, spread: 0.5, ..Redelivery::default() };
+        let delays = [0.0, 0.5, 1.0].map(|chance| policy.delay_ms(1, 0, chance));
+        assert_eq!(delays, [50, 100, 150]);
+    }
+
+    #[test]
     fn a_pattern_counts_from_its_attempts() {
         let policy = Redelivery { pattern: pattern("3:30; 5:50").unwrap(), delay_ms: 1, ..Redelivery::default() };
         let delays: Vec<_> = (1..7).map(|attempt| policy.delay_ms(attempt, 0, 0.5)).collect();
