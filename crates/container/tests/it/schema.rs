@@ -134,6 +134,7 @@ fn refusals(file: &File) -> Vec<String> {
 fn corpus() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = cases(&root.join("libs/routes/tests/cases"));
+    files.extend(cases(&root.join("examples/routes")));
     for path in [&root.join("deploy/routes"), &root.join("bench/routes")].into_iter().flat_map(|folder| inside(folder))
     {
         if path.extension().is_some_and(|extension| extension == "yaml") {

@@ -7,6 +7,7 @@ mod cases;
 mod depth;
 mod faults;
 mod groups;
+mod guide;
 mod kafka;
 mod matrix;
 mod problems;
