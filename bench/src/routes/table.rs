@@ -18,10 +18,12 @@ pub(super) const IDLE_CPU: Number = Number("idle after it, CPU ms per s", 1);
 pub(super) const CHANGED: Number = Number("changed file to first message, ms", 0);
 pub(super) const IDLE_WITHOUT: Number = Number("idle without routes, CPU ms per s", 1);
 pub(super) const IDLE_WITH: Number = Number("idle with 200 routes, CPU ms per s", 1);
+pub(super) const IDLE_WITH_KAFKA: Number = Number("idle with 20 routes from topics, CPU ms per s", 1);
 pub(super) const RSS_WITHOUT: Number = Number("RSS without routes, MiB", 1);
 pub(super) const RSS_WITH: Number = Number("RSS with 200 routes, MiB", 1);
+pub(super) const RSS_WITH_KAFKA: Number = Number("RSS with 20 routes from topics, MiB", 1);
 
-const NUMBERS: [Number; 11] = [
+const NUMBERS: [Number; 13] = [
     RATE,
     PER_CPU_SECOND,
     PER_CPU_SECOND_IN_ALL,
@@ -31,8 +33,10 @@ const NUMBERS: [Number; 11] = [
     CHANGED,
     IDLE_WITHOUT,
     IDLE_WITH,
+    IDLE_WITH_KAFKA,
     RSS_WITHOUT,
     RSS_WITH,
+    RSS_WITH_KAFKA,
 ];
 
 /// Something that is measured: how it is called, and how many digits are shown.
