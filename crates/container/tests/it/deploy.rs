@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use contracts::AUDIT_EVENTS;
 use eventkit::testing::eventually;
 use eventkit::transport::{Record, Transport};
 use serde_json::{Value, json};
 
 use crate::support::House;
+use crate::web::{text, web};
 
 /// A route that marks what it passes on with its version.
 pub(crate) fn version(mark: &str) -> String {
@@ -202,6 +203,30 @@ async fn a_route_is_stopped_started_suspended_and_resumed() {
     assert_eq!(control("resume").await.0, StatusCode::CONFLICT);
 }
 
+/// The step of a route on the web that answers with a number.
+fn answering(n: usize) -> String {
+    format!("        - setBody: {{ constant: \"{n}\" }}\n")
+}
+
+/// What callers are answered who ask one after the other until all is over, and once more; each time with success.
+async fn callers(house: &House, is_over: &AtomicBool) -> Vec<Vec<usize>> {
+    const CALLERS: usize = 4;
+    let calling = (0..CALLERS).map(|_| async {
+        let mut answers = Vec::new();
+        loop {
+            let is_last = is_over.load(Ordering::Relaxed);
+            let response = house.ask("7", Request::get("/routes/web"), "").await;
+            assert_eq!(response.status(), StatusCode::OK, "after {} answers", answers.len());
+            answers.push(text(response).await.parse::<usize>().unwrap());
+            if is_last {
+                return answers;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    futures::future::join_all(calling).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
     const DEPLOYMENTS: usize = 100;
@@ -209,7 +234,9 @@ async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
     const RECORDS: usize = DEPLOYMENTS * RECORDS_EACH;
     let house = House::open(&[]).await;
     write(&house, "copy.yaml", &version("v0"));
+    write(&house, "web.yaml", &web(&answering(0)));
     until_revision(&house, "copy.yaml", 1).await;
+    until_revision(&house, "web.yaml", 1).await;
     let transport = house.transport.clone();
     let deployments = Arc::new(AtomicUsize::new(0));
     let deployed = Arc::clone(&deployments);
@@ -229,11 +256,21 @@ async fn a_hundred_deployments_under_load_lose_nothing_and_double_nothing() {
             }
         }
     });
-    for n in 1..=DEPLOYMENTS {
-        write(&house, "copy.yaml", &version(&format!("v{n}")));
-        until_revision(&house, "copy.yaml", i64::try_from(n).unwrap() + 1).await;
-        deployments.store(n, Ordering::Relaxed);
-    }
+    let is_over = AtomicBool::new(false);
+    let deploying = async {
+        for n in 1..=DEPLOYMENTS {
+            write(&house, "copy.yaml", &version(&format!("v{n}")));
+            write(&house, "web.yaml", &web(&answering(n)));
+            let revision = i64::try_from(n).unwrap() + 1;
+            until_revision(&house, "copy.yaml", revision).await;
+            until_revision(&house, "web.yaml", revision).await;
+            deployments.store(n, Ordering::Relaxed);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let ((), answers) = tokio::join!(deploying, callers(&house, &is_over));
+    assert!(answers.iter().all(|answers| answers.is_sorted()), "an old text answered after a new one");
+    assert!(answers.iter().all(|answers| answers.last() == Some(&DEPLOYMENTS)));
     load.await.unwrap();
     eventually("everything is copied", async || (values(&house, "copies").len() >= RECORDS).then_some(())).await;
     let copied: Vec<usize> =

@@ -5,6 +5,7 @@
 mod api;
 mod deploy;
 mod gateway;
+mod http;
 mod mail;
 mod refusals;
 mod rules;

@@ -7,7 +7,7 @@ use crate::deploy::{until_revision, values, write};
 use crate::support::House;
 
 /// A route for employees at `/routes/web`.
-fn web(steps: &str) -> String {
+pub(crate) fn web(steps: &str) -> String {
     format!(
         r#"- route:
     id: web
@@ -19,14 +19,14 @@ fn web(steps: &str) -> String {
     )
 }
 
-async fn house(steps: &str) -> House {
+pub(crate) async fn house(steps: &str) -> House {
     let house = House::open(&[]).await;
     write(&house, "web.yaml", &web(steps));
     until_revision(&house, "web.yaml", 1).await;
     house
 }
 
-async fn text(response: axum::response::Response) -> String {
+pub(crate) async fn text(response: axum::response::Response) -> String {
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
