@@ -37,7 +37,7 @@ use crate::ConsumerMaker;
 use crate::error::Error;
 pub(crate) use api::api;
 use deploy::Deployment;
-use folder::{Folder, Watch};
+use folder::{Folder, Watch, Writers};
 pub(crate) use notify::Desk;
 use platform_http::PlatformHttp;
 use revisions::Revisions;
@@ -144,10 +144,10 @@ impl Routes {
             // Somebody may have been writing before we watched.
             tokio::time::sleep(folder::SETTLED).await;
         }
-        self.look(|name| watch.is_open(name)).await;
+        self.look(&mut watch).await;
         if self.restore().await {
             // Once more, so that it is known why the newest texts are not taken.
-            self.look(|name| watch.is_open(name)).await;
+            self.look(&mut watch).await;
         }
         let (routes, stop) = (self.clone(), CancellationToken::new());
         let stopped = stop.clone();
@@ -161,7 +161,7 @@ impl Routes {
                     tracing::error!(%error, "folder with routes can no longer be watched: restart the container");
                     return;
                 }
-                routes.look(|name| watch.is_open(name)).await;
+                routes.look(&mut watch).await;
             }
         });
         let expiring = tokio::spawn(self.0.expiry.clone().run()).abort_handle();
@@ -210,9 +210,9 @@ impl Routes {
     }
 
     /// Looks at the folder and deploys what has changed.
-    async fn look(&self, is_open: impl Fn(&str) -> bool) {
+    async fn look(&self, writers: &mut (impl Writers + Send)) {
         let _turn = self.0.look.lock().await;
-        let found = match self.0.folder.look(is_open).await {
+        let found = match self.0.folder.look(writers).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "folder with routes cannot be read, what runs goes on");

@@ -283,7 +283,7 @@ async fn roll_back(
     })?;
     let before = routes.0.deployment.running(&file).map(|text| super::revisions::digest(&text));
     // Others may be being written.
-    routes.look(|name| name != file).await;
+    routes.look(&mut super::folder::Only(&file)).await;
     tracing::info!(file, revision, "route file was taken back by the operator");
     let after = wanted.text.is_some().then_some(wanted.digest);
     tell(&mut work, &principal, Done::RollBack, format!("route-file-{file}"), (before, after)).await?;

@@ -1,7 +1,7 @@
 //! The folder with route files: what is in it, and when to look again.
 //!
 //! A file is taken when whoever writes it has closed it, or has put it there whole by renaming: a half-written file is
-//! not looked at.
+//! not looked at, and what was read of one that somebody opens meanwhile does not count.
 
 #[cfg(target_os = "linux")]
 mod watch_linux;
@@ -42,6 +42,33 @@ pub(crate) struct Found {
     pub(crate) unreadable: BTreeMap<String, String>,
 }
 
+/// Tells who is writing while the files are read.
+pub(crate) trait Writers {
+    /// The files are read from now on.
+    fn begin(&mut self) {}
+
+    /// Whether somebody is writing this file.
+    fn is_open(&self, name: &str) -> bool;
+
+    /// The files have been read.
+    fn end(&mut self) {}
+
+    /// Whether somebody has opened, written, moved or deleted this file in between: what was read may be a part of it.
+    fn is_touched(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
+}
+
+/// Only this file is complete: whoever put it there says so.
+pub(crate) struct Only<'n>(pub(crate) &'n str);
+
+impl Writers for Only<'_> {
+    fn is_open(&self, name: &str) -> bool {
+        name != self.0
+    }
+}
+
 impl Folder {
     /// The folder, made if it is not there.
     pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
@@ -53,19 +80,29 @@ impl Folder {
         &self.0
     }
 
-    /// Looks at all files but those that `is_open` says are being written.
-    pub(crate) async fn look(&self, is_open: impl Fn(&str) -> bool) -> io::Result<Found> {
+    /// Looks at all files but those that are being written.
+    pub(crate) async fn look(&self, writers: &mut (impl Writers + Send)) -> io::Result<Found> {
+        writers.begin();
         let mut found = Found::default();
         let mut names = self.blocking(Self::names).await?;
         let beyond = names.split_off(names.len().min(FILES_MAX));
         let reason = format!("there are more than {FILES_MAX} files: the first by name are taken");
         found.unreadable.extend(beyond.into_iter().map(|name| (name, reason.clone())));
-        (found.unfinished, names) = names.into_iter().partition(|name| is_open(name));
-        self.blocking(move |folder| {
-            folder.read_all(names, &mut found);
-            Ok(found)
-        })
-        .await
+        (found.unfinished, names) = names.into_iter().partition(|name| writers.is_open(name));
+        let read = names.clone();
+        let mut found = self
+            .blocking(move |folder| {
+                folder.read_all(read, &mut found);
+                Ok(found)
+            })
+            .await?;
+        writers.end();
+        for name in names.into_iter().filter(|name| writers.is_touched(name)) {
+            found.files.remove(&name);
+            found.unreadable.remove(&name);
+            found.unfinished.push(name);
+        }
+        Ok(found)
     }
 
     /// Does what waits for a disk on a thread for that.
@@ -164,7 +201,8 @@ mod tests {
             std::fs::write(folder.path().join(format!("{n:05}.yaml")), "").unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let found = Folder::open(folder.path().to_owned()).unwrap().look(|_| false).await.unwrap();
+        let folder = Folder::open(folder.path().to_owned()).unwrap();
+        let found = folder.look(&mut Watch::new(&folder).unwrap()).await.unwrap();
         assert_eq!(found.files.len(), FILES_MAX);
         let left: Vec<_> = found.unreadable.keys().map(String::as_str).collect();
         assert_eq!(left, ["01000.yaml", "01001.yaml"]);

@@ -5,38 +5,47 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use tokio::sync::mpsc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use super::Folder;
+use super::{Folder, Writers};
 
 /// How long changes that come together are gathered.
 const GATHERED: Duration = Duration::from_millis(10);
 /// How often the folder is looked at although nothing was told, for file systems that tell nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 const BUFFER_BYTES: usize = 16 * 1024;
-/// Events that are read and not looked at yet, a buffer each.
-const QUEUED_MAX: usize = 64;
+/// About how many events are read in one go.
+const EVENTS_MAX: usize = 16 * 1024;
 
-type Events = Vec<(ReadFlags, String)>;
+/// What the kernel tells, in order.
+#[derive(Debug, Default)]
+struct Events {
+    told: Vec<(ReadFlags, String)>,
+    /// Whether more is there that was not read.
+    has_more: bool,
+}
 
-/// Tells when to look. A thread of its own waits for the kernel.
+/// Tells when to look.
 #[derive(Debug)]
 pub(crate) struct Watch {
     folder: Folder,
-    kernel: Arc<OwnedFd>,
-    watched: i32,
-    told: mpsc::Receiver<io::Result<Events>>,
+    kernel: AsyncFd<OwnedFd>,
     /// Files that somebody has begun to write and has not closed.
     open: HashSet<String>,
+    /// Files about which something was told since they were begun to be read; nothing if it may be any.
+    touched: Option<HashSet<String>>,
+    /// Whether some file may be complete now, or is gone, and nobody has been told.
+    is_news: bool,
 }
 
 impl Watch {
+    /// Watches from now on. Must be called in a runtime.
     pub(crate) fn new(folder: &Folder) -> io::Result<Self> {
-        let kernel = Arc::new(inotify::init(CreateFlags::CLOEXEC)?);
+        let kernel = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         let wanted = WatchFlags::CREATE
             | WatchFlags::MODIFY
             | WatchFlags::CLOSE_WRITE
@@ -44,54 +53,85 @@ impl Watch {
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::ONLYDIR;
-        let watched = inotify::add_watch(&*kernel, folder.path(), wanted)?;
-        let (tell, told) = mpsc::channel(QUEUED_MAX);
-        let waiting = Arc::clone(&kernel);
-        std::thread::Builder::new().name("routes-folder".to_owned()).spawn(move || tell_events(&waiting, &tell))?;
-        Ok(Self { folder: folder.clone(), kernel, watched, told, open: HashSet::new() })
-    }
-
-    /// Whether somebody is writing this file.
-    pub(crate) fn is_open(&self, name: &str) -> bool {
-        self.open.contains(name)
+        inotify::add_watch(&kernel, folder.path(), wanted)?;
+        #[expect(deprecated, reason = "an `OwnedFd` is what its unsafe successor asks its caller for")]
+        let kernel = AsyncFd::with_interest(kernel, Interest::READABLE)?;
+        Ok(Self { folder: folder.clone(), kernel, open: HashSet::new(), touched: Some(HashSet::new()), is_news: false })
     }
 
     /// Waits until there may be something new. May be dropped while it waits.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
-        loop {
-            let Ok(told) = tokio::time::timeout(LOOK_EVERY, self.told.recv()).await else { return Ok(()) };
-            let ended = || io::Error::other("the folder is not watched any more");
-            if self.note(told.ok_or_else(ended)??) {
-                break;
+        while !self.is_news {
+            let Ok(ready) = tokio::time::timeout(LOOK_EVERY, self.kernel.readable()).await else { return Ok(()) };
+            let mut ready = ready?;
+            let events = events(ready.get_inner())?;
+            if !events.has_more {
+                ready.clear_ready();
             }
+            if events.told.iter().any(|(event, _)| event.contains(ReadFlags::IGNORED)) {
+                return Err(io::Error::other("the folder is not watched any more"));
+            }
+            self.note(events);
         }
+        // What comes meanwhile belongs to it.
         tokio::time::sleep(GATHERED).await;
-        // What has come meanwhile belongs to it; and a file may have been opened anew.
-        while let Ok(events) = self.told.try_recv() {
-            self.note(events?);
-        }
         Ok(())
     }
 
-    /// Notes who is writing; true if some file may be complete now, or is gone.
-    fn note(&mut self, events: Events) -> bool {
-        let mut is_news = false;
-        for (event, name) in events {
+    /// Notes who is writing.
+    fn note(&mut self, events: Events) {
+        for (event, name) in events.told {
             if event.contains(ReadFlags::QUEUE_OVERFLOW) {
                 self.open.clear();
-                is_news = true;
+                self.touched = None;
+                self.is_news = true;
             } else if event
                 .intersects(ReadFlags::CLOSE_WRITE | ReadFlags::MOVED_TO | ReadFlags::MOVED_FROM | ReadFlags::DELETE)
             {
                 self.open.remove(&name);
-                is_news = true;
+                self.is_news = true;
             } else if event.contains(ReadFlags::CREATE) && is_complete(&self.folder.path().join(&name)) {
-                is_news = true;
+                self.is_news = true;
             } else {
-                self.open.insert(name);
+                self.open.insert(name.clone());
+            }
+            if let Some(touched) = &mut self.touched {
+                touched.insert(name);
             }
         }
-        is_news
+    }
+
+    /// Notes what the kernel has told until now. What cannot be read is told by whoever waits.
+    fn catch_up(&mut self) {
+        match events(self.kernel.get_ref()) {
+            Ok(events) if !events.has_more => self.note(events),
+            outcome => {
+                self.note(outcome.unwrap_or_default());
+                self.touched = None;
+                self.is_news = true;
+            }
+        }
+    }
+}
+
+impl Writers for Watch {
+    fn begin(&mut self) {
+        self.catch_up();
+        // What is new until here is looked at now.
+        self.is_news = false;
+        self.touched = Some(HashSet::new());
+    }
+
+    fn is_open(&self, name: &str) -> bool {
+        self.open.contains(name)
+    }
+
+    fn end(&mut self) {
+        self.catch_up();
+    }
+
+    fn is_touched(&self, name: &str) -> bool {
+        self.touched.as_ref().is_none_or(|touched| touched.contains(name))
     }
 }
 
@@ -101,43 +141,67 @@ fn is_complete(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|facts| !facts.is_file() || facts.nlink() > 1)
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // Wakes the thread, which finds that nobody listens; if it cannot be woken, it ends with the process.
-        if let Err(error) = inotify::remove_watch(&*self.kernel, self.watched) {
-            tracing::debug!(%error, "folder was not watched any more");
-        }
-    }
-}
-
-/// Hands on what the kernel tells, until nobody listens or the folder is not watched any more.
-fn tell_events(kernel: &OwnedFd, tell: &mpsc::Sender<io::Result<Events>>) {
-    loop {
-        let events = events(kernel);
-        let is_over =
-            events.as_ref().map_or(true, |events| events.iter().any(|(event, _)| event.contains(ReadFlags::IGNORED)));
-        if tell.blocking_send(events).is_err() || is_over {
-            return;
-        }
-    }
-}
-
-/// What the kernel tells next; waits for it.
+/// What the kernel has told and nobody has read.
 fn events(kernel: &OwnedFd) -> io::Result<Events> {
     let mut buffer = [MaybeUninit::uninit(); BUFFER_BYTES];
     let mut reader = Reader::new(kernel, &mut buffer);
-    let mut events = Events::new();
+    let mut events = Events::default();
     loop {
         match reader.next() {
             Ok(event) => {
                 let name = event.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                events.push((event.events(), name));
+                events.told.push((event.events(), name));
             }
             Err(rustix::io::Errno::INTR) => continue,
+            Err(rustix::io::Errno::AGAIN) => return Ok(events),
             Err(error) => return Err(error.into()),
         }
-        if reader.is_buffer_empty() {
+        if events.told.len() >= EVENTS_MAX && reader.is_buffer_empty() {
+            events.has_more = true;
             return Ok(events);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn watched() -> (tempfile::TempDir, Watch) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["left.yaml", "opened.yaml", "written.yaml", "moved.yaml", "gone.yaml"] {
+            std::fs::write(folder.path().join(name), "whole").unwrap();
+        }
+        let watch = Watch::new(&Folder::open(folder.path().to_owned()).unwrap()).unwrap();
+        (folder, watch)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_touched_while_it_is_read_is_not_taken() {
+        let (folder, mut watch) = watched();
+        let path = |name: &str| folder.path().join(name);
+        watch.begin();
+        assert!(["left.yaml", "opened.yaml"].iter().all(|name| !watch.is_open(name) && !watch.is_touched(name)));
+        // Emptied by whoever goes on writing.
+        let mut opened = std::fs::File::create(path("opened.yaml")).unwrap();
+        std::fs::write(path("written.yaml"), "anew").unwrap();
+        std::fs::rename(path("moved.yaml"), path("elsewhere.yaml")).unwrap();
+        std::fs::remove_file(path("gone.yaml")).unwrap();
+        watch.end();
+        for name in ["opened.yaml", "written.yaml", "moved.yaml", "elsewhere.yaml", "gone.yaml"] {
+            assert!(watch.is_touched(name), "{name}");
+        }
+        assert!(!watch.is_touched("left.yaml"));
+        // What is complete is news at once, and what is not stays open for the next look.
+        watch.changed().await.unwrap();
+        watch.begin();
+        assert!(watch.is_open("opened.yaml") && !watch.is_open("written.yaml"));
+        opened.write_all(b"anew").unwrap();
+        drop(opened);
+        watch.changed().await.unwrap();
+        watch.begin();
+        assert!(!watch.is_open("opened.yaml") && !watch.is_touched("opened.yaml"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use super::Folder;
+use super::{Folder, Writers};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How many looks at names and sizes make one at the files, although nothing has changed.
@@ -23,11 +23,6 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(folder: &Folder) -> io::Result<Self> {
         Ok(Self { before: facts(folder), folder: folder.clone(), changing: Facts::new() })
-    }
-
-    /// Whether this file was another a moment ago.
-    pub(crate) fn is_open(&self, name: &str) -> bool {
-        self.changing.contains_key(name)
     }
 
     /// Waits until there may be something new. May be dropped while it waits.
@@ -49,6 +44,13 @@ impl Watch {
             }
         }
         Ok(())
+    }
+}
+
+impl Writers for Watch {
+    /// Whether this file was another a moment ago.
+    fn is_open(&self, name: &str) -> bool {
+        self.changing.contains_key(name)
     }
 }
 
