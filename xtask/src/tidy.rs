@@ -12,6 +12,7 @@ mod links;
 mod named_tests;
 mod samples;
 mod sizes;
+mod strangers;
 mod text;
 
 use std::fmt;
@@ -70,6 +71,7 @@ pub(crate) fn run(write: bool) -> anyhow::Result<ExitCode> {
         sizes::check_functions,
         sizes::check_bytes,
         bans::check,
+        strangers::check,
         text::check_header,
         text::check_module_files,
         text::check_whitespace,
