@@ -26,6 +26,9 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub(super) const SETTLED: Duration = Duration::from_millis(200);
 /// How a file is called while the container itself writes it.
 const OWN_SUFFIX: &str = ".part";
+/// How long a file must have been empty to be taken as such: the kernel tells that a file is emptied a moment after it
+/// has done so, and whoever empties it mostly goes on writing.
+pub(super) const EMPTY_FOR: Duration = Duration::from_secs(1);
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub(crate) struct Found {
     pub(crate) unfinished: Vec<String>,
     /// Files that cannot be read, and why.
     pub(crate) unreadable: BTreeMap<String, String>,
+    /// Files that were emptied a moment ago.
+    emptied: Vec<String>,
 }
 
 /// Tells who is writing while the files are read.
@@ -56,6 +61,11 @@ pub(crate) trait Writers {
     /// Whether somebody has opened, written, moved or deleted this file in between: what was read may be a part of it.
     fn is_touched(&self, name: &str) -> bool {
         let _ = name;
+        false
+    }
+
+    /// Whether what was emptied a moment ago may be about to be written.
+    fn doubts_emptied(&mut self) -> bool {
         false
     }
 }
@@ -97,7 +107,10 @@ impl Folder {
             })
             .await?;
         writers.end();
-        for name in names.into_iter().filter(|name| writers.is_touched(name)) {
+        let emptied = std::mem::take(&mut found.emptied);
+        let is_doubted = !emptied.is_empty() && writers.doubts_emptied();
+        let is_open = |name: &String| writers.is_touched(name) || is_doubted && emptied.contains(name);
+        for name in names.into_iter().filter(is_open) {
             found.files.remove(&name);
             found.unreadable.remove(&name);
             found.unfinished.push(name);
@@ -116,8 +129,14 @@ impl Folder {
 
     fn read_all(&self, names: Vec<String>, found: &mut Found) {
         for name in names {
-            match read(&self.0.join(&name)) {
-                Ok(Some(text)) => drop(found.files.insert(name, text)),
+            let path = self.0.join(&name);
+            match read(&path) {
+                Ok(Some(text)) => {
+                    if text.is_empty() && is_younger(&path, EMPTY_FOR) {
+                        found.emptied.push(name.clone());
+                    }
+                    found.files.insert(name, text);
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => drop(found.unreadable.insert(name, error.to_string())),
@@ -175,6 +194,12 @@ pub(crate) fn is_route_file(name: &str) -> bool {
     !name.starts_with('.') && !name.contains(['/', '\\']) && (name.ends_with(".yaml") || name.ends_with(".yml"))
 }
 
+/// Whether a file was changed less than so long ago.
+fn is_younger(path: &Path, age: Duration) -> bool {
+    let changed = std::fs::metadata(path).and_then(|facts| facts.modified());
+    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed < age))
+}
+
 /// What a file says; nothing if it is none.
 fn read(path: &Path) -> io::Result<Option<String>> {
     let facts = std::fs::metadata(path)?;
@@ -195,10 +220,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_file_that_has_just_been_emptied_is_looked_at_again() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("emptied.yaml");
+        std::fs::write(&path, "").unwrap();
+        let folder = Folder::open(temporary.path().to_owned()).unwrap();
+        // What happened before it watches is not told to it.
+        let mut watch = Watch::new(&folder).unwrap();
+        let found = folder.look(&mut watch).await.unwrap();
+        assert_eq!((found.files.len(), found.unfinished), (0, vec!["emptied.yaml".to_owned()]));
+        let took = std::time::Instant::now();
+        watch.changed().await.unwrap();
+        assert!(took.elapsed() < 3 * EMPTY_FOR, "{:?}", took.elapsed());
+        let found = folder.look(&mut watch).await.unwrap();
+        assert_eq!((found.files["emptied.yaml"].as_str(), found.unfinished.len()), ("", 0));
+    }
+
+    #[tokio::test]
     async fn files_beyond_the_most_are_told_of() {
         let folder = tempfile::tempdir().unwrap();
         for n in 0..FILES_MAX + 2 {
-            std::fs::write(folder.path().join(format!("{n:05}.yaml")), "").unwrap();
+            std::fs::write(folder.path().join(format!("{n:05}.yaml")), "[]").unwrap();
         }
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
         let folder = Folder::open(folder.path().to_owned()).unwrap();

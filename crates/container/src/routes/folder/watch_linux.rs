@@ -10,8 +10,9 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Folder, Writers};
+use super::{EMPTY_FOR, Folder, Writers};
 
 /// How long changes that come together are gathered.
 const GATHERED: Duration = Duration::from_millis(10);
@@ -40,6 +41,8 @@ pub(crate) struct Watch {
     touched: Option<HashSet<String>>,
     /// Whether some file may be complete now, or is gone, and nobody has been told.
     is_news: bool,
+    /// Whether some file was not taken because it had just been emptied.
+    has_doubts: bool,
 }
 
 impl Watch {
@@ -56,13 +59,21 @@ impl Watch {
         inotify::add_watch(&kernel, folder.path(), wanted)?;
         #[expect(deprecated, reason = "an `OwnedFd` is what its unsafe successor asks its caller for")]
         let kernel = AsyncFd::with_interest(kernel, Interest::READABLE)?;
-        Ok(Self { folder: folder.clone(), kernel, open: HashSet::new(), touched: Some(HashSet::new()), is_news: false })
+        Ok(Self {
+            folder: folder.clone(),
+            kernel,
+            open: HashSet::new(),
+            touched: Some(HashSet::new()),
+            is_news: false,
+            has_doubts: false,
+        })
     }
 
     /// Waits until there may be something new. May be dropped while it waits.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
+        let until = Instant::now() + if self.has_doubts { EMPTY_FOR } else { LOOK_EVERY };
         while !self.is_news {
-            let Ok(ready) = tokio::time::timeout(LOOK_EVERY, self.kernel.readable()).await else { return Ok(()) };
+            let Ok(ready) = timeout_at(until, self.kernel.readable()).await else { return Ok(()) };
             let mut ready = ready?;
             let events = events(ready.get_inner())?;
             if !events.has_more {
@@ -119,6 +130,7 @@ impl Writers for Watch {
         self.catch_up();
         // What is new until here is looked at now.
         self.is_news = false;
+        self.has_doubts = false;
         self.touched = Some(HashSet::new());
     }
 
@@ -132,6 +144,11 @@ impl Writers for Watch {
 
     fn is_touched(&self, name: &str) -> bool {
         self.touched.as_ref().is_none_or(|touched| touched.contains(name))
+    }
+
+    fn doubts_emptied(&mut self) -> bool {
+        self.has_doubts = true;
+        true
     }
 }
 
