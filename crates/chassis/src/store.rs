@@ -107,9 +107,15 @@ pub async fn locked<T: Table>(work: &mut UnitOfWork, id: i64) -> Result<T, Entit
 /// [`EntityError::Invalid`] for `field`, and those of the database.
 pub async fn referred<T: Table>(work: &mut UnitOfWork, field: &'static str, id: i64) -> Result<T, EntityError> {
     locked(work, id).await.map_err(|error| match error {
-        EntityError::NotFound { entity, id } => EntityError::field(field, format!("there is no {entity} {id}")),
+        EntityError::NotFound { id, .. } => no_such::<T>(field, id),
         error => error,
     })
+}
+
+/// The mistake of a request whose `field` refers to what is not there, or not for whoever asks.
+#[must_use]
+pub fn no_such<T: Entity>(field: &'static str, id: i64) -> EntityError {
+    EntityError::field(field, format!("there is no {} {id}", T::NAME))
 }
 
 /// One page of what is there, as far as `filter` lets through.

@@ -1,20 +1,21 @@
 //! What can be done with applications.
 
-use chassis::store::{change, create, find, referred, write};
-use chassis::{Edit, Entity, Patch, Principal};
+use chassis::store::{change, create, find, no_such, referred, write};
+use chassis::{Edit, Entity, EntityError, Patch, Principal};
 use contracts::RECRUITMENT_EVENTS;
 use contracts::access::{Action, Permission, Resource};
 use contracts::recruitment::{ApplicationReviewed, ApplicationStatus, ApplicationSubmitted, JobStatus};
 use eventkit::{UnitOfWork, publish_event};
 
-use super::Recruitment;
+use super::{Recruitment, allow_anywhere};
 use crate::domain::application::{self, Application, NewApplication, Review, Reviewed};
 use crate::domain::candidate::Candidate;
 use crate::domain::posting::JobPosting;
 use crate::domain::words::word;
 use crate::error::Error;
-use crate::store::applications;
+use crate::store::{applications, candidates};
 
+const READ_CANDIDATES: Permission = Permission::new(Resource::Candidates, Action::Read);
 const CREATE: Permission = Permission::new(Resource::Applications, Action::Create);
 const UPDATE: Permission = Permission::new(Resource::Applications, Action::Update);
 
@@ -36,6 +37,7 @@ impl Recruitment {
         let posting: JobPosting = referred(work, "jobPostingId", job_posting_id).await?;
         principal.allow_at(CREATE, posting.place())?;
         referred::<Candidate>(work, "candidateId", candidate_id).await?;
+        check_may_refer(work, principal, candidate_id).await?;
         if applications::exists(work, job_posting_id, candidate_id).await? {
             return Err(Error::AppliedBefore { candidate_id, job_posting_id });
         }
@@ -110,5 +112,15 @@ impl Recruitment {
             self.cancel_interviews(work, principal.actor(), state.application_id).await?;
         }
         Ok(Reviewed { from: before.state.status, application })
+    }
+}
+
+/// A candidate whom others know is there only for those who may see them: with the application the department would
+/// come to see the record. One who has not applied for anything is anybody's.
+async fn check_may_refer(work: &mut UnitOfWork, principal: &Principal, candidate_id: i64) -> Result<(), EntityError> {
+    let places = candidates::places(&mut *work, candidate_id).await?;
+    match places.is_empty() || allow_anywhere(principal, READ_CANDIDATES, &places).is_ok() {
+        true => Ok(()),
+        false => Err(no_such::<Candidate>("candidateId", candidate_id)),
     }
 }

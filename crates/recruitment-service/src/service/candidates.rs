@@ -1,7 +1,7 @@
 //! What can be done with candidates.
 //!
 //! A candidate belongs to the departments whose postings he or she has applied for: whoever holds a permission for some
-//! departments only sees and changes those candidates, and may add new ones.
+//! departments only sees and changes those candidates, has them apply for more, and may add new ones.
 
 use chassis::store::{change, create, find, remove, write};
 use chassis::{Edit, EntityError, Patch, Principal};

@@ -1,12 +1,13 @@
 //! Applications: who may apply when, the way from submitted to the end, offers, and races.
 
 use chassis::both;
+use chassis::testing::Answer;
 use contracts::access::Scope;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::fixture::{Service, envelope, token};
-use crate::hiring::{ENGINEERING, MANAGER, SALES};
+use crate::hiring::{ENGINEERING, MANAGER, SALES, candidate_fields};
 
 both!(
     Service:
@@ -24,6 +25,7 @@ both!(
     only_the_version_that_was_read_is_reviewed,
     a_repeated_review_is_done_once,
     a_scope_limits_what_is_seen_and_reviewed,
+    whoever_may_not_see_a_candidate_cannot_have_them_apply,
     lists_filter_and_page,
 );
 
@@ -331,6 +333,35 @@ async fn a_scope_limits_what_is_seen_and_reviewed(service: &Service) {
     };
     apply(sales).send().await.expect(403);
     apply(engineering).send().await.expect(201);
+}
+
+async fn whoever_may_not_see_a_candidate_cannot_have_them_apply(service: &Service) {
+    service.with_company().await;
+    let engineering = service.published(&json!({})).await;
+    let sales = service.published(&json!({"departmentId": SALES})).await;
+    let theirs = service.candidate(1).await;
+    service.apply(sales, theirs).await.expect(201);
+    let grants = ["applications:create", "candidates:create", "candidates:read", "candidates:update"];
+    let lead = token(MANAGER, &grants, Scope::Department { department_id: ENGINEERING });
+    let apply = |candidate: i64, who: &str| {
+        let body = json!({"jobPostingId": engineering, "candidateId": candidate});
+        service.post("/api/v1/applications").by(who).json(&body)
+    };
+    let hidden = apply(theirs, &lead).send().await.expect_field(422, "candidateId");
+    let missing = apply(9_999, &lead).send().await.expect_field(422, "candidateId");
+    let message = |answer: &Answer| answer.body["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(message(&hidden).replace(&theirs.to_string(), "9999"), message(&missing));
+    service.get(format!("/api/v1/candidates/{theirs}")).by(&lead).send().await.expect(403);
+    assert_eq!(service.told("application.submitted").await.len(), 1);
+    // One whom nobody knows yet, and one who has applied there before.
+    let mine = service.post("/api/v1/candidates").by(&lead).json(&candidate_fields(2)).send().await.expect(201);
+    apply(mine.id("candidateId"), &lead).send().await.expect(201);
+    let other = service.published(&json!({})).await;
+    let again = json!({"jobPostingId": other, "candidateId": mine.id("candidateId")});
+    service.post("/api/v1/applications").by(&lead).json(&again).send().await.expect(201);
+    // Whoever may see candidates everywhere has them apply anywhere.
+    let recruiter = token(MANAGER, &["applications:create", "candidates:read"], Scope::All);
+    apply(theirs, &recruiter).send().await.expect(201);
 }
 
 async fn lists_filter_and_page(service: &Service) {
