@@ -237,7 +237,7 @@ fn definition<'a>(fields: &'a RoleFields, permissions: &'a [Permission]) -> Defi
     Definition { name: &fields.name, description: fields.description.as_deref(), permissions }
 }
 
-/// Brings the roles that every installation has; one that somebody edited stays as it is.
+/// Brings the roles that every installation has; one that somebody edited stays as it is, but for what an admin may do.
 pub(crate) async fn seed_roles(publisher: &EventPublisher, answers: &dyn Answers) -> Result<(), Error> {
     let mut work = publisher.begin(Origin::default());
     if !seed(&mut work, Seeding::NewOnes).await? {
@@ -275,11 +275,13 @@ async fn seed(work: &mut UnitOfWork, seeding: Seeding) -> Result<bool, Error> {
                 let role = store::roles::insert(work, &definition, true).await?;
                 audit(work, own_actor(), role.key(), None, Some(digest(&role))).await?;
             }
-            Some((role, false)) if role.is_built_in && role.permissions != permissions => {
+            Some((role, is_edited)) if is_ours(&role, is_edited) && role.permissions != permissions => {
                 if seeding == Seeding::NewOnes {
                     return Ok(false);
                 }
-                let after = store::roles::update(work, role.role_id, &definition, false).await?;
+                let description = if is_edited { role.description.as_deref() } else { definition.description };
+                let definition = Definition { description, ..definition };
+                let after = store::roles::update(work, role.role_id, &definition, is_edited).await?;
                 let (old, new) = (Some(digest(&role)), Some(digest(&after)));
                 audit(work, own_actor(), role.key(), old, new).await?;
             }
@@ -287,4 +289,9 @@ async fn seed(work: &mut UnitOfWork, seeding: Seeding) -> Result<bool, Error> {
         }
     }
     Ok(true)
+}
+
+/// Whether the program says what a role lets do: of the one for everything nobody else can, whatever was edited of it.
+fn is_ours(role: &Role, is_edited: bool) -> bool {
+    role.is_built_in && (!is_edited || role.is_admin())
 }

@@ -1,14 +1,18 @@
 //! Roles: what they let do holds at once, nobody gives away what they lack, and somebody always runs the installation.
 
 use chassis::testing::OPERATOR;
+use db::params;
+use eventkit::Origin;
 use serde_json::{Value, json};
+use user_service::Core;
 
-use crate::fixture::{Fixture, every_store};
+use crate::fixture::{Fixture, every_store, service_config};
 
 every_store!(
     a_change_of_roles_holds_from_the_next_request_on,
     a_role_is_made_changed_and_removed,
     built_in_roles_stay,
+    what_an_admin_may_do_comes_with_the_program_though_the_role_was_edited,
     nobody_gives_away_what_they_do_not_hold,
     the_last_administrator_stays,
 );
@@ -59,6 +63,26 @@ async fn built_in_roles_stay(fixture: &Fixture) {
     assert_eq!(fixture.delete(OPERATOR, &admin).await.status, 409);
     for patch in [json!({"permissions": []}), json!({"name": "root"})] {
         assert_eq!(fixture.call(OPERATOR, "PATCH", &admin, patch).await.status, 409);
+    }
+}
+
+async fn what_an_admin_may_do_comes_with_the_program_though_the_role_was_edited(fixture: &Fixture) {
+    let role = async |name: &str| format!("/api/v1/roles/{}", role_id(fixture, name).await);
+    let (admin, hr) = (role("admin").await, role("hr").await);
+    let whole = fixture.get(OPERATOR, &admin).await.ok()["permissions"].clone();
+    fixture.call(OPERATOR, "PATCH", &admin, json!({"description": "The two of us"})).await.ok();
+    fixture.call(OPERATOR, "PATCH", &hr, json!({"permissions": ["positions:read"]})).await.ok();
+    // As if they came from a program that knew less.
+    let mut work = fixture.publisher.begin(Origin::default());
+    let older = "update roles set permissions = $1 where name_folded = $2";
+    work.execute(older, &params![r#"["employees:read"]"#, "admin"]).await.unwrap();
+    work.commit().await.unwrap();
+    for _ in 0..2 {
+        Core::prepare(&service_config(), None, &fixture.publisher, fixture.folder()).await.unwrap();
+        let now = fixture.get(OPERATOR, &admin).await.ok();
+        assert_eq!((&now["permissions"], &now["description"]), (&whole, &json!("The two of us")));
+        assert_eq!(now["version"], 3);
+        assert_eq!(fixture.get(OPERATOR, &hr).await.ok()["permissions"], json!(["positions:read"]));
     }
 }
 
