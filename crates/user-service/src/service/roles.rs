@@ -122,47 +122,24 @@ impl Service {
         let version = store::roles::assigned_version(work, employee_id).await?;
         if_match.check(ROLES_OF, employee_id, version)?;
         let before = store::roles::assigned_to(work, employee_id).await?;
-        let mut rows = Vec::with_capacity(wanted.len());
-        for (at, assignment) in wanted.iter().enumerate() {
-            rows.push(self.check_assignment(work, principal, at, assignment, &before).await?);
-        }
-        for taken in before.iter().filter(|assignment| !wanted.contains(assignment)) {
+        let meant = resolve(work, principal, wanted, &before).await?;
+        let is_meant = |assignment: &Assignment| meant.iter().any(|(_, meant)| meant == assignment);
+        for taken in before.iter().filter(|assignment| !is_meant(assignment)) {
             require_role_held(work, principal, taken).await?;
         }
-        let keeps_admin = wanted.iter().any(|kept| kept.role == role::ADMIN && kept.scope == RoleScope::All);
+        let keeps_admin = meant.iter().any(|(role, kept)| role.is_admin() && kept.scope == RoleScope::All);
         if !keeps_admin {
             self.require_another_admin(work, employee_id).await?;
         }
-        let same = before.len() == wanted.len() && before.iter().all(|assignment| wanted.contains(assignment));
-        if same {
+        if before.len() == meant.len() && before.iter().all(is_meant) {
             return Ok((before, version));
         }
+        let rows: Vec<(i64, RoleScope)> = meant.iter().map(|(role, meant)| (role.role_id, meant.scope)).collect();
         let version = store::roles::assign(work, employee_id, &rows).await?;
         let after = store::roles::assigned_to(work, employee_id).await?;
         let (old, new) = (Some(digest(&before)), Some(digest(&after)));
         audit(work, principal.actor(), employee.key(), old, new).await?;
         Ok((after, version))
-    }
-
-    async fn check_assignment(
-        &self,
-        work: &mut UnitOfWork,
-        principal: &Principal,
-        at: usize,
-        wanted: &Assignment,
-        before: &[Assignment],
-    ) -> Result<(i64, RoleScope), Error> {
-        let Some((role, _)) = store::roles::by_name(work, &wanted.role).await? else {
-            return Err(EntityError::field(format!("[{at}].role"), "is not known").into());
-        };
-        if !before.contains(wanted) {
-            let place = scope_place(work, wanted.scope).await?;
-            let scope: Scope = wanted.scope.into();
-            let grants: Vec<Grant> =
-                role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
-            require_held(principal, &grants, place)?;
-        }
-        Ok((role.role_id, wanted.scope))
     }
 
     /// Refuses to take over the account of somebody who may do more.
@@ -181,6 +158,35 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// The roles that are meant, each once and under its own name: a request may spell it in another case. Those that
+/// come to the ones `before` must be the principal's to give.
+async fn resolve(
+    work: &mut UnitOfWork,
+    principal: &Principal,
+    wanted: Vec<Assignment>,
+    before: &[Assignment],
+) -> Result<Vec<(Role, Assignment)>, Error> {
+    let mut resolved: Vec<(Role, Assignment)> = Vec::with_capacity(wanted.len());
+    for (at, Assignment { role, scope }) in wanted.into_iter().enumerate() {
+        let Some((role, _)) = store::roles::by_name(work, &role).await? else {
+            return Err(EntityError::field(format!("[{at}].role"), "is not known").into());
+        };
+        let meant = Assignment { role: role.name.clone(), scope };
+        if resolved.iter().any(|(_, known)| *known == meant) {
+            continue;
+        }
+        if !before.contains(&meant) {
+            let place = scope_place(work, scope).await?;
+            let scope: Scope = scope.into();
+            let grants: Vec<Grant> =
+                role.permissions.iter().map(|permission| Grant { permission: *permission, scope }).collect();
+            require_held(principal, &grants, place)?;
+        }
+        resolved.push((role, meant));
+    }
+    Ok(resolved)
 }
 
 async fn require_role_held(work: &mut UnitOfWork, principal: &Principal, taken: &Assignment) -> Result<(), Error> {

@@ -122,6 +122,13 @@ async fn the_last_administrator_stays(fixture: &Fixture) {
         assert_eq!(roles.status, expected, "{}", roles.body);
     };
     attempts(409).await;
+    // However the request spells the role, it is kept.
+    let tag = fixture.get(OPERATOR, &format!("{path}/roles")).await.etag();
+    for spelled in [json!([{"role": "Admin"}]), json!([{"role": "ADMIN"}, {"role": "admin"}])] {
+        let kept = fixture.call(OPERATOR, "PUT", &format!("{path}/roles"), spelled).await;
+        assert_eq!(kept.etag(), tag, "{}", kept.body);
+        assert_eq!(kept.ok(), json!([{"role": "admin", "scope": {"type": "all"}}]));
+    }
     assert_eq!(fixture.call(&first.token, "PATCH", &path, json!({"status": "left"})).await.status, 409);
     assert_eq!(fixture.delete(&first.token, &path).await.status, 409);
     fixture.colleague("b@example.com", json!({}), json!([{"role": "admin"}])).await;
