@@ -42,7 +42,7 @@ impl Project<DepartmentCreated> for Projector {
             name: event.name.clone(),
             is_active: true,
         };
-        Ok(projections::put_department(tables, &department).await?)
+        Ok(projections::add_department(tables, &department).await?)
     }
 }
 
@@ -62,30 +62,26 @@ impl Project<DepartmentUpdated> for Projector {
 impl Project<UserCreated> for Projector {
     async fn project(&self, told: Told<'_, UserCreated>, tables: &mut Projecting<'_>) -> HandlerResult {
         let event = told.event;
-        let employee = Employee {
-            employee_id: event.employee_id,
-            name: Some(full_name(&event.first_name, &event.last_name)),
-            works_here: event.status != EmployeeStatus::Left,
-        };
-        Ok(projections::put_employee(tables, &employee).await?)
+        let employee = employee(event.employee_id, &event.first_name, &event.last_name, event.status);
+        Ok(projections::add_employee(tables, &employee).await?)
     }
 }
 
 impl Project<UserUpdated> for Projector {
     async fn project(&self, told: Told<'_, UserUpdated>, tables: &mut Projecting<'_>) -> HandlerResult {
         let event = told.event;
-        let employee = Employee {
-            employee_id: event.employee_id,
-            name: Some(full_name(&event.first_name, &event.last_name)),
-            works_here: event.status != EmployeeStatus::Left,
-        };
+        let employee = employee(event.employee_id, &event.first_name, &event.last_name, event.status);
         Ok(projections::put_employee(tables, &employee).await?)
     }
 }
 
 impl Project<UserDeleted> for Projector {
     async fn project(&self, told: Told<'_, UserDeleted>, tables: &mut Projecting<'_>) -> HandlerResult {
-        let employee = Employee { employee_id: told.event.employee_id, name: None, works_here: false };
-        Ok(projections::put_employee(tables, &employee).await?)
+        Ok(projections::remove_employee(tables, told.event.employee_id).await?)
     }
+}
+
+fn employee(employee_id: i64, first_name: &str, last_name: &str, status: EmployeeStatus) -> Employee {
+    let name = Some(full_name(first_name, last_name));
+    Employee { employee_id, name, works_here: status != EmployeeStatus::Left }
 }

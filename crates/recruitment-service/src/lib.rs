@@ -33,8 +33,10 @@ pub use error::Error;
 pub const NAME: &str = contracts::services::RECRUITMENT_SERVICE;
 
 /// The service's tables.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "recruitment", sql: include_str!("../migrations/1_recruitment.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "recruitment", sql: include_str!("../migrations/1_recruitment.sql") },
+    Migration { version: 2, name: "removed_employees", sql: include_str!("../migrations/2_removed_employees.sql") },
+];
 
 /// The section `recruitment_service`.
 #[derive(Debug, Clone, Deserialize)]

@@ -4,10 +4,10 @@ use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use contracts::recruitment::{ApplicationReviewed, ApplicationStatus};
 use contracts::services::COMPANY_SERVICE;
 use eventkit::projection::{Project, Projecting, Projection, Told};
-use eventkit::{Consumer, Envelope, Handle, HandlerResult, Received, UnitOfWork};
+use eventkit::{Consumer, Handle, HandlerResult, Received, UnitOfWork};
 
 use crate::service::Service;
-use crate::store::departments::{self, Department, remember};
+use crate::store::departments::{self, Department};
 
 /// The consumer with everything that the service wants to know.
 pub(crate) fn with_handlers(consumer: Consumer, service: Service) -> Consumer {
@@ -33,7 +33,7 @@ impl Project<DepartmentCreated> for Departments {
             name: event.name.clone(),
             is_active: true,
         };
-        keep(tables, &department, told.envelope).await
+        Ok(departments::add(tables, &department).await?)
     }
 }
 
@@ -46,14 +46,8 @@ impl Project<DepartmentUpdated> for Departments {
             name: event.name.clone(),
             is_active: event.is_active,
         };
-        keep(tables, &department, told.envelope).await
+        Ok(departments::put(tables, &department).await?)
     }
-}
-
-async fn keep(tables: &mut Projecting<'_>, department: &Department, envelope: &Envelope) -> HandlerResult {
-    // An envelope without a time is taken for the oldest.
-    let told_at_ms = envelope.timestamp.map_or(0, |time| time.as_millisecond());
-    Ok(remember(tables, department, told_at_ms).await?)
 }
 
 struct OnApplicationReviewed(Service);

@@ -56,6 +56,7 @@ pub const NAME: &str = contracts::services::USER_SERVICE;
 pub const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "employees", sql: include_str!("../migrations/1_employees.sql") },
     Migration { version: 2, name: "access", sql: include_str!("../migrations/2_access.sql") },
+    Migration { version: 3, name: "departments", sql: include_str!("../migrations/3_departments.sql") },
 ];
 
 /// The name under which the key that signs access tokens is kept.

@@ -1,7 +1,9 @@
 //! What the other services tell of departments and employees, as far as hiring needs it.
 //!
-//! The events of one key come in order and each has its effect once, so the last one is the truth. Events of different
-//! keys come in any order: no row here refers to another.
+//! The events of one key come in order and each has its effect once, but one that became a dead letter comes late, when
+//! it is redriven. So a creation changes nothing that is known, and what was removed stays so: the numbers are not used
+//! again. Of two changes the one that comes last counts. Events of different keys come in any order: no row here refers
+//! to another.
 
 use chassis::EntityError;
 use db::params;
@@ -29,11 +31,27 @@ pub(crate) struct Employee {
     pub(crate) works_here: bool,
 }
 
+/// Keeps a department that was just made.
+pub(crate) async fn add_department(tables: &mut Projecting<'_>, department: &Department) -> eventkit::Result<()> {
+    write_department(tables, department, "do nothing").await
+}
+
+/// Keeps what is told of a department, unless it was removed.
 pub(crate) async fn put_department(tables: &mut Projecting<'_>, department: &Department) -> eventkit::Result<()> {
+    let update = "do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
+            is_active = excluded.is_active
+        where known.is_active";
+    write_department(tables, department, update).await
+}
+
+async fn write_department(
+    tables: &mut Projecting<'_>,
+    department: &Department,
+    on_conflict: &str,
+) -> eventkit::Result<()> {
     let sql = format!(
-        "insert into {} (department_id, headquarter_id, name, is_active) values ($1, $2, $3, $4)
-         on conflict (department_id) do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
-             is_active = excluded.is_active",
+        "insert into {} as known (department_id, headquarter_id, name, is_active) values ($1, $2, $3, $4)
+         on conflict (department_id) {on_conflict}",
         tables.table(DEPARTMENTS)
     );
     let Department { department_id, headquarter_id, name, is_active } = department;
@@ -52,15 +70,40 @@ pub(crate) async fn department(work: &mut UnitOfWork, department_id: i64) -> Res
     }))
 }
 
+/// Keeps an employee who was just taken on.
+pub(crate) async fn add_employee(tables: &mut Projecting<'_>, employee: &Employee) -> eventkit::Result<()> {
+    // Where only the removal is known the name is not, and can be shown.
+    let name = "do update set name = excluded.name where known.name is null";
+    write_employee(tables, employee, false, name).await
+}
+
+/// Keeps what is told of an employee, unless the record was removed.
 pub(crate) async fn put_employee(tables: &mut Projecting<'_>, employee: &Employee) -> eventkit::Result<()> {
-    // Of somebody who was removed the name stays, so that it can still be shown.
+    let update = "do update set name = excluded.name, works_here = excluded.works_here and not known.is_removed
+        where not known.is_removed or known.name is null";
+    write_employee(tables, employee, false, update).await
+}
+
+/// Keeps that an employee's record was removed, whether or not one was known. The name stays, to be shown.
+pub(crate) async fn remove_employee(tables: &mut Projecting<'_>, employee_id: i64) -> eventkit::Result<()> {
+    let employee = Employee { employee_id, name: None, works_here: false };
+    let update = "do update set works_here = excluded.works_here, is_removed = excluded.is_removed";
+    write_employee(tables, &employee, true, update).await
+}
+
+async fn write_employee(
+    tables: &mut Projecting<'_>,
+    employee: &Employee,
+    is_removed: bool,
+    on_conflict: &str,
+) -> eventkit::Result<()> {
     let sql = format!(
-        "insert into {} as known (employee_id, name, works_here) values ($1, $2, $3)
-         on conflict (employee_id) do update set name = coalesce(excluded.name, known.name),
-             works_here = excluded.works_here",
+        "insert into {} as known (employee_id, name, works_here, is_removed) values ($1, $2, $3, $4)
+         on conflict (employee_id) {on_conflict}",
         tables.table(EMPLOYEES)
     );
-    tables.execute(&sql, &params![employee.employee_id, employee.name.clone(), employee.works_here]).await?;
+    let values = params![employee.employee_id, employee.name.clone(), employee.works_here, is_removed];
+    tables.execute(&sql, &values).await?;
     Ok(())
 }
 

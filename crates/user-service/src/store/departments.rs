@@ -18,27 +18,28 @@ pub(crate) struct Department {
     pub(crate) is_active: bool,
 }
 
-/// Remembers what was told of a department at `told_at`, unless something later is known.
-pub(crate) async fn remember(
-    tables: &mut Projecting<'_>,
-    department: &Department,
-    told_at_ms: i64,
-) -> eventkit::Result<()> {
+/// Keeps a department that was just made. It is the first that is told of one, so what is known already is newer.
+pub(crate) async fn add(tables: &mut Projecting<'_>, department: &Department) -> eventkit::Result<()> {
+    write(tables, department, "do nothing").await
+}
+
+/// Keeps the latest of a department; one that was removed stays so. Events of one department come in order: the clocks of
+/// those who tell them are not asked, for they may differ.
+pub(crate) async fn put(tables: &mut Projecting<'_>, department: &Department) -> eventkit::Result<()> {
+    let update = "do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
+            is_active = excluded.is_active
+        where known.is_active";
+    write(tables, department, update).await
+}
+
+async fn write(tables: &mut Projecting<'_>, department: &Department, on_conflict: &str) -> eventkit::Result<()> {
     let sql = format!(
-        "insert into {} as known (department_id, headquarter_id, name, is_active, told_at)
-         values ($1, $2, $3, $4, $5)
-         on conflict (department_id) do update set headquarter_id = excluded.headquarter_id, name = excluded.name,
-             is_active = excluded.is_active, told_at = excluded.told_at
-         where known.told_at <= excluded.told_at",
+        "insert into {} as known (department_id, headquarter_id, name, is_active) values ($1, $2, $3, $4)
+         on conflict (department_id) {on_conflict}",
         tables.table(TABLE)
     );
-    let values = params![
-        department.department_id,
-        department.headquarter_id,
-        department.name.as_str(),
-        department.is_active,
-        told_at_ms,
-    ];
+    let values =
+        params![department.department_id, department.headquarter_id, department.name.as_str(), department.is_active];
     tables.execute(&sql, &values).await?;
     Ok(())
 }

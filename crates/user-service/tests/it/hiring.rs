@@ -1,15 +1,24 @@
 //! What other services' events do here.
 
 use chassis::both;
-use chassis::testing::OPERATOR;
+use chassis::part::migrate;
+use chassis::testing::{Database, OPERATOR, Prepared};
 use contracts::company::DepartmentUpdated;
 use contracts::recruitment::{Applicant, ApplicationReviewed, ApplicationStatus};
+use db::params;
+use eventkit::Clock;
 use eventkit::testing::eventually;
 use serde_json::json;
+use user_service::{MIGRATIONS, NAME};
 
 use crate::fixture::Fixture;
 
-both!(Fixture: a_hired_candidate_becomes_an_employee_exactly_once, a_department_is_renamed_and_removed);
+both!(
+    Fixture:
+    a_hired_candidate_becomes_an_employee_exactly_once,
+    a_department_is_renamed_and_removed,
+    a_department_is_as_the_last_event_tells_whatever_the_clock_of_its_teller_says,
+);
 
 fn reviewed(application_id: i64, email: &str, to: ApplicationStatus) -> ApplicationReviewed {
     ApplicationReviewed {
@@ -30,6 +39,19 @@ fn reviewed(application_id: i64, email: &str, to: ApplicationStatus) -> Applicat
         to,
         reviewed_by: Some(1),
         expected_start_date: Some("2027-01-04".parse().unwrap()),
+    }
+}
+
+fn updated(name: &str, is_active: bool) -> DepartmentUpdated {
+    DepartmentUpdated {
+        department_id: 3,
+        company_id: 1,
+        headquarter_id: 1,
+        name: name.to_owned(),
+        code: None,
+        leader_id: None,
+        is_active,
+        changed: Vec::new(),
     }
 }
 
@@ -64,16 +86,6 @@ async fn a_hired_candidate_becomes_an_employee_exactly_once(fixture: &Fixture) {
 async fn a_department_is_renamed_and_removed(fixture: &Fixture) {
     fixture.department(3, 1, "Kitchen").await;
     let id = fixture.employee("an@example.com", json!({"departmentId": 3})).await;
-    let updated = |name: &str, is_active| DepartmentUpdated {
-        department_id: 3,
-        company_id: 1,
-        headquarter_id: 1,
-        name: name.to_owned(),
-        code: None,
-        leader_id: None,
-        is_active,
-        changed: Vec::new(),
-    };
     fixture.deliver(&updated("Bakery", false)).await;
     eventually("the name is known", async || {
         let employee = fixture.get(OPERATOR, &format!("/api/v1/users/{id}")).await.ok();
@@ -85,7 +97,49 @@ async fn a_department_is_renamed_and_removed(fixture: &Fixture) {
     // What was told before and arrives late changes nothing.
     fixture.clock.advance_ms(-60_000);
     fixture.deliver(&updated("Old name", true)).await;
-    eventually("it is handled", async || (fixture.count("inbox").await == 3).then_some(())).await;
+    fixture.department(3, 1, "First name").await;
+    eventually("they are handled", async || (fixture.count("inbox").await == 4).then_some(())).await;
     let employee = fixture.get(OPERATOR, &format!("/api/v1/users/{id}")).await.ok();
     assert_eq!(employee["departmentName"], "Bakery");
+}
+
+async fn a_department_is_as_the_last_event_tells_whatever_the_clock_of_its_teller_says(fixture: &Fixture) {
+    fixture.hear(&updated("Kitchen", true)).await;
+    fixture.clock.advance_ms(-60_000);
+    fixture.hear(&updated("Bakery", true)).await;
+    let id = fixture.employee("an@example.com", json!({"departmentId": 3})).await;
+    let name = async || fixture.get(OPERATOR, &format!("/api/v1/users/{id}")).await.ok()["departmentName"].clone();
+    assert_eq!(name().await, "Bakery");
+    fixture.department(3, 2, "First name").await;
+    eventually("it is handled", async || (fixture.count("inbox").await == 3).then_some(())).await;
+    assert_eq!(name().await, "Bakery");
+}
+
+/// A database as an older release made it.
+struct Older(Prepared);
+
+impl Older {
+    async fn on(database: Database) -> Self {
+        Self(Prepared::on(database, NAME, &MIGRATIONS[..2], Clock::system()).await)
+    }
+
+    async fn stop(&self) {
+        self.0.publisher.db().close().await;
+    }
+}
+
+both!(Older: departments_that_an_older_release_knew_stay_known);
+
+async fn departments_that_an_older_release_knew_stay_known(older: &Older) {
+    let db = older.0.publisher.db();
+    let sql = "insert into departments (department_id, headquarter_id, name, is_active, told_at)
+        values (3, 1, 'Kitchen', $1, 5)";
+    let stored: db::Result<u64> = db.unit(async |tx| tx.execute(sql, &params![true]).await).await;
+    assert_eq!(stored.unwrap(), 1);
+    migrate(db, NAME, MIGRATIONS).await.unwrap();
+    let row = db.query_one("select * from departments where department_id = 3", &[]).await.unwrap();
+    assert_eq!(
+        (row.get::<String>("name").unwrap(), row.get::<bool>("is_active").unwrap()),
+        ("Kitchen".to_owned(), true)
+    );
 }
