@@ -10,6 +10,7 @@ use chassis::listing::{LIMIT_DEFAULT, LIMIT_MAX};
 use contracts::access::{Action, Permission, Resource};
 use utoipa_axum::routes;
 
+use crate::domain::interview::OPEN_MAX;
 use crate::service::Recruitment;
 
 /// The routes with their description; they need the layers of [`chassis::part::with_layers`] around them.
@@ -41,3 +42,4 @@ pub(crate) fn api() -> Api<Recruitment> {
 }
 
 const _: () = assert!(LIMIT_MAX == 200 && LIMIT_DEFAULT == 50, "the descriptions of lists say so");
+const _: () = assert!(OPEN_MAX == 10, "the description of a new interview says so");

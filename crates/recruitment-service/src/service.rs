@@ -39,17 +39,17 @@ impl Recruitment {
     }
 }
 
-/// Checks that an employee works here; answers the name.
-async fn employee_name(
-    work: &mut UnitOfWork,
-    field: &'static str,
-    employee_id: i64,
-) -> Result<Option<String>, EntityError> {
-    match projections::employee(work, employee_id).await? {
-        None => Err(EntityError::NotYetKnown { field, id: employee_id }),
-        Some(employee) if !employee.works_here => {
-            Err(EntityError::field(field, format!("employee {employee_id} works here no more")))
+/// Checks that employees work here.
+async fn check_employees(work: &mut UnitOfWork, field: &'static str, employee_ids: &[i64]) -> Result<(), EntityError> {
+    let known = projections::employees(work, employee_ids).await?;
+    for id in employee_ids {
+        match known.get(id) {
+            None => return Err(EntityError::NotYetKnown { field, id: *id }),
+            Some(employee) if !employee.works_here => {
+                return Err(EntityError::field(field, format!("employee {id} works here no more")));
+            }
+            Some(_) => {}
         }
-        Some(employee) => Ok(employee.name),
     }
+    Ok(())
 }

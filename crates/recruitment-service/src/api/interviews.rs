@@ -28,6 +28,8 @@ const SORT_KEYS: &[SortKey] =
     &[("interviewId", "interview_id"), ("scheduledDate", "scheduled_date"), ("updatedAt", "updated_at")];
 
 /// Set an interview up for an open application; everybody who takes part is told.
+///
+/// An application has at most ten interviews that are not over: one more is refused with 409.
 #[utoipa::path(
     post, path = "/api/v1/interviews", tag = "interviews",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe")),

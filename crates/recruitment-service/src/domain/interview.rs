@@ -16,6 +16,9 @@ use super::rules::{
 };
 use super::{Record, words};
 
+/// How many interviews of one application are not over at the most: each is told to everybody who takes part, in the
+/// unit of work that sets it up or that ends the application.
+pub(crate) const OPEN_MAX: usize = 10;
 /// How many employees talk to one candidate at the most.
 const INTERVIEWERS_MAX: usize = 20;
 /// The shortest interview, in minutes.
@@ -79,9 +82,12 @@ pub(crate) enum InterviewResult {
 }
 
 impl InterviewStatus {
+    /// Those that something leaves.
+    pub(crate) const OPEN: [Self; 3] = [Self::Scheduled, Self::Confirmed, Self::InProgress];
+
     /// Whether nothing leaves the status.
     pub(crate) fn is_final(self) -> bool {
-        matches!(self, Self::Completed | Self::Cancelled | Self::NoShow)
+        !Self::OPEN.contains(&self)
     }
 
     /// Whether an interview may go from this status to another.

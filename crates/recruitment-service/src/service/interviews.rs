@@ -1,21 +1,23 @@
 //! What can be done with interviews, and who is told of them.
 
 use chassis::store::{Table, create, find, locked, referred, write};
-use chassis::{Edit, Entity, EntityError, Patch, Principal};
+use chassis::{Edit, Entity, Patch, Principal};
 use contracts::access::{Action, Permission, Resource};
 use contracts::audit::Actor;
 use eventkit::UnitOfWork;
 
 use super::notices::Notices;
-use super::{Recruitment, employee_name};
+use super::{Recruitment, check_employees};
 use crate::domain::application::{self, Application};
-use crate::domain::interview::{Interview, InterviewFields, InterviewStatus};
+use crate::domain::interview::{Interview, InterviewFields, InterviewStatus, OPEN_MAX};
 use crate::domain::words::word;
 use crate::error::Error;
 use crate::store::interviews;
 
 const CREATE: Permission = Permission::new(Resource::Interviews, Action::Create);
 const UPDATE: Permission = Permission::new(Resource::Interviews, Action::Update);
+
+const INTERVIEWERS: &str = "interviewers";
 
 impl Recruitment {
     /// Sets an interview up and tells everybody who takes part.
@@ -30,8 +32,14 @@ impl Recruitment {
         if application::is_final(application.state.status) {
             return Err(Error::conflict(format!("the application is {}", word(&application.state.status))));
         }
+        // Nobody else sets one up meanwhile: the application is locked.
+        let open = interviews::open_of(work, fields.application_id).await?.len();
+        if open >= OPEN_MAX {
+            let detail = format!("the application has {open} interviews that are not over: hold or cancel one first");
+            return Err(Error::conflict(detail));
+        }
         fields.check_new(self.now())?;
-        check_interviewers(work, &fields.interviewers).await?;
+        check_employees(work, INTERVIEWERS, &fields.interviewers).await?;
         let interview = create(work, principal.actor(), interviews::new(&fields)).await?;
         let mut notices = Notices::default();
         notices.scheduled(&interview, false);
@@ -58,7 +66,7 @@ impl Recruitment {
         }
         let newcomers: Vec<i64> =
             fields.interviewers.iter().filter(|id| !old.interviewers.contains(id)).copied().collect();
-        check_interviewers(&mut edit.work, &newcomers).await?;
+        check_employees(&mut edit.work, INTERVIEWERS, &newcomers).await?;
         let after = write(&mut edit.work, edit.principal.actor(), &before, Interview::columns(&fields)).await?;
         let mut notices = Notices::default();
         notices.changed(&before, &after);
@@ -74,7 +82,7 @@ impl Recruitment {
         application_id: i64,
     ) -> Result<(), Error> {
         let mut notices = Notices::default();
-        for id in interviews::of_application(work, application_id).await? {
+        for id in interviews::open_of(work, application_id).await? {
             let before: Interview = locked(work, id).await?;
             if !before.state.fields.status.is_ahead() {
                 continue;
@@ -85,11 +93,4 @@ impl Recruitment {
         }
         notices.send(work).await
     }
-}
-
-async fn check_interviewers(work: &mut UnitOfWork, employee_ids: &[i64]) -> Result<(), EntityError> {
-    for employee_id in employee_ids {
-        employee_name(work, "interviewers", *employee_id).await?;
-    }
-    Ok(())
 }

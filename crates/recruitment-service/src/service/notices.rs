@@ -2,6 +2,8 @@
 //!
 //! Candidates are told at their address; of employees only the number is known here, and the container knows the rest.
 
+use std::collections::HashMap;
+
 use contracts::NOTIFICATION_EVENTS;
 use contracts::notification::{NotificationEmail, recipient_key};
 use eventkit::{Envelope, RecipientType, UnitOfWork};
@@ -12,7 +14,7 @@ use crate::domain::candidate::full_name;
 use crate::domain::interview::{Interview, InterviewStatus};
 use crate::domain::words::word;
 use crate::error::Error;
-use crate::store::projections;
+use crate::store::projections::{self, Employee};
 
 /// A time as mails say it.
 const TIME_FORMAT: &str = "%Y-%m-%d %H:%M UTC";
@@ -76,8 +78,10 @@ impl Notices {
     /// Publishes the mails.
     pub(super) async fn send(mut self, work: &mut UnitOfWork) -> Result<(), Error> {
         self.0.sort_by_key(|notice| notice.recipient);
+        let named: Vec<i64> = self.0.iter().flat_map(Notice::employees).collect();
+        let known = projections::employees(work, &named).await?;
         for notice in self.0 {
-            notice.send(work).await?;
+            notice.send(work, &known).await?;
         }
         Ok(())
     }
@@ -103,13 +107,19 @@ impl Notices {
 }
 
 impl Notice {
-    async fn send(self, work: &mut UnitOfWork) -> Result<(), Error> {
+    /// Whose names it tells.
+    fn employees(&self) -> impl Iterator<Item = i64> {
+        let (is_employee, recipient_id) = self.recipient;
+        self.about.state.fields.interviewers.iter().copied().chain(is_employee.then_some(recipient_id))
+    }
+
+    async fn send(self, work: &mut UnitOfWork, known: &HashMap<i64, Employee>) -> Result<(), Error> {
         let (is_employee, recipient_id) = self.recipient;
         let applicant = &self.about.applicant;
         let (recipient_type, to, name) = match is_employee {
             true => {
-                let employee = projections::employee(work, recipient_id).await?;
-                (RecipientType::Employee, None, employee.and_then(|employee| employee.name).unwrap_or_default())
+                let name = known.get(&recipient_id).and_then(|employee| employee.name.clone());
+                (RecipientType::Employee, None, name.unwrap_or_default())
             }
             false => {
                 let name = full_name(&applicant.first_name, &applicant.last_name);
@@ -120,21 +130,18 @@ impl Notice {
             to,
             subject: format!("{}: {}", self.subject, self.about.job_title),
             template: self.template.to_owned(),
-            variables: self.variables(work, name).await?,
+            variables: self.variables(known, name),
         };
         let envelope = Envelope::of(&email)?.to_recipient(recipient_type, recipient_id);
         work.publish_event(NOTIFICATION_EVENTS, &recipient_key(recipient_type, recipient_id), envelope).await?;
         Ok(())
     }
 
-    async fn variables(&self, work: &mut UnitOfWork, recipient_name: String) -> Result<Map<String, Value>, Error> {
+    fn variables(&self, known: &HashMap<i64, Employee>, recipient_name: String) -> Map<String, Value> {
         let interview = &self.about;
         let fields = &interview.state.fields;
-        let mut interviewers = Vec::new();
-        for employee_id in &fields.interviewers {
-            let employee = projections::employee(work, *employee_id).await?;
-            interviewers.extend(employee.and_then(|employee| employee.name));
-        }
+        let interviewers = fields.interviewers.iter().filter_map(|id| known.get(id)?.name.as_deref());
+        let interviewers: Vec<&str> = interviewers.collect();
         let variables = [
             ("recipientName", json!(recipient_name)),
             ("candidateName", json!(interview.candidate_name)),
@@ -148,7 +155,7 @@ impl Notice {
             ("meetingLink", json!(fields.meeting_link.as_deref().unwrap_or_default())),
             ("isRescheduled", json!(self.is_rescheduled)),
         ];
-        Ok(variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 

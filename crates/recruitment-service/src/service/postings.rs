@@ -7,7 +7,7 @@ use contracts::audit::Actor;
 use contracts::recruitment::{JobPosted, JobStatus, JobUpdated};
 use eventkit::{UnitOfWork, publish_event};
 
-use super::{Recruitment, employee_name};
+use super::{Recruitment, check_employees};
 use crate::domain::posting::{self, JobPosting, JobPostingChange, JobPostingFields};
 use crate::domain::words::word;
 use crate::error::Error;
@@ -16,6 +16,8 @@ use crate::store::{postings, projections};
 const CREATE: Permission = Permission::new(Resource::JobPostings, Action::Create);
 const UPDATE: Permission = Permission::new(Resource::JobPostings, Action::Update);
 const DELETE: Permission = Permission::new(Resource::JobPostings, Action::Delete);
+
+const HIRING_MANAGER: &str = "hiringManagerId";
 
 impl Recruitment {
     /// Writes a draft.
@@ -27,7 +29,7 @@ impl Recruitment {
     ) -> Result<JobPosting, Error> {
         let place = check_department(work, fields.department_id).await?;
         principal.allow_at(CREATE, place)?;
-        employee_name(work, "hiringManagerId", fields.hiring_manager_id).await?;
+        check_employees(work, HIRING_MANAGER, &[fields.hiring_manager_id]).await?;
         Ok(create(work, principal.actor(), postings::draft(&fields)).await?)
     }
 
@@ -56,7 +58,7 @@ impl Recruitment {
         }
         // The draft may be old: whom it names may have gone since.
         check_department(&mut edit.work, fields.department_id).await?;
-        employee_name(&mut edit.work, "hiringManagerId", fields.hiring_manager_id).await?;
+        check_employees(&mut edit.work, HIRING_MANAGER, &[fields.hiring_manager_id]).await?;
         self.write_published(&mut edit.work, edit.principal.actor(), before).await
     }
 
@@ -139,7 +141,7 @@ impl Recruitment {
             edit.principal.allow_at(UPDATE, place)?;
         }
         if fields.hiring_manager_id != old.hiring_manager_id {
-            employee_name(&mut edit.work, "hiringManagerId", fields.hiring_manager_id).await?;
+            check_employees(&mut edit.work, HIRING_MANAGER, &[fields.hiring_manager_id]).await?;
         }
         let is_published = before.state.status == JobStatus::Published;
         let deadline = fields.application_deadline;

@@ -7,7 +7,7 @@ use eventkit::UnitOfWork;
 
 use super::applications::applicant;
 use crate::domain::candidate::full_name;
-use crate::domain::interview::{Interview, InterviewFields, InterviewState};
+use crate::domain::interview::{Interview, InterviewFields, InterviewState, InterviewStatus};
 use crate::domain::words::word;
 
 impl Table for Interview {
@@ -86,10 +86,12 @@ pub(crate) fn new(fields: &InterviewFields) -> Columns {
     columns
 }
 
-/// The numbers of an application's interviews, growing.
-pub(crate) async fn of_application(work: &mut UnitOfWork, application_id: i64) -> Result<Vec<i64>, EntityError> {
-    let sql = "select interview_id from interviews where application_id = $1 order by interview_id";
-    let rows = work.query(sql, &params![application_id]).await?;
+/// The numbers of an application's interviews that are not over, growing.
+pub(crate) async fn open_of(work: &mut UnitOfWork, application_id: i64) -> Result<Vec<i64>, EntityError> {
+    let sql = "select interview_id from interviews where application_id = $1 and status in ($2, $3, $4)
+        order by interview_id";
+    let [scheduled, confirmed, in_progress] = InterviewStatus::OPEN.map(|status| word(&status));
+    let rows = work.query(sql, &params![application_id, scheduled, confirmed, in_progress]).await?;
     rows.iter().map(|row| Ok(row.get(Interview::ID)?)).collect()
 }
 

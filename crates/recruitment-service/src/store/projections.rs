@@ -5,13 +5,17 @@
 //! again. Of two changes the one that comes last counts. Events of different keys come in any order: no row here refers
 //! to another.
 
+use std::collections::HashMap;
+
 use chassis::EntityError;
-use db::params;
+use db::{Value, params};
 use eventkit::UnitOfWork;
 use eventkit::projection::Projecting;
 
 pub(crate) const DEPARTMENTS: &str = "departments";
 pub(crate) const EMPLOYEES: &str = "employees";
+/// Employees that one statement asks for.
+const EMPLOYEES_ASKED_MAX: usize = 500;
 
 /// A department, as its last event tells of it.
 #[derive(Debug)]
@@ -107,12 +111,25 @@ async fn write_employee(
     Ok(())
 }
 
-pub(crate) async fn employee(work: &mut UnitOfWork, employee_id: i64) -> Result<Option<Employee>, EntityError> {
-    let sql = "select employee_id, name, works_here from employees where employee_id = $1";
-    let Some(row) = work.query_opt(sql, &params![employee_id]).await? else { return Ok(None) };
-    Ok(Some(Employee {
-        employee_id: row.get("employee_id")?,
-        name: row.get("name")?,
-        works_here: row.get("works_here")?,
-    }))
+/// Those of these employees that are known, by their numbers.
+pub(crate) async fn employees(
+    work: &mut UnitOfWork,
+    employee_ids: &[i64],
+) -> Result<HashMap<i64, Employee>, EntityError> {
+    let mut employee_ids = employee_ids.to_vec();
+    employee_ids.sort_unstable();
+    employee_ids.dedup();
+    let mut known = HashMap::with_capacity(employee_ids.len());
+    for asked in employee_ids.chunks(EMPLOYEES_ASKED_MAX) {
+        let places: Vec<String> = (1..=asked.len()).map(|place| format!("${place}")).collect();
+        let sql =
+            format!("select employee_id, name, works_here from employees where employee_id in ({})", places.join(", "));
+        let values: Vec<Value> = asked.iter().copied().map(Value::from).collect();
+        for row in work.query(&sql, &values).await? {
+            let employee_id = row.get("employee_id")?;
+            let employee = Employee { employee_id, name: row.get("name")?, works_here: row.get("works_here")? };
+            known.insert(employee_id, employee);
+        }
+    }
+    Ok(known)
 }

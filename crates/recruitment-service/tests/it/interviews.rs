@@ -17,6 +17,8 @@ both!(
     whoever_joins_or_leaves_is_told_and_nobody_else,
     a_cancelled_interview_is_told_to_everybody_once,
     the_end_of_an_application_cancels_what_lies_ahead,
+    everybody_of_a_large_round_is_named_in_every_mail,
+    an_application_has_so_many_interviews_that_are_not_over_and_no_more,
     an_interview_goes_its_way_and_is_judged_after,
     only_the_version_that_was_read_is_changed,
     a_repeated_post_sets_one_interview_and_sends_no_second_mail,
@@ -191,6 +193,50 @@ async fn the_end_of_an_application_cancels_what_lies_ahead(service: &Service) {
     let sent = mails(service, 6).await;
     assert_eq!(sent.len(), 3);
     assert!(sent.iter().all(|(_, template, _)| template == "interview-cancelled"), "{sent:?}");
+}
+
+async fn everybody_of_a_large_round_is_named_in_every_mail(service: &Service) {
+    service.with_company().await;
+    // In another order than that of their numbers.
+    let round: Vec<i64> = (101..=119).rev().collect();
+    for id in &round {
+        service.hear_of_employee(*id, &format!("E{id}"), "Vu").await;
+    }
+    let application = open_application(service).await;
+    let fields = with(interview_fields(application), &json!({"interviewers": round}));
+    service.post("/api/v1/interviews").json(&fields).send().await.expect(201);
+    let names: Vec<String> = round.iter().map(|id| format!("E{id} Vu")).collect();
+    let mails = service.told("notification.email").await;
+    assert_eq!(mails.len(), 20);
+    for (mail, id) in mails.iter().skip(1).zip(101..) {
+        let variables = &mail["variables"];
+        let expected = (json!(format!("E{id} Vu")), json!(names.join(", ")));
+        assert_eq!((&variables["recipientName"], &variables["interviewerNames"]), (&expected.0, &expected.1));
+    }
+    assert_eq!(mails[0]["variables"]["recipientName"], "Binh Nguyen1");
+}
+
+async fn an_application_has_so_many_interviews_that_are_not_over_and_no_more(service: &Service) {
+    service.with_company().await;
+    let application = open_application(service).await;
+    let mut paths = Vec::new();
+    for _ in 0..10 {
+        paths.push(format!("/api/v1/interviews/{}", service.interview(application).await.id("interviewId")));
+    }
+    let post = || service.post("/api/v1/interviews").json(&interview_fields(application));
+    let refused = post().send().await.expect(409);
+    assert_eq!(refused.body["code"], "conflict");
+    assert!(refused.body["detail"].as_str().unwrap().contains("10 interviews"), "{}", refused.body);
+    service.patch(&paths[0], &json!({"status": "confirmed"})).send().await.expect(200);
+    post().send().await.expect(409);
+    service.patch(&paths[0], &json!({"status": "cancelled"})).send().await.expect(200);
+    post().send().await.expect(201);
+    let before = mails(service, 0).await.len();
+    service.bring(application, "rejected").await;
+    assert_eq!(mails(service, before).await.len(), 10 * 3);
+    let other = service.published(&json!({})).await;
+    let other = service.application(other, 2).await;
+    service.interview(other).await;
 }
 
 async fn an_interview_goes_its_way_and_is_judged_after(service: &Service) {
