@@ -163,7 +163,8 @@ pub(crate) struct EmployeeFields {
     #[garde(inner(range(min = 1)))]
     #[schema(minimum = 1)]
     pub(crate) position_id: Option<i64>,
-    /// Where the employee stands; a new one is invited, and becomes active by accepting the invitation.
+    /// Where the employee stands; a new one is invited, and becomes active by accepting the invitation. Somebody who has
+    /// left is sent another one when they are made invited again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(skip)]
     pub(crate) status: Option<Status>,
@@ -328,7 +329,10 @@ impl Employee {
     pub(crate) fn check_status(&self, next: Status) -> Result<(), EntityError> {
         match (self.status, next) {
             (now, next) if now == next => Ok(()),
-            (_, Status::Invited) => Err(EntityError::Conflict("nobody becomes invited by an update".to_owned())),
+            (Status::Left, Status::Invited) => Ok(()),
+            (_, Status::Invited) => {
+                Err(EntityError::Conflict("only somebody who has left becomes invited by an update".to_owned()))
+            }
             (Status::Invited, Status::Suspended) => {
                 Err(EntityError::Conflict("an invited employee cannot be suspended".to_owned()))
             }

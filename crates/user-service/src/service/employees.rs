@@ -73,9 +73,13 @@ impl Service {
             let place = place_of(work, fields.department_id).await?;
             principal.allow_at(UPDATE, place)?;
         }
-        if fold(&fields.email) != fold(&before.email) {
+        let is_invited_again = before.status == Status::Left && status == Status::Invited;
+        let has_other_mail = fold(&fields.email) != fold(&before.email);
+        if is_invited_again || has_other_mail {
             // Whoever gets the mail of an account can take it over.
             self.require_not_above(work, principal, employee_id).await?;
+        }
+        if has_other_mail {
             store::invitations::remove_of(work, employee_id).await?;
         }
         if entity::changed(&before.fields(), &fields).is_empty() {
@@ -91,6 +95,9 @@ impl Service {
         }
         if !matches!(after.status, Status::Active | Status::Invited) {
             store::invitations::remove_of(work, employee_id).await?;
+        }
+        if is_invited_again {
+            self.invite(work, &after).await?;
         }
         Ok(after)
     }

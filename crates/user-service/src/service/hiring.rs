@@ -7,7 +7,8 @@ use eventkit::UnitOfWork;
 
 use super::{Service, own_actor};
 use crate::domain::employee::key;
-use crate::domain::{EmployeeFields, Status};
+use crate::domain::role::BEGINNER;
+use crate::domain::{Employee, EmployeeFields, Status};
 use crate::error::Error;
 use crate::store;
 
@@ -15,7 +16,7 @@ impl Service {
     /// Prepares the employee that a hired candidate becomes.
     ///
     /// Whose address belongs to an employee already keeps that record; only one who does not work here (yet) gets the
-    /// new department and position.
+    /// new department and position. Who has left is invited again.
     pub(crate) async fn prepare_hired(&self, work: &mut UnitOfWork, hired: &ApplicationReviewed) -> Result<(), Error> {
         if !store::departments::claim_hired(work, hired.application_id).await? {
             return Ok(());
@@ -42,7 +43,8 @@ impl Service {
         let before = store::employees::find(&mut *work, employee_id).await?;
         let (department, position) = (Some(hired.department_id), Some(hired.position_id));
         let is_there = before.department_id == department && before.position_id == position;
-        if before.status == Status::Active || is_there {
+        let is_back = before.status == Status::Left;
+        if before.status == Status::Active || is_there && !is_back {
             // Nothing changes, and that is told: the trail shows why a hired candidate brought nobody new.
             let state = Some(digest(&before));
             audit(work, own_actor(), before.key(), state.clone(), state).await?;
@@ -50,9 +52,28 @@ impl Service {
         }
         let mut fields = before.fields();
         (fields.department_id, fields.position_id) = (department, position);
-        self.change(work, own_actor(), &before, &fields, before.status).await?;
-        Ok("updated")
+        if !is_back {
+            self.change(work, own_actor(), &before, &fields, before.status).await?;
+            return Ok("updated");
+        }
+        if hired.expected_start_date.is_some() {
+            (fields.start_date, fields.confirmation_date) = (hired.expected_start_date, None);
+        }
+        let after = self.change(work, own_actor(), &before, &fields, Status::Invited).await?.employee;
+        take_roles(work, &after).await?;
+        self.invite(work, &after).await?;
+        Ok("invited again")
     }
+}
+
+/// Leaves the role that everybody begins with: nobody decided that who comes back may do what they could.
+async fn take_roles(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Error> {
+    let id = employee.employee_id;
+    let before = store::roles::assigned_to(work, id).await?;
+    store::roles::assign(work, id, &[]).await?;
+    store::roles::assign_first(work, id, BEGINNER).await?;
+    let after = store::roles::assigned_to(work, id).await?;
+    Ok(audit(work, own_actor(), employee.key(), Some(digest(&before)), Some(digest(&after))).await?)
 }
 
 fn fields_of(hired: &ApplicationReviewed) -> EmployeeFields {

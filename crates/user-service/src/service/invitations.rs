@@ -34,7 +34,7 @@ impl Service {
         principal.allow_at(UPDATE, employee.place())?;
         self.require_not_above(work, principal, employee_id).await?;
         if !matches!(employee.status, Status::Invited | Status::Active) {
-            let detail = "only an invited or an active employee can be invited";
+            let detail = "only an invited or an active employee can be invited; who has left is made invited first";
             return Err(EntityError::Conflict(detail.to_owned()).into());
         }
         self.invite(work, &employee).await

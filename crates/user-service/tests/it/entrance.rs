@@ -9,6 +9,7 @@ use crate::fixture::{ATTEMPTS_MAX, Fixture, PASSWORD, every_store, service_confi
 every_store!(
     an_invitation_is_accepted_once,
     a_new_invitation_ends_the_old_and_time_ends_both,
+    somebody_who_has_left_can_be_invited_again,
     the_bootstrap_token_makes_one_administrator_and_goes,
     guessing_tokens_is_limited,
     what_fails_on_our_side_is_no_failed_attempt,
@@ -38,6 +39,28 @@ async fn a_new_invitation_ends_the_old_and_time_ends_both(fixture: &Fixture) {
     assert_eq!(fixture.accept(&old, PASSWORD).await.status, 401);
     fixture.clock.advance_ms(service_config().invitation_keep_ms);
     assert_eq!(fixture.accept(&new, PASSWORD).await.status, 401);
+}
+
+async fn somebody_who_has_left_can_be_invited_again(fixture: &Fixture) {
+    let id = fixture.employee("an@example.com", json!({})).await;
+    let path = format!("/api/v1/users/{id}");
+    let patch = async |status: &str| fixture.call(OPERATOR, "PATCH", &path, json!({"status": status})).await;
+    let old = fixture.invitation(id).await;
+    // First without a password, then with one that opens nothing until the invitation is accepted.
+    for _ in 0..2 {
+        patch("left").await.ok();
+        assert_eq!(fixture.accept(&old, PASSWORD).await.status, 401);
+        assert_eq!(fixture.send(OPERATOR, "POST", &format!("{path}/invitation"), &[], &json!(null)).await.status, 409);
+        assert_eq!(patch("invited").await.ok()["status"], "invited");
+        assert_eq!(fixture.log_in("an@example.com", PASSWORD).await.status, 401);
+        let new = fixture.invitation(id).await;
+        assert_ne!(old, new);
+        assert_eq!(fixture.accept(&new, PASSWORD).await.status, 204);
+        fixture.logged_in("an@example.com").await;
+    }
+    assert_eq!(patch("invited").await.status, 409);
+    patch("suspended").await.ok();
+    assert_eq!(patch("invited").await.status, 409);
 }
 
 async fn the_bootstrap_token_makes_one_administrator_and_goes(fixture: &Fixture) {

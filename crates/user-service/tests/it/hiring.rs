@@ -11,11 +11,12 @@ use eventkit::testing::eventually;
 use serde_json::json;
 use user_service::{MIGRATIONS, NAME};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, PASSWORD};
 
 both!(
     Fixture:
     a_hired_candidate_becomes_an_employee_exactly_once,
+    somebody_who_left_and_is_hired_again_is_invited_again,
     a_department_is_renamed_and_removed,
     a_department_is_as_the_last_event_tells_whatever_the_clock_of_its_teller_says,
 );
@@ -81,6 +82,30 @@ async fn a_hired_candidate_becomes_an_employee_exactly_once(fixture: &Fixture) {
         (employee["departmentId"] == 3).then_some(())
     })
     .await;
+}
+
+async fn somebody_who_left_and_is_hired_again_is_invited_again(fixture: &Fixture) {
+    let dates = json!({"startDate": "2020-01-01", "confirmationDate": "2020-03-01"});
+    let person = fixture.colleague("mai@example.com", dates, json!([{"role": "hr"}])).await;
+    let path = format!("/api/v1/users/{}", person.employee_id);
+    // The second time for the place that they had before.
+    for application_id in [1, 2] {
+        fixture.call(OPERATOR, "PATCH", &path, json!({"status": "left"})).await.ok();
+        let mails = fixture.told("notification.email").await.len();
+        fixture.hear(&reviewed(application_id, "Mai@example.com", ApplicationStatus::Hired)).await;
+        let employee = fixture.get(OPERATOR, &path).await.ok();
+        let place = (&employee["departmentId"], &employee["positionId"]);
+        assert_eq!((&employee["status"], place), (&json!("invited"), (&json!(3), &json!(7))));
+        assert_eq!((&employee["startDate"], employee.get("confirmationDate")), (&json!("2027-01-04"), None));
+        assert_eq!(fixture.told("user.updated").await.last().unwrap()["status"], "invited");
+        assert_eq!(fixture.told("notification.email").await.len(), mails + 1);
+        let roles = fixture.get(OPERATOR, &format!("{path}/roles")).await.ok();
+        assert_eq!(roles, json!([{"role": "employee", "scope": {"type": "all"}}]));
+        let invitation = fixture.invitation(person.employee_id).await;
+        assert_eq!(fixture.accept(&invitation, PASSWORD).await.status, 204);
+        fixture.logged_in("mai@example.com").await;
+    }
+    assert_eq!(fixture.told("user.created").await.len(), 1);
 }
 
 async fn a_department_is_renamed_and_removed(fixture: &Fixture) {

@@ -14,6 +14,7 @@ every_store!(
     built_in_roles_stay,
     what_an_admin_may_do_comes_with_the_program_though_the_role_was_edited,
     nobody_gives_away_what_they_do_not_hold,
+    nobody_invites_again_who_may_do_more,
     the_last_administrator_stays,
 );
 
@@ -112,6 +113,19 @@ async fn nobody_gives_away_what_they_do_not_hold(fixture: &Fixture) {
     let unknown = json!([{"role": "wizard"}]);
     let answer = fixture.call(OPERATOR, "PUT", &format!("{path}/roles"), unknown).await;
     assert_eq!(answer.fault(), (422, "[0].role"));
+}
+
+async fn nobody_invites_again_who_may_do_more(fixture: &Fixture) {
+    let admin = json!([{"role": "admin"}]);
+    fixture.colleague("a@example.com", json!({}), admin.clone()).await;
+    let gone = fixture.colleague("b@example.com", json!({}), admin).await;
+    let hr = fixture.colleague("hr@example.com", json!({}), json!([{"role": "hr"}])).await;
+    let path = format!("/api/v1/users/{}", gone.employee_id);
+    let patch =
+        async |token: &str, status: &str| fixture.call(token, "PATCH", &path, json!({"status": status})).await.status;
+    assert_eq!(patch(&hr.token, "left").await, 200);
+    assert_eq!(patch(&hr.token, "invited").await, 403);
+    assert_eq!(patch(OPERATOR, "invited").await, 200);
 }
 
 async fn the_last_administrator_stays(fixture: &Fixture) {
