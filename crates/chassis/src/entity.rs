@@ -285,17 +285,6 @@ pub fn changed<T: Serialize>(before: &T, after: &T) -> Vec<String> {
     names
 }
 
-/// Refuses text without a visible character; a rule for `#[garde(custom(not_blank))]`.
-///
-/// # Errors
-/// When there is none.
-pub fn not_blank(text: &str, (): &()) -> garde::Result {
-    match text.trim().is_empty() {
-        true => Err(garde::Error::new("must not be blank")),
-        false => Ok(()),
-    }
-}
-
 fn camel_case(snake_case: &str) -> String {
     let mut words = snake_case.split('_');
     let first = words.next().unwrap_or_default().to_owned();
@@ -313,6 +302,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::rules::not_blank;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize, Validate)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -25,8 +25,8 @@
 //! - [`api`]: routes with who may use them, and their description; `security_log`: refused access; `idempotency`;
 //!   `operator_api`: the door to a part's events.
 //! - [`problem`], [`error_code`]: error answers; [`extract`]: request data whose faults are problems.
-//! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common; [`store`]: their tables;
-//!   [`resource`]: requests about one of them, and the answers.
+//! - [`entity`], [`listing`], [`path_id`]: what the services' entities and lists have in common; [`rules`]: for their
+//!   fields; [`store`]: their tables; [`resource`]: requests about one of them, and the answers.
 //! - [`part`]: database, outbox, relay, consumers and server of one part; [`lifecycle`]: parts started in order, stopped in reverse, signals.
 //! - `testing` (a feature): a service in process for its tests.
 //!
@@ -59,6 +59,7 @@ pub mod profile;
 pub mod redis;
 pub mod request_id;
 pub mod resource;
+pub mod rules;
 pub mod secret;
 pub mod security_log;
 pub mod session_client;

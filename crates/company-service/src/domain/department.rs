@@ -2,6 +2,7 @@
 
 use chassis::Entity;
 use chassis::entity::changed;
+use chassis::rules::{many_lines, one_line};
 use contracts::Money;
 use contracts::access::Place;
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
@@ -26,17 +27,17 @@ pub(crate) struct DepartmentFields {
     pub(crate) department_type_id: Option<i64>,
     /// Its name.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX), custom(one_line))]
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
     /// A short name.
     #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX), inner(custom(one_line)))]
     #[schema(min_length = 1, max_length = 32)]
     pub(crate) code: Option<String>,
     /// What it is there for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) description: Option<String>,
     /// What it may spend in a year, in đồng; in no event.
@@ -51,7 +52,7 @@ pub(crate) struct DepartmentFields {
     pub(crate) leader_id: Option<i64>,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

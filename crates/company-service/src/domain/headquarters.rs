@@ -1,6 +1,7 @@
 //! Headquarters: where a company is; one of them is the main one.
 
 use chassis::Entity;
+use chassis::rules::{many_lines, one_line, telephone};
 use contracts::access::Place;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -21,37 +22,37 @@ pub(crate) struct HeadquartersFields {
     pub(crate) company_id: i64,
     /// Its name, unique in the company without regard to case.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX), custom(one_line))]
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
     /// Street and number.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = ADDRESS_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = ADDRESS_CHARS_MAX), custom(many_lines))]
     #[schema(min_length = 1, max_length = 500)]
     pub(crate) address: String,
     /// A telephone number.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 3, max = CODE_CHARS_MAX))]
+    #[garde(custom(telephone))]
     #[schema(min_length = 3, max_length = 32)]
     pub(crate) phone: String,
     /// An address for mail.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, max = EMAIL_CHARS_MAX), email)]
+    #[garde(length(chars, max = EMAIL_CHARS_MAX), email, custom(one_line))]
     #[schema(max_length = 254, format = Email)]
     pub(crate) email: String,
     /// The city.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = LINE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = LINE_CHARS_MAX), custom(one_line))]
     #[schema(min_length = 1, max_length = 100)]
     pub(crate) city: String,
     /// The postal code.
     #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX), inner(custom(one_line)))]
     #[schema(min_length = 1, max_length = 32)]
     pub(crate) postal_code: Option<String>,
     /// What there is to know about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) description: Option<String>,
     /// Whether it is the company's main one. The first of a company always is; making another one main takes it from
@@ -61,7 +62,7 @@ pub(crate) struct HeadquartersFields {
     pub(crate) is_main: bool,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

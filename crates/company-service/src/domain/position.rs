@@ -1,6 +1,7 @@
 //! Positions: what people are taken on as.
 
 use chassis::Entity;
+use chassis::rules::{many_lines, not_below, one_line};
 use contracts::Money;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,12 @@ pub(crate) struct PositionFields {
     pub(crate) position_type_id: Option<i64>,
     /// Its name.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX), custom(one_line))]
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
     /// A short name.
     #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX), inner(custom(one_line)))]
     #[schema(min_length = 1, max_length = 32)]
     pub(crate) code: Option<String>,
     /// From 1, entry, to 5, manager.
@@ -38,17 +39,17 @@ pub(crate) struct PositionFields {
     pub(crate) min_salary: Option<Money>,
     /// The most that it is paid, in đồng; not less than the least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(not_below(self.min_salary)))]
+    #[garde(custom(not_below(self.min_salary, "minSalary")))]
     #[schema(value_type = Option<String>, example = "30000000")]
     pub(crate) max_salary: Option<Money>,
     /// What it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) requirements: Option<String>,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }
@@ -80,13 +81,6 @@ impl Entity for Position {
 
     fn version(&self) -> i64 {
         self.record.version
-    }
-}
-
-fn not_below(least: Option<Money>) -> impl FnOnce(&Option<Money>, &()) -> garde::Result {
-    move |most, ()| match (least, most) {
-        (Some(least), Some(most)) if *most < least => Err(garde::Error::new("must not be below minSalary")),
-        _ => Ok(()),
     }
 }
 

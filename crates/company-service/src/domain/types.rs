@@ -1,6 +1,7 @@
 //! Types of departments and of positions: names to sort and group them by.
 
 use chassis::Entity;
+use chassis::rules::{many_lines, one_line};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,17 +14,17 @@ use super::{CODE_CHARS_MAX, LINE_CHARS_MAX, NAME_CHARS_MAX, Record, TEXT_CHARS_M
 pub(crate) struct TypeFields {
     /// Its name, unique without regard to case.
     #[serde(deserialize_with = "trimmed")]
-    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = NAME_CHARS_MAX), custom(one_line))]
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) name: String,
     /// A short name.
     #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = CODE_CHARS_MAX), inner(custom(one_line)))]
     #[schema(min_length = 1, max_length = 32)]
     pub(crate) code: Option<String>,
     /// What types are grouped by.
     #[serde(default, deserialize_with = "trimmed_option", skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, min = 1, max = LINE_CHARS_MAX))]
+    #[garde(length(chars, min = 1, max = LINE_CHARS_MAX), inner(custom(one_line)))]
     #[schema(min_length = 1, max_length = 100)]
     pub(crate) category: Option<String>,
     /// Where it stands in lists; the lowest comes first.
@@ -33,7 +34,7 @@ pub(crate) struct TypeFields {
     pub(crate) sort_order: i64,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(length(chars, max = TEXT_CHARS_MAX))]
+    #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

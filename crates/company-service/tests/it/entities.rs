@@ -4,7 +4,7 @@ use chassis::both;
 use chassis::testing::OPERATOR;
 use serde_json::{Value, json};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, headquarters};
 
 both!(
     Fixture:
@@ -15,6 +15,7 @@ both!(
     pages_show_every_row_once_although_names_are_the_same,
     lists_filter_and_search,
     a_repeated_post_is_done_once,
+    no_field_takes_characters_that_steer_a_terminal_or_a_mail,
 );
 
 async fn a_company_lives_and_is_told_of(fixture: &Fixture) {
@@ -187,4 +188,32 @@ async fn a_repeated_post_is_done_once(fixture: &Fixture) {
     fixture.post("/api/v1/department-types", type_body).await.ok();
     let taken = fixture.post("/api/v1/department-types", json!({"name": "LINE"})).await;
     assert_eq!(taken.fault(), (409, "name"));
+}
+
+async fn no_field_takes_characters_that_steer_a_terminal_or_a_mail(fixture: &Fixture) {
+    let company_id = fixture.company().await;
+    let headquarter_id = fixture.headquarters(company_id, "Main").await;
+    for (list, body, fields) in [
+        ("companies", json!({"name": "A"}), &["name", "taxCode", "industry", "notes"][..]),
+        ("headquarters", headquarters(company_id, "B"), &["name", "address", "phone", "city", "postalCode", "notes"]),
+        (
+            "departments",
+            json!({"headquarterId": headquarter_id, "name": "C"}),
+            &["name", "code", "description", "notes"],
+        ),
+        ("positions", json!({"name": "D", "level": 1}), &["name", "code", "requirements", "notes"]),
+        ("position-types", json!({"name": "E"}), &["name", "code", "category", "notes"]),
+    ] {
+        for field in fields {
+            let mut body = body.clone();
+            body[*field] = "a\u{1b}[2Jb".into();
+            assert_eq!(fixture.post(&format!("/api/v1/{list}"), body).await.fault(), (422, *field), "{list}");
+        }
+        let mut body = body.clone();
+        body["notes"] = "one line\nand another".into();
+        fixture.post(&format!("/api/v1/{list}"), body).await.ok();
+    }
+    let phone = json!({"phone": "ask the porter"});
+    let path = format!("/api/v1/headquarters/{headquarter_id}");
+    assert_eq!(fixture.patch(&path, phone).await.fault(), (422, "phone"));
 }

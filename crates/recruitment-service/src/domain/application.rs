@@ -1,5 +1,6 @@
 //! Applications: what is kept of them, and the checked way from submitted to hired, rejected or withdrawn.
 
+use chassis::rules::{many_lines, web_address};
 use chassis::{Entity, EntityError};
 use contracts::Money;
 use contracts::access::Place;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::rules::{NOTES_LENGTH_MAX, SCORE_MAX, TEXT_LENGTH_MAX, URL_LENGTH_MAX, web_address};
+use super::rules::{NOTES_LENGTH_MAX, SCORE_MAX, TEXT_LENGTH_MAX, URL_LENGTH_MAX};
 use super::{Record, words};
 
 /// Where an application can stand, in the order of the way.
@@ -75,7 +76,7 @@ pub(crate) struct NewApplication {
     pub(crate) candidate_id: i64,
     /// What the candidate writes.
     #[serde(default)]
-    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 20000)]
     pub(crate) cover_letter: Option<String>,
     /// Where the curriculum vitae for this application is.
@@ -85,7 +86,7 @@ pub(crate) struct NewApplication {
     pub(crate) resume_url: Option<String>,
     /// Anything else.
     #[serde(default)]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }
@@ -97,7 +98,7 @@ pub(crate) struct NewApplication {
 pub(crate) struct ApplicationFields {
     /// What the reviewers noted; internal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) review_notes: Option<String>,
     /// How well the candidate fits, from 1 to 10; internal.
@@ -107,7 +108,7 @@ pub(crate) struct ApplicationFields {
     pub(crate) score: Option<i64>,
     /// What the candidate may be told; internal until somebody tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) feedback: Option<String>,
     /// What is offered; only once there is an offer.
@@ -127,7 +128,7 @@ pub(crate) struct ApplicationFields {
     pub(crate) expected_start_date: Option<Date>,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }
@@ -142,12 +143,12 @@ pub(crate) struct Review {
     pub(crate) to: ApplicationStatus,
     /// Why it was rejected or withdrawn.
     #[serde(default)]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) reason: Option<String>,
     /// What the reviewers noted.
     #[serde(default)]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) review_notes: Option<String>,
     /// What is offered; with an offer.

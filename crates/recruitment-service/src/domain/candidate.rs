@@ -1,6 +1,7 @@
 //! Candidates: who they are, and where their applications leave them.
 
 use chassis::Entity;
+use chassis::rules::{many_lines, not_blank, one_line, telephone, web_address};
 use contracts::audit::digest;
 use contracts::recruitment::ApplicationStatus;
 use garde::Validate;
@@ -11,9 +12,8 @@ use utoipa::ToSchema;
 use super::Record;
 use super::application::is_final;
 use super::rules::{
-    ADDRESS_LENGTH_MAX, EMAIL_LENGTH_MAX, EXPERIENCE_YEARS_MAX, NAME_LENGTH_MAX, NOTES_LENGTH_MAX, PHONE_LENGTH_MAX,
-    SKILL_LENGTH_MAX, SKILLS_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, URL_LENGTH_MAX, distinct_skills, one_line,
-    web_address,
+    ADDRESS_LENGTH_MAX, EMAIL_LENGTH_MAX, EXPERIENCE_YEARS_MAX, NAME_LENGTH_MAX, NOTES_LENGTH_MAX, SKILL_LENGTH_MAX,
+    SKILLS_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, URL_LENGTH_MAX, distinct_skills,
 };
 
 /// What a client may write of a candidate.
@@ -22,19 +22,19 @@ use super::rules::{
 #[garde(allow_unvalidated)]
 pub(crate) struct CandidateFields {
     /// The given name.
-    #[garde(length(chars, max = NAME_LENGTH_MAX), custom(one_line))]
+    #[garde(length(chars, max = NAME_LENGTH_MAX), custom(not_blank), custom(one_line))]
     #[schema(max_length = 100)]
     pub(crate) first_name: String,
     /// The family name.
-    #[garde(length(chars, max = NAME_LENGTH_MAX), custom(one_line))]
+    #[garde(length(chars, max = NAME_LENGTH_MAX), custom(not_blank), custom(one_line))]
     #[schema(max_length = 100)]
     pub(crate) last_name: String,
     /// The address for mail; unique without regard to case.
-    #[garde(length(chars, max = EMAIL_LENGTH_MAX), email)]
+    #[garde(length(chars, max = EMAIL_LENGTH_MAX), email, custom(one_line))]
     #[schema(format = Email, max_length = 254)]
     pub(crate) email: String,
     /// A telephone number.
-    #[garde(length(chars, min = 3, max = PHONE_LENGTH_MAX), custom(one_line))]
+    #[garde(custom(telephone))]
     #[schema(min_length = 3, max_length = 32)]
     pub(crate) phone_number: String,
     /// The day of birth; private.
@@ -43,7 +43,7 @@ pub(crate) struct CandidateFields {
     pub(crate) birth_date: Option<Date>,
     /// Where the candidate lives; private.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = ADDRESS_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = ADDRESS_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 500)]
     pub(crate) address: Option<String>,
     /// Where the curriculum vitae is.
@@ -68,7 +68,7 @@ pub(crate) struct CandidateFields {
     pub(crate) portfolio_url: Option<String>,
     /// The candidate in a few sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 20000)]
     pub(crate) summary: Option<String>,
     /// What the candidate knows.
@@ -83,12 +83,12 @@ pub(crate) struct CandidateFields {
     pub(crate) years_of_experience: Option<i64>,
     /// How the candidate came to us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX), custom(one_line)))]
     #[schema(max_length = 200)]
     pub(crate) source: Option<String>,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

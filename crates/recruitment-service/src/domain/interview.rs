@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chassis::rules::{many_lines, one_line, web_address};
 use chassis::{Entity, EntityError};
 use contracts::access::Place;
 use contracts::audit::digest;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::rules::{
-    NOTES_LENGTH_MAX, SCORE_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, URL_LENGTH_MAX, web_address, whole_milliseconds,
+    NOTES_LENGTH_MAX, SCORE_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, URL_LENGTH_MAX, whole_milliseconds,
 };
 use super::{Record, words};
 
@@ -135,7 +136,7 @@ pub(crate) struct InterviewFields {
     pub(crate) duration_minutes: i64,
     /// Where it takes place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX), custom(one_line)))]
     #[schema(max_length = 200)]
     pub(crate) location: Option<String>,
     /// Where to meet on the web.
@@ -149,7 +150,7 @@ pub(crate) struct InterviewFields {
     pub(crate) interviewers: Vec<i64>,
     /// What is to be talked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 20000)]
     pub(crate) agenda: Option<String>,
     /// Where it stands; `scheduled` at first.
@@ -165,17 +166,17 @@ pub(crate) struct InterviewFields {
     pub(crate) result: Option<InterviewResult>,
     /// What speaks for the candidate; once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) strengths: Option<String>,
     /// What the candidate could do better; once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) improvements: Option<String>,
     /// Anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

@@ -1,7 +1,8 @@
 //! Job postings: what they say, and the way from draft to closed or cancelled.
 
 use chassis::Entity;
-use chassis::entity::{changed, not_blank};
+use chassis::entity::changed;
+use chassis::rules::{many_lines, not_below, not_blank, one_line};
 use contracts::Money;
 use contracts::access::Place;
 use contracts::audit::digest;
@@ -13,8 +14,8 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::rules::{
-    NOTES_LENGTH_MAX, SKILL_LENGTH_MAX, SKILLS_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, distinct_skills, not_below,
-    one_line, whole_milliseconds,
+    NOTES_LENGTH_MAX, SKILL_LENGTH_MAX, SKILLS_MAX, TEXT_LENGTH_MAX, TITLE_LENGTH_MAX, distinct_skills,
+    whole_milliseconds,
 };
 use super::{Record, words};
 
@@ -54,20 +55,20 @@ pub(crate) fn experience_level_schema() -> RefOr<Schema> {
 #[garde(allow_unvalidated)]
 pub(crate) struct JobPostingFields {
     /// The title.
-    #[garde(length(chars, max = TITLE_LENGTH_MAX), custom(one_line))]
+    #[garde(length(chars, max = TITLE_LENGTH_MAX), custom(not_blank), custom(one_line))]
     #[schema(max_length = 200)]
     pub(crate) title: String,
     /// What the work is.
-    #[garde(length(chars, max = TEXT_LENGTH_MAX), custom(not_blank))]
+    #[garde(length(chars, max = TEXT_LENGTH_MAX), custom(not_blank), custom(many_lines))]
     #[schema(max_length = 20000)]
     pub(crate) description: String,
     /// What is asked for.
-    #[garde(length(chars, max = TEXT_LENGTH_MAX), custom(not_blank))]
+    #[garde(length(chars, max = TEXT_LENGTH_MAX), custom(not_blank), custom(many_lines))]
     #[schema(max_length = 20000)]
     pub(crate) requirements: String,
     /// What is given besides the salary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TEXT_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 20000)]
     pub(crate) benefits: Option<String>,
     /// The least that is paid.
@@ -76,7 +77,7 @@ pub(crate) struct JobPostingFields {
     pub(crate) salary_min: Option<Money>,
     /// The most that is paid; not below `salaryMin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(not_below(self.salary_min)))]
+    #[garde(custom(not_below(self.salary_min, "salaryMin")))]
     #[schema(value_type = Option<String>)]
     pub(crate) salary_max: Option<Money>,
     /// How many are looked for in all.
@@ -89,7 +90,7 @@ pub(crate) struct JobPostingFields {
     pub(crate) application_deadline: Timestamp,
     /// Where the work is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = TITLE_LENGTH_MAX), custom(one_line)))]
     #[schema(max_length = 200)]
     pub(crate) location: Option<String>,
     /// How somebody is employed.
@@ -117,7 +118,7 @@ pub(crate) struct JobPostingFields {
     pub(crate) hiring_manager_id: i64,
     /// Anything else; not told to other services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX)))]
+    #[garde(inner(length(chars, max = NOTES_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) notes: Option<String>,
 }

@@ -167,6 +167,8 @@ async fn every_bad_field_is_named(service: &Service) {
         (json!({"lastName": " "}), "lastName"),
         (json!({"email": "nobody"}), "email"),
         (json!({"phoneNumber": "1"}), "phoneNumber"),
+        (json!({"phoneNumber": "ask the porter"}), "phoneNumber"),
+        (json!({"source": "fair\r\nBcc: x@example.com"}), "source"),
         (json!({"birthDate": "31.12.1990"}), "birthDate"),
         (json!({"resumeUrl": "javascript:alert(1)"}), "resumeUrl"),
         (json!({"yearsOfExperience": -1}), "yearsOfExperience"),

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use chassis::entity::{etag, not_blank};
+use chassis::entity::etag;
+use chassis::rules::{not_blank, one_line};
 use chassis::{Checked, Secret};
 use eventkit::Work;
 use garde::Validate;
@@ -14,7 +15,7 @@ use utoipa::ToSchema;
 use super::employees::EmployeeAnswer;
 use super::{location, no_store};
 use crate::domain::employee::{EMAIL_LENGTH_MAX, EmployeeFields, NAME_LENGTH_MAX};
-use crate::domain::{one_line, password};
+use crate::domain::password;
 use crate::error::Error;
 use crate::service::{Client, NewAdmin, Service};
 

@@ -1,7 +1,7 @@
 //! An employee: the fields that clients write, the state that is kept, and how somebody's standing may change.
 
 use chassis::EntityError;
-use chassis::entity::not_blank;
+use chassis::rules::{many_lines, not_blank, one_line, telephone, web_address};
 use contracts::Money;
 use contracts::access::Place;
 use contracts::user::{EmployeeStatus, UserCreated, UserDeleted, UserUpdated};
@@ -11,16 +11,12 @@ use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{many_lines, one_line};
-
 /// The longest name, in characters.
 pub(crate) const NAME_LENGTH_MAX: usize = 100;
 /// The longest mail address that RFC 5321 lets a path hold, in characters.
 pub(crate) const EMAIL_LENGTH_MAX: usize = 254;
 /// The longest number that a company gives its employees.
 const CODE_LENGTH_MAX: usize = 32;
-/// The longest telephone number.
-const PHONE_LENGTH_MAX: usize = 32;
 /// The longest address of a place, in characters.
 const ADDRESS_LENGTH_MAX: usize = 500;
 /// The longest address of a picture.
@@ -116,7 +112,7 @@ pub(crate) struct EmployeeFields {
     pub(crate) employee_code: Option<String>,
     /// A telephone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(inner(length(chars, min = 3, max = PHONE_LENGTH_MAX), custom(telephone)))]
+    #[garde(inner(custom(telephone)))]
     #[schema(min_length = 3, max_length = 32)]
     pub(crate) phone_number: Option<String>,
     /// Where the employee lives; private.
@@ -408,22 +404,6 @@ impl From<&Changed> for UserUpdated {
 impl From<&Employee> for UserDeleted {
     fn from(employee: &Employee) -> Self {
         Self { employee_id: employee.employee_id, department_id: employee.department_id }
-    }
-}
-
-fn telephone(text: &str, (): &()) -> garde::Result {
-    let is_known = |letter: char| letter.is_ascii_digit() || matches!(letter, '+' | '-' | '.' | '(' | ')' | '/' | ' ');
-    match text.chars().all(is_known) && text.chars().any(|letter| letter.is_ascii_digit()) {
-        true => Ok(()),
-        false => Err(garde::Error::new("must be digits, with + - . ( ) / and spaces between them")),
-    }
-}
-
-fn web_address(text: &str, (): &()) -> garde::Result {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
-    match rest.is_empty() || text.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
-        true => Err(garde::Error::new("must be an address that begins with https:// or http://")),
-        false => Ok(()),
     }
 }
 

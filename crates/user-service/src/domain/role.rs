@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use chassis::EntityError;
-use chassis::entity::not_blank;
+use chassis::rules::{not_blank, one_line};
 use contracts::access::{Action, Grant, Permission, Place, Resource, Scope};
 use garde::Validate;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-use super::one_line;
 
 /// The longest name of a role.
 const NAME_LENGTH_MAX: usize = 50;
