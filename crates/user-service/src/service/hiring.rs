@@ -1,5 +1,6 @@
 //! A hired candidate becomes an employee, once per application.
 
+use chassis::rules::telephone;
 use chassis::store::audit;
 use contracts::audit::digest;
 use contracts::recruitment::ApplicationReviewed;
@@ -79,7 +80,8 @@ async fn take_roles(work: &mut UnitOfWork, employee: &Employee) -> Result<(), Er
 fn fields_of(hired: &ApplicationReviewed) -> EmployeeFields {
     let candidate = hired.candidate.clone();
     EmployeeFields {
-        phone_number: candidate.phone_number,
+        // What is no telephone number here would keep every later change of the record from fitting.
+        phone_number: candidate.phone_number.filter(|number| telephone(number, &()).is_ok()),
         start_date: hired.expected_start_date,
         department_id: Some(hired.department_id),
         position_id: Some(hired.position_id),

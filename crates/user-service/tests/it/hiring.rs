@@ -16,6 +16,7 @@ use crate::fixture::{Fixture, PASSWORD};
 both!(
     Fixture:
     a_hired_candidate_becomes_an_employee_exactly_once,
+    a_candidate_with_an_odd_telephone_number_becomes_an_employee_without_one,
     somebody_who_left_and_is_hired_again_is_invited_again,
     a_department_is_renamed_and_removed,
     a_department_is_as_the_last_event_tells_whatever_the_clock_of_its_teller_says,
@@ -82,6 +83,20 @@ async fn a_hired_candidate_becomes_an_employee_exactly_once(fixture: &Fixture) {
         (employee["departmentId"] == 3).then_some(())
     })
     .await;
+}
+
+async fn a_candidate_with_an_odd_telephone_number_becomes_an_employee_without_one(fixture: &Fixture) {
+    for (application_id, number) in [(1, "0901234567"), (2, "ask the porter")] {
+        let mut hired = reviewed(application_id, &format!("c{application_id}@example.com"), ApplicationStatus::Hired);
+        hired.candidate.phone_number = Some(number.to_owned());
+        fixture.hear(&hired).await;
+    }
+    let told = fixture.told("user.created").await;
+    assert_eq!((&told[0]["phoneNumber"], told[1].get("phoneNumber")), (&json!("0901234567"), None));
+    for created in told {
+        let path = format!("/api/v1/users/{}", created["employeeId"]);
+        fixture.call(OPERATOR, "PATCH", &path, json!({"notes": "starts in May"})).await.ok();
+    }
 }
 
 async fn somebody_who_left_and_is_hired_again_is_invited_again(fixture: &Fixture) {
