@@ -12,7 +12,7 @@
 //! - Head counts are counted over rows that say where each employee is now; nothing is ever added to or taken from one.
 //! - Grants for a headquarters or a department reach headquarters and departments alone. What belongs to no place
 //!   (companies, types, positions) is read with a grant for any scope, and written with one for all.
-//! - Budgets are in no event.
+//! - Budgets are in no event, and in few answers.
 
 mod api;
 mod domain;

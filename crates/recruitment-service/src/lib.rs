@@ -9,7 +9,8 @@
 //! # Invariants
 //! - A change, its event and its audit record are committed together or not at all.
 //! - Nothing leaves a final state, and no posting has fewer than zero open vacancies.
-//! - Private fields (birth date, address), what is offered and what reviewers write are in no event.
+//! - Private fields (birth date, address), what is offered and what reviewers write are in no event; private fields are
+//!   in few answers.
 
 mod api;
 mod domain;

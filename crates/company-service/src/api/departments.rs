@@ -39,6 +39,15 @@ const fn permission(action: Action) -> Permission {
     Permission::new(Resource::Departments, action)
 }
 
+/// A department as somebody may see it.
+fn seen_by(principal: &Principal, department: Department) -> Department {
+    let leads = principal.employee_id().is_some() && principal.employee_id() == department.fields.leader_id;
+    match leads || principal.may_at(permission(Action::Update), department.place()) {
+        true => department,
+        false => department.without_private_fields(),
+    }
+}
+
 /// Which departments to list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -75,7 +84,7 @@ async fn create_department(
     let place = Place { headquarter_id: Some(fields.headquarter_id), department_id: None };
     principal.require_at(permission(Action::Create), place)?;
     let department = departments::create(&mut work, principal.actor(), fields).await?;
-    Ok(created(PATH, &department))
+    Ok(created(PATH, &seen_by(&principal, department)))
 }
 
 /// Lists departments.
@@ -93,7 +102,9 @@ async fn list_departments(
         .equals("leader_id", query.leader_id)
         .equals("department_type_id", query.department_type_id)
         .contains("q", &["name_folded", "code_folded"], query.q.as_deref())?;
-    Ok(Json(list(&db, &listing, filter).await?))
+    let Page { items, next_cursor } = list(&db, &listing, filter).await?;
+    let items = items.into_iter().map(|department| seen_by(&principal, department)).collect();
+    Ok(Json(Page { items, next_cursor }))
 }
 
 /// Shows a department.
@@ -104,7 +115,7 @@ async fn list_departments(
 async fn get_department(State(db): State<Db>, principal: Principal, PathId(id): PathId) -> Result<Response, Problem> {
     let department: Department = find(&db, id).await?;
     principal.require_at(permission(Action::Read), department.place())?;
-    Ok(shown(&department))
+    Ok(shown(&seen_by(&principal, department)))
 }
 
 /// Changes a department: a JSON merge patch, in which a field that is absent stays and null removes one.

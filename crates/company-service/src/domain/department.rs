@@ -40,7 +40,7 @@ pub(crate) struct DepartmentFields {
     #[garde(length(chars, max = TEXT_CHARS_MAX), inner(custom(many_lines)))]
     #[schema(max_length = 4000)]
     pub(crate) description: Option<String>,
-    /// What it may spend in a year, in đồng; in no event.
+    /// What it may spend in a year, in đồng; private: only for those who may update the department, and its leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(skip)]
     #[schema(value_type = Option<String>, example = "15000000")]
@@ -80,6 +80,12 @@ impl Department {
     /// Where it is, for comparison with scopes.
     pub(crate) fn place(&self) -> Place {
         Place { headquarter_id: Some(self.fields.headquarter_id), department_id: Some(self.department_id) }
+    }
+
+    /// The department without what only few may see.
+    pub(crate) fn without_private_fields(mut self) -> Self {
+        self.fields.budget = None;
+        self
     }
 }
 

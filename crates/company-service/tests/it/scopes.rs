@@ -6,8 +6,14 @@ use contracts::access::{Action, Grant, Permission, Resource, Scope};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, headquarters};
+use crate::head_count::created;
 
-both!(Fixture: grants_for_a_headquarters_end_at_it, grants_for_a_department_end_at_it);
+both!(
+    Fixture:
+    grants_for_a_headquarters_end_at_it,
+    grants_for_a_department_end_at_it,
+    a_budget_is_shown_to_those_who_may_change_it_and_to_the_leader,
+);
 
 fn grants(resources: &[Resource], actions: &[Action], scope: Scope) -> Vec<Grant> {
     let permissions = resources.iter().flat_map(|resource| actions.iter().map(|action| (*resource, *action)));
@@ -65,4 +71,37 @@ async fn grants_for_a_department_end_at_it(fixture: &Fixture) {
     }
     let path = format!("/api/v1/headquarters/{headquarter_id}");
     assert_eq!(fixture.send(&me, "GET", &path, &[], &Value::Null).await.status, 403);
+}
+
+async fn a_budget_is_shown_to_those_who_may_change_it_and_to_the_leader(fixture: &Fixture) {
+    let company_id = fixture.company().await;
+    let headquarter_id = fixture.headquarters(company_id, "Main").await;
+    fixture.deliver(&created(7, 1)).await;
+    fixture.until_handled(1).await;
+    let body = |name: &str| json!({"headquarterId": headquarter_id, "name": name, "budget": "5000000", "leaderId": 7});
+    let made = fixture.post("/api/v1/departments", body("A")).await.ok();
+    assert_eq!(made["budget"], "5000000");
+    let (led, other) = (made["departmentId"].as_i64().unwrap(), fixture.department(headquarter_id, "B").await);
+    fixture.patch(&format!("/api/v1/departments/{other}"), json!({"budget": "6000000"})).await.ok();
+    let read = grants(&[Resource::Departments], &[Action::Read, Action::Create], Scope::All);
+    let update = |scope| grants(&[Resource::Departments], &[Action::Update], scope);
+    let (everywhere, there) = (update(Scope::All), update(Scope::Department { department_id: led }));
+    for (who, sees_led, sees_other) in [
+        (token(8, read.clone()), false, false),
+        (token(7, read.clone()), true, false),
+        (token(8, [read.clone(), there].concat()), true, false),
+        (token(8, [read.clone(), everywhere].concat()), true, true),
+    ] {
+        let listed = fixture.send(&who, "GET", "/api/v1/departments", &[], &Value::Null).await.ok();
+        for (id, sees) in [(led, sees_led), (other, sees_other)] {
+            let path = format!("/api/v1/departments/{id}");
+            let shown = fixture.send(&who, "GET", &path, &[], &Value::Null).await.ok();
+            let items = listed["items"].as_array().unwrap();
+            let item = items.iter().find(|item| item["departmentId"] == id).unwrap();
+            assert_eq!((shown.get("budget").is_some(), item.get("budget").is_some()), (sees, sees), "{who} {id}");
+        }
+    }
+    let reader = token(8, read);
+    let made = fixture.send(&reader, "POST", "/api/v1/departments", &[], &body("C")).await.ok();
+    assert_eq!(made.get("budget"), None);
 }

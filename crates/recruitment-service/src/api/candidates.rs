@@ -9,7 +9,7 @@ use chassis::listing::SortKey;
 use chassis::resource::{created, shown};
 use chassis::store::{find, list};
 use chassis::{Create, Edit, Filter, Listing, Page, Patch, PathId, Principal, Problem, ValidQuery};
-use contracts::access::{Action, Permission, Resource};
+use contracts::access::{Action, Permission, Place, Resource};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -24,6 +24,7 @@ const PATH: &str = "/api/v1/candidates";
 type CandidatePatch = PatchOf<CandidateFields>;
 
 const READ: Permission = Permission::new(Resource::Candidates, Action::Read);
+const UPDATE: Permission = Permission::new(Resource::Candidates, Action::Update);
 
 const SORT_KEYS: &[SortKey] = &[
     ("candidateId", "candidate_id"),
@@ -32,6 +33,14 @@ const SORT_KEYS: &[SortKey] = &[
     ("createdAt", "created_at"),
     ("updatedAt", "updated_at"),
 ];
+
+/// A candidate as somebody may see them, given where they have applied.
+fn seen_by(principal: &Principal, candidate: Candidate, places: &[Place]) -> Candidate {
+    match allow_anywhere(principal, UPDATE, places) {
+        Ok(()) => candidate,
+        Err(_) => candidate.without_private_fields(),
+    }
+}
 
 /// Add a candidate.
 #[utoipa::path(
@@ -45,7 +54,7 @@ pub(super) async fn create_candidate(
     Create { principal, mut work, fields }: Create<CandidateFields>,
 ) -> Result<Response, Problem> {
     let candidate = recruitment.create_candidate(&mut work, principal.actor(), &fields).await?;
-    Ok(created(PATH, &candidate))
+    Ok(created(PATH, &seen_by(&principal, candidate, &[])))
 }
 
 /// What a list of candidates is asked for.
@@ -84,7 +93,14 @@ pub(super) async fn list_candidates(
         .equals("status", query.status.as_ref().map(word))
         .contains("q", &["name_folded", "email_folded"], query.q.as_deref())?;
     let filter = store::candidates::with_skill(filter, query.skill.as_deref())?;
-    Ok(Json(list(recruitment.db(), &listing, filter).await?))
+    let Page { items, next_cursor } = list::<Candidate>(recruitment.db(), &listing, filter).await?;
+    let ids: Vec<i64> = items.iter().map(|candidate| candidate.candidate_id).collect();
+    let whole = store::candidates::covered_of(recruitment.db(), &ids, &principal.scopes(UPDATE)).await?;
+    let seen = |candidate: Candidate| match whole.contains(&candidate.candidate_id) {
+        true => candidate,
+        false => candidate.without_private_fields(),
+    };
+    Ok(Json(Page { items: items.into_iter().map(seen).collect(), next_cursor }))
 }
 
 /// Show a candidate.
@@ -100,7 +116,7 @@ pub(super) async fn get_candidate(
     let candidate: Candidate = find(recruitment.db(), id).await?;
     let places = store::candidates::places(recruitment.db(), id).await?;
     allow_anywhere(&principal, READ, &places)?;
-    Ok(shown(&candidate))
+    Ok(shown(&seen_by(&principal, candidate, &places)))
 }
 
 /// Change what is known of a candidate.

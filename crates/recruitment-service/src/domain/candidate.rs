@@ -37,11 +37,11 @@ pub(crate) struct CandidateFields {
     #[garde(custom(telephone))]
     #[schema(min_length = 3, max_length = 32)]
     pub(crate) phone_number: String,
-    /// The day of birth; private.
+    /// The day of birth; private: only for those who may update candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Date)]
     pub(crate) birth_date: Option<Date>,
-    /// Where the candidate lives; private.
+    /// Where the candidate lives; private: only for those who may update candidates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(length(chars, max = ADDRESS_LENGTH_MAX), custom(many_lines)))]
     #[schema(max_length = 500)]
@@ -139,6 +139,15 @@ pub(crate) struct Candidate {
     pub(crate) status: CandidateStatus,
     #[serde(flatten)]
     pub(crate) record: Record,
+}
+
+impl Candidate {
+    /// The candidate without what only few may see.
+    pub(crate) fn without_private_fields(mut self) -> Self {
+        self.fields.birth_date = None;
+        self.fields.address = None;
+        self
+    }
 }
 
 impl Entity for Candidate {

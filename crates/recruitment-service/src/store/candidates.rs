@@ -1,10 +1,12 @@
 //! Candidates in the database.
 
+use std::collections::HashSet;
+
 use chassis::store::{Columns, Reader, Source, Table, text, texts};
 use chassis::{EntityError, Filter};
 use contracts::access::{Place, Scope};
 use contracts::recruitment::ApplicationStatus;
-use db::{Row, params};
+use db::{Db, Row, Value, params};
 use eventkit::UnitOfWork;
 
 use super::{SEPARATOR, folded_entries};
@@ -79,13 +81,15 @@ pub(crate) fn status(status: CandidateStatus) -> Columns {
     vec![("status", word(&status).into())]
 }
 
+/// Applications with where their postings are.
+const PLACED: &str = "applications a
+    join job_postings p on p.job_posting_id = a.job_posting_id
+    left join departments d on d.department_id = p.department_id";
+
 /// Where the postings are that the candidate has applied for.
 pub(crate) async fn places(source: impl Into<Source<'_>>, candidate_id: i64) -> Result<Vec<Place>, EntityError> {
-    let sql = "select distinct p.department_id, d.headquarter_id from applications a
-        join job_postings p on p.job_posting_id = a.job_posting_id
-        left join departments d on d.department_id = p.department_id
-        where a.candidate_id = $1";
-    let rows = source.into().query(sql, &params![candidate_id]).await?;
+    let sql = format!("select distinct p.department_id, d.headquarter_id from {PLACED} where a.candidate_id = $1");
+    let rows = source.into().query(&sql, &params![candidate_id]).await?;
     let place = |row: &Row| {
         Ok(Place { headquarter_id: row.get("headquarter_id")?, department_id: Some(row.get("department_id")?) })
     };
@@ -97,24 +101,42 @@ pub(crate) fn covered_by(filter: Filter, scopes: &[Scope]) -> Filter {
     if scopes.contains(&Scope::All) {
         return filter;
     }
-    let (mut conditions, mut values) = (vec!["1 = 0".to_owned()], Vec::new());
-    for scope in scopes {
-        let (column, id) = match *scope {
-            Scope::All => continue,
-            Scope::Headquarters { headquarter_id } => ("d.headquarter_id", headquarter_id),
-            Scope::Department { department_id } => ("p.department_id", department_id),
-        };
-        conditions.push(format!("{column} = {{}}"));
-        values.push(id.into());
+    let (columns, ids): (Vec<&str>, Vec<i64>) = scopes.iter().filter_map(column_of).unzip();
+    let conditions: Vec<String> = columns.iter().map(|column| format!(" or {column} = {{}}")).collect();
+    let sql = format!("candidate_id in (select a.candidate_id from {PLACED} where 1 = 0{})", conditions.concat());
+    filter.condition_of(&sql, ids.into_iter().map(Value::from))
+}
+
+/// Those of these candidates who have applied for a posting within one of the scopes.
+pub(crate) async fn covered_of(db: &Db, candidates: &[i64], scopes: &[Scope]) -> Result<HashSet<i64>, EntityError> {
+    if scopes.contains(&Scope::All) {
+        return Ok(candidates.iter().copied().collect());
     }
+    let (columns, places): (Vec<&str>, Vec<i64>) = scopes.iter().filter_map(column_of).unzip();
+    if candidates.is_empty() || places.is_empty() {
+        return Ok(HashSet::new());
+    }
+    // No more than a page.
+    let asked: Vec<String> = (1..=candidates.len()).map(|at| format!("${at}")).collect();
+    let columns = columns.iter().zip(candidates.len() + 1..);
+    let conditions: Vec<String> = columns.map(|(column, at)| format!("{column} = ${at}")).collect();
     let sql = format!(
-        "candidate_id in (select a.candidate_id from applications a
-             join job_postings p on p.job_posting_id = a.job_posting_id
-             left join departments d on d.department_id = p.department_id
-             where {})",
+        "select distinct a.candidate_id from {PLACED} where a.candidate_id in ({}) and ({})",
+        asked.join(", "),
         conditions.join(" or ")
     );
-    filter.condition_of(&sql, values)
+    let values: Vec<Value> = candidates.iter().chain(&places).copied().map(Value::from).collect();
+    let rows = db.query(&sql, &values).await?;
+    rows.iter().map(|row| Ok(row.get("candidate_id")?)).collect()
+}
+
+/// What a posting within a scope has in which column of [`PLACED`].
+fn column_of(scope: &Scope) -> Option<(&'static str, i64)> {
+    match *scope {
+        Scope::All => None,
+        Scope::Headquarters { headquarter_id } => Some(("d.headquarter_id", headquarter_id)),
+        Scope::Department { department_id } => Some(("p.department_id", department_id)),
+    }
 }
 
 /// The candidate has the skill, whatever its case.

@@ -1,7 +1,7 @@
 //! Candidates: who they are, where they stand, what is private.
 
 use chassis::both;
-use contracts::access::Scope;
+use contracts::access::{Grant, Scope};
 use serde_json::{Value, json};
 
 use crate::fixture::{Service, token};
@@ -16,6 +16,7 @@ both!(
     a_candidate_with_something_open_is_not_removed,
     lists_filter_search_sort_and_page,
     a_scope_limits_candidates_to_those_who_applied_there,
+    private_fields_are_shown_to_those_who_may_change_them,
     every_bad_field_is_named,
 );
 
@@ -159,6 +160,40 @@ async fn a_scope_limits_candidates_to_those_who_applied_there(service: &Service)
     }
     let lead = token(MANAGER, &all, Scope::Department { department_id: ENGINEERING });
     service.post("/api/v1/candidates").by(&lead).json(&candidate_fields(3)).send().await.expect(201);
+}
+
+async fn private_fields_are_shown_to_those_who_may_change_them(service: &Service) {
+    service.with_company().await;
+    let engineering = service.published(&json!({})).await;
+    let sales = service.published(&json!({"departmentId": SALES})).await;
+    let (mine, other, new) = (service.candidate(1).await, service.candidate(2).await, service.candidate(3).await);
+    service.apply(engineering, mine).await.expect(201);
+    service.apply(sales, other).await.expect(201);
+    let grant = |text: &str, scope| Grant { permission: text.parse().unwrap(), scope };
+    let (read, create) = (grant("candidates:read", Scope::All), grant("candidates:create", Scope::All));
+    let update = |scope| grant("candidates:update", scope);
+    for (grants, whole) in [
+        (vec![read], vec![]),
+        (vec![read, update(Scope::Department { department_id: ENGINEERING })], vec![mine]),
+        (vec![read, update(Scope::Headquarters { headquarter_id: 2 })], vec![other]),
+        (vec![read, update(Scope::All)], vec![mine, other, new]),
+    ] {
+        let who = chassis::testing::token(MANAGER, grants);
+        let listed = service.get("/api/v1/candidates").by(&who).send().await.expect(200);
+        assert_eq!(listed.body["items"].as_array().unwrap().len(), 3);
+        for item in listed.body["items"].as_array().unwrap() {
+            let id = item["candidateId"].as_i64().unwrap();
+            let shown = service.get(format!("/api/v1/candidates/{id}")).by(&who).send().await.expect(200);
+            for seen in [item, &shown.body] {
+                let is_whole = (seen.get("birthDate").is_some(), seen.get("address").is_some());
+                let expected = whole.contains(&id);
+                assert_eq!(is_whole, (expected, expected), "{who} {seen}");
+            }
+        }
+    }
+    let who = chassis::testing::token(MANAGER, vec![create]);
+    let made = service.post("/api/v1/candidates").by(&who).json(&candidate_fields(4)).send().await.expect(201);
+    assert_eq!((made.body.get("birthDate"), made.body.get("address")), (None, None));
 }
 
 async fn every_bad_field_is_named(service: &Service) {
