@@ -129,7 +129,8 @@ pub trait Entity: Sized + Send + Sync {
     /// What a client may write of it.
     fn fields(&self) -> &Self::Fields;
 
-    /// As audit records tell of it: what clients can write, where what else it has follows from other rows.
+    /// As audit records tell of it: what clients can write, where what else it has follows from other rows. An entity
+    /// with private fields leaves them out, and has its version in it.
     fn digest(&self) -> String {
         digest(self.fields())
     }

@@ -1,6 +1,8 @@
 //! Records of who did what, on `audit-events`, under the entity's key.
 //!
-//! States are told as digests: an audit record proves what a state was without carrying private fields.
+//! States are told as digests: an audit record proves what a state was without carrying it. Private fields are left out of
+//! what is digested: of a birth date or a salary so few are possible that whoever has the digest could try them all. A
+//! state's version, which is digested, tells that they changed.
 
 use eventkit::Event;
 use schemars::JsonSchema;
@@ -139,7 +141,7 @@ pub enum Action {
     Trace,
 }
 
-/// The digest of a state: SHA-256 over its JSON, as `sha256:` and hexadecimal digits.
+/// The digest of a state without its private fields: SHA-256 over its JSON, as `sha256:` and hexadecimal digits.
 ///
 /// # Panics
 /// When the state cannot be written as JSON, which plain data always can.

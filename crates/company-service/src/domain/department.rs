@@ -5,6 +5,7 @@ use chassis::entity::changed;
 use chassis::rules::{many_lines, one_line};
 use contracts::Money;
 use contracts::access::Place;
+use contracts::audit::digest;
 use contracts::company::{DepartmentCreated, DepartmentUpdated};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,11 @@ impl Entity for Department {
     fn version(&self) -> i64 {
         self.record.version
     }
+
+    fn digest(&self) -> String {
+        let told = DepartmentFields { budget: None, ..self.fields.clone() };
+        digest(&(told, self.record.version))
+    }
 }
 
 impl From<&Department> for DepartmentCreated {
@@ -138,5 +144,32 @@ impl From<&Change<Department>> for DepartmentUpdated {
             is_active: after.record.is_active,
             changed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_tells_nothing_of_the_budget_but_that_something_changed() {
+        let department = |budget: &str, version| Department {
+            department_id: 1,
+            company_id: 1,
+            head_count: 0,
+            leader_name: None,
+            fields: serde_json::from_value(json!({"headquarterId": 1, "name": "Kitchen", "budget": budget})).unwrap(),
+            record: Record {
+                is_active: true,
+                version,
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+            },
+        };
+        assert_eq!(department("1", 1).digest(), department("2", 1).digest());
+        assert_ne!(department("1", 1).digest(), department("1", 2).digest());
     }
 }

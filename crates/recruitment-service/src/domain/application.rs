@@ -376,8 +376,12 @@ impl Entity for Application {
         &self.state.fields
     }
 
+    /// What is offered and what reviewers write is left out, as it is of events.
     fn digest(&self) -> String {
-        digest(&self.state)
+        let ApplicationFields { offer_expiry_date, offer_status, expected_start_date, .. } = self.state.fields;
+        let fields = ApplicationFields { offer_expiry_date, offer_status, expected_start_date, ..Default::default() };
+        let (rejection_reason, withdrawal_reason) = (None, None);
+        digest(&ApplicationState { fields, rejection_reason, withdrawal_reason, ..self.state.clone() })
     }
 }
 
@@ -462,6 +466,40 @@ mod tests {
             offer_date: None,
             record: Record { is_active: true, version: 1, created_at: now, updated_at: now },
         }
+    }
+
+    #[test]
+    fn a_digest_tells_nothing_of_an_offer_or_a_judgement_but_that_something_changed() {
+        let application = |change: fn(&mut ApplicationState)| {
+            let mut state = state(Offer);
+            change(&mut state);
+            Application {
+                state,
+                job_title: String::new(),
+                department_id: 1,
+                candidate_name: String::new(),
+                job_status: JobStatus::Published,
+                position_id: 1,
+                hiring_manager_id: 1,
+                headquarter_id: None,
+                applicant: Applicant {
+                    candidate_id: 3,
+                    first_name: String::new(),
+                    last_name: String::new(),
+                    email: String::new(),
+                    phone_number: None,
+                },
+            }
+        };
+        let before = application(|_| {}).digest();
+        let judged = application(|state| {
+            state.fields.offered_salary = Some(Money::whole(1).unwrap());
+            state.fields.score = Some(3);
+            state.rejection_reason = Some("too dear".to_owned());
+        });
+        assert_eq!(judged.digest(), before);
+        assert_ne!(application(|state| state.record.version = 2).digest(), before);
+        assert_ne!(application(|state| state.status = Hired).digest(), before);
     }
 
     fn review(to: ApplicationStatus) -> Review {

@@ -168,7 +168,7 @@ impl Entity for Candidate {
     }
 
     fn digest(&self) -> String {
-        digest(self)
+        digest(&self.clone().without_private_fields())
     }
 }
 
@@ -184,7 +184,32 @@ pub(crate) fn full_name(first_name: &str, last_name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_digest_tells_nothing_of_private_fields_but_that_something_changed() {
+        let candidate = |birth_date: &str, address: &str, version| Candidate {
+            candidate_id: 1,
+            fields: serde_json::from_value(json!({
+                "firstName": "Binh", "lastName": "Vu", "email": "binh@example.com", "phoneNumber": "0123",
+                "birthDate": birth_date, "address": address,
+            }))
+            .unwrap(),
+            status: CandidateStatus::New,
+            record: Record {
+                is_active: true,
+                version,
+                created_at: Timestamp::UNIX_EPOCH,
+                updated_at: Timestamp::UNIX_EPOCH,
+            },
+        };
+        let before = candidate("1991-02-03", "Hue", 1);
+        assert_eq!(before.digest(), candidate("1992-02-03", "Hanoi", 1).digest());
+        assert_ne!(before.digest(), candidate("1991-02-03", "Hue", 2).digest());
+    }
 
     #[test]
     fn the_status_follows_the_applications() {

@@ -252,8 +252,12 @@ impl Entity for Interview {
         &self.state.fields
     }
 
+    /// What the interviewers write is left out, as it is of events.
     fn digest(&self) -> String {
-        digest(&self.state)
+        let (score, result, strengths, improvements, notes) = (None, None, None, None, None);
+        let fields = self.state.fields.clone();
+        let fields = InterviewFields { score, result, strengths, improvements, notes, ..fields };
+        digest(&InterviewState { fields, ..self.state.clone() })
     }
 }
 
@@ -382,6 +386,34 @@ mod tests {
             assert_eq!(moved(status, "2026-11-24T00:00:00Z").is_ok(), status.is_ahead(), "{status:?}");
         }
         assert!(matches!(moved(Scheduled, "2026-12-02T09:00:00Z"), Err(EntityError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_digest_tells_nothing_of_a_judgement_but_that_something_changed() {
+        let now = Timestamp::UNIX_EPOCH;
+        let interview = |score, version| Interview {
+            state: InterviewState {
+                interview_id: 1,
+                fields: InterviewFields { score, result: Some(InterviewResult::Fail), ..fields(Completed) },
+                record: Record { is_active: true, version, created_at: now, updated_at: now },
+            },
+            job_posting_id: 1,
+            job_title: String::new(),
+            department_id: 1,
+            candidate_id: 1,
+            candidate_name: String::new(),
+            application_status: ApplicationStatus::Interviewing,
+            headquarter_id: None,
+            applicant: Applicant {
+                candidate_id: 1,
+                first_name: String::new(),
+                last_name: String::new(),
+                email: String::new(),
+                phone_number: None,
+            },
+        };
+        assert_eq!(interview(Some(1), 1).digest(), interview(Some(10), 1).digest());
+        assert_ne!(interview(Some(1), 1).digest(), interview(Some(1), 2).digest());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use chassis::EntityError;
 use chassis::rules::{many_lines, not_blank, one_line, telephone, web_address};
 use contracts::Money;
 use contracts::access::Place;
+use contracts::audit::digest;
 use contracts::user::{EmployeeStatus, UserCreated, UserDeleted, UserUpdated};
 use garde::Validate;
 use jiff::Timestamp;
@@ -339,6 +340,11 @@ impl Employee {
         }
     }
 
+    /// As audit records tell of it.
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.clone().without_private_fields())
+    }
+
     /// The record without what only few may see.
     pub(crate) fn without_private_fields(mut self) -> Self {
         self.address = None;
@@ -436,6 +442,39 @@ mod tests {
         let fields: Vec<String> = report.iter().map(|(path, _)| path.to_string()).collect();
         let expected = ["first_name", "last_name", "email", "phone_number", "avatar_url", "department_id"];
         assert!(expected.iter().all(|field| fields.contains(&(*field).to_owned())), "{fields:?}");
+    }
+
+    #[test]
+    fn a_digest_tells_nothing_of_private_fields_but_that_something_changed() {
+        let employee = |birth_date, address: &str, amount, version| Employee {
+            employee_id: 1,
+            employee_code: None,
+            first_name: "An".to_owned(),
+            last_name: "Tran".to_owned(),
+            email: "an@example.com".to_owned(),
+            phone_number: None,
+            address: Some(address.to_owned()),
+            birth_date: Some(birth_date),
+            gender: None,
+            start_date: None,
+            confirmation_date: None,
+            avatar_url: None,
+            base_salary: Some(Money::whole(amount).unwrap()),
+            department_id: None,
+            position_id: None,
+            status: Status::Active,
+            notes: None,
+            is_active: true,
+            version,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            has_password: true,
+            department_name: None,
+            headquarter_id: None,
+        };
+        let before = employee(date(1990, 2, 3), "Hue", 1, 1);
+        assert_eq!(before.digest(), employee(date(1991, 2, 3), "Hanoi", 2, 1).digest());
+        assert_ne!(before.digest(), employee(date(1990, 2, 3), "Hue", 1, 2).digest());
     }
 
     #[test]

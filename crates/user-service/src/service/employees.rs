@@ -4,7 +4,7 @@ use chassis::store::audit;
 use chassis::{Edit, EntityError, IfMatch, Listing, Page, Patch, Principal, entity};
 use contracts::USER_EVENTS;
 use contracts::access::Place;
-use contracts::audit::{Actor, digest};
+use contracts::audit::Actor;
 use contracts::user::{LogoutReason, UserCreated, UserDeleted, UserUpdated};
 use eventkit::{UnitOfWork, publish_event};
 use jiff::tz::TimeZone;
@@ -49,7 +49,7 @@ impl Service {
     ) -> Result<Employee, Error> {
         let employee = store::employees::insert(work, fields, status, password_hash).await?;
         store::roles::assign_first(work, employee.employee_id, BEGINNER).await?;
-        audit(work, actor, employee.key(), None, Some(digest(&employee))).await?;
+        audit(work, actor, employee.key(), None, Some(employee.digest())).await?;
         Ok(employee)
     }
 
@@ -113,7 +113,7 @@ impl Service {
         status: Status,
     ) -> Result<Changed, Error> {
         let employee = store::employees::update(work, before.employee_id, fields, status).await?;
-        let (old, new) = (Some(digest(before)), Some(digest(&employee)));
+        let (old, new) = (Some(before.digest()), Some(employee.digest()));
         audit(work, actor, employee.key(), old, new).await?;
         let fields = entity::changed(&before.fields(), &employee.fields());
         Ok(Changed { employee, fields })
@@ -144,7 +144,7 @@ impl Service {
         store::invitations::remove_of(work, employee_id).await?;
         store::roles::assign(work, employee_id, &[]).await?;
         store::employees::remove(work, employee_id).await?;
-        audit(work, actor, employee.key(), Some(digest(&employee)), None).await?;
+        audit(work, actor, employee.key(), Some(employee.digest()), None).await?;
         Ok(employee)
     }
 

@@ -47,7 +47,7 @@ impl Service {
         let is_back = before.status == Status::Left;
         if before.status == Status::Active || is_there && !is_back {
             // Nothing changes, and that is told: the trail shows why a hired candidate brought nobody new.
-            let state = Some(digest(&before));
+            let state = Some(before.digest());
             audit(work, own_actor(), before.key(), state.clone(), state).await?;
             return Ok("unchanged");
         }
