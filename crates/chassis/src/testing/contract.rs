@@ -8,7 +8,7 @@ use crate::problem::PROBLEM_JSON;
 
 /// Numbers that no entity of a test can have.
 const NO_IDS: &[&str] =
-    &["0", "-1", "9999", "4294967297", "9223372036854775807", "9223372036854775808", "x", "%00", "1%27--"];
+    &["0", "-1", "9999", "4294967297", "9223372036854775807", "9223372036854775808", "x", "%00", "%ff", "1%27--"];
 /// What a parameter of a query may be given by mistake or in bad faith.
 const BAD_PARAMETERS: &[&str] =
     &["", "-1", "0", "99999999999999999999", "x", "%00", "%ff", "%27%3B--", "%F0%9F%92%A9", "eyJhIjoxfQ"];
@@ -84,6 +84,7 @@ impl Service {
             for id in NO_IDS {
                 let answer = self.ask(&operation.method, operation.at(id)).json(&body(&operation)).send().await;
                 assert_eq!(answer.status, 404, "{} {}: {}", operation.method, operation.at(id), answer.body);
+                assert_eq!(answer.headers["content-type"], PROBLEM_JSON, "{} {}", operation.method, operation.at(id));
             }
         }
     }

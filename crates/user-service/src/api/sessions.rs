@@ -1,6 +1,7 @@
 //! `/api/v1/sessions`: in, on and out.
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -184,9 +185,11 @@ pub(super) async fn log_out(
 pub(super) async fn revoke_session(
     State(service): State<Service>,
     principal: Principal,
-    Path(session_id): Path<String>,
+    session_id: Result<Path<String>, PathRejection>,
     mut work: Work,
 ) -> Result<StatusCode, Error> {
+    // What is not even text names no session.
+    let Ok(Path(session_id)) = session_id else { return Err(Error::NoSession) };
     if session_id.len() > SESSION_ID_LENGTH_MAX || !session_id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::NoSession);
     }
