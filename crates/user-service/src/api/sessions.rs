@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::entrance::token_length;
-use super::{location, no_store};
+use super::no_store;
 use crate::domain::employee::EMAIL_LENGTH_MAX;
 use crate::domain::password;
 use crate::domain::role::RoleScope;
@@ -114,7 +114,7 @@ impl From<LoggedIn> for TokensAnswer {
 /// Logs in.
 #[utoipa::path(
     post, path = "/api/v1/sessions", tag = "sessions", request_body = Login,
-    responses((status = 201, body = TokensAnswer, headers(("Location" = String)))),
+    responses((status = 201, body = TokensAnswer)),
 )]
 pub(super) async fn log_in(
     State(service): State<Service>,
@@ -123,8 +123,7 @@ pub(super) async fn log_in(
     Checked(login): Checked<Login>,
 ) -> Result<Response, Error> {
     let logged_in = service.log_in(&mut work, &client, &login.email, login.password).await?;
-    let location = location(&format!("/api/v1/sessions/{}", logged_in.session.session_id));
-    Ok((StatusCode::CREATED, no_store(), location, Json(TokensAnswer::from(logged_in))).into_response())
+    Ok((StatusCode::CREATED, no_store(), Json(TokensAnswer::from(logged_in))).into_response())
 }
 
 /// A refresh token.

@@ -21,6 +21,8 @@ async fn a_login_tells_of_a_new_device_once(fixture: &Fixture) {
     let person = fixture.colleague("an@example.com", json!({}), json!([])).await;
     let answer = fixture.log_in("an@example.com", PASSWORD).await;
     assert_eq!((answer.status, answer.headers["cache-control"].to_str().unwrap()), (201, "no-store"));
+    // There is nothing to be read at a session's address.
+    assert!(!answer.headers.contains_key("location"));
     let told = fixture.told("user.login").await;
     assert_eq!((&told[0]["newDevice"], &told[1]["newDevice"]), (&json!(true), &json!(false)));
     let sessions = fixture.get(&person.token, "/api/v1/sessions").await.ok();
