@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::output::StdoutError;
+
 /// Why a command failed, as far as its exit code tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -69,11 +71,9 @@ impl fmt::Display for Silent {
 
 impl std::error::Error for Silent {}
 
-/// Whether the reader of our output went away, which is no error.
+/// Whether the reader of our output went away, which is no error; a connection that broke is one.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-    })
+    error.chain().any(|cause| cause.downcast_ref::<StdoutError>().is_some_and(StdoutError::is_closed_pipe))
 }
 
 /// Whether what was asked does not answer.
