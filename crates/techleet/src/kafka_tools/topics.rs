@@ -16,6 +16,8 @@ use crate::exit::is_unreachable;
 use crate::output;
 
 const ONE_ACTION: &str = "Command must include exactly one action: --list, --describe, --create, --alter or --delete";
+const NO_CONFIG_TO_ALTER: &str = "Option combination \"[bootstrap-server],[config]\" can't be used with option \"[alter]\" \
+                                  (techleet topics alter --setting changes settings of a topic)";
 const NAME_WARNING: &str = "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') \
                             could collide. To avoid issues it is best to use either, but not both.";
 
@@ -95,6 +97,12 @@ pub(super) async fn run(settings: &Settings, options: Options) -> anyhow::Result
     }
     if options.topic.is_none() && (options.create || options.alter || options.delete) {
         return Err(failed("Missing required argument \"[topic]\""));
+    }
+    if options.alter && !options.config.is_empty() {
+        return Err(failed(NO_CONFIG_TO_ALTER));
+    }
+    if options.alter && options.partitions.is_none() {
+        return Err(failed("Missing required argument \"[partitions]\""));
     }
     let client = Client::new(settings, options.bootstrap_server.as_deref(), options.command_config.as_deref(), &[])?;
     let kafka = client.connect().await?;

@@ -104,6 +104,12 @@ async fn mistakes_of_the_caller_end_with_1() {
     for (tool, args, said) in [
         ("kafka-topics", "--list", "--bootstrap-server must be specified"),
         ("kafka-topics", "--bootstrap-server x", "Command must include exactly one action"),
+        ("kafka-topics", "--bootstrap-server x --alter --topic trials", r#"Missing required argument "[partitions]""#),
+        (
+            "kafka-topics",
+            "--bootstrap-server x --alter --topic trials --partitions 3 --config a=b",
+            r#"can't be used with option "[alter]""#,
+        ),
         ("kafka-consumer-groups", "--bootstrap-server x", "Command must include exactly one action"),
         ("kafka-console-consumer", "--bootstrap-server x", "Exactly one of the following arguments is required"),
         ("kafka-console-producer", "--nope", "unexpected argument '--nope'"),
