@@ -17,6 +17,8 @@ use crate::{consume, output};
 
 /// Of an error in a table.
 const ERROR_CHARS_MAX: usize = 60;
+/// What says which letters are wanted, and has nothing to say of one that is named.
+const FILTERS: [&str; 7] = ["topic", "group", "kind", "error", "key", "since", "until"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
@@ -49,7 +51,7 @@ pub(crate) enum DlqCommand {
     #[command(after_help = REDRIVE_EXAMPLES)]
     Redrive {
         /// One letter, as `dlq list` names it.
-        #[arg(value_name = "TOPIC/PARTITION/OFFSET", value_parser = place)]
+        #[arg(value_name = "TOPIC/PARTITION/OFFSET", value_parser = place, conflicts_with_all = FILTERS)]
         letter: Option<Place>,
         #[command(flatten)]
         filter: FilterArgs,
@@ -67,7 +69,7 @@ pub(crate) enum DlqCommand {
     #[command(after_help = PURGE_EXAMPLES)]
     Purge {
         /// One letter, as `dlq list` names it.
-        #[arg(value_name = "TOPIC/PARTITION/OFFSET", value_parser = place)]
+        #[arg(value_name = "TOPIC/PARTITION/OFFSET", value_parser = place, conflicts_with_all = FILTERS)]
         letter: Option<Place>,
         #[command(flatten)]
         filter: FilterArgs,

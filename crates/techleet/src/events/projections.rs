@@ -16,7 +16,7 @@ use crate::cli::{Output, PartName};
 use crate::exit::usage;
 use crate::operator::{part, parts, refused};
 use crate::output;
-use crate::render::{Columns, counted, or_nothing, time};
+use crate::render::{Columns, clean, counted, or_nothing, time};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -97,7 +97,7 @@ pub(super) async fn list(settings: &Settings, args: ProjectionsArgs) -> anyhow::
                 }
             }
             Err(error) => {
-                output::say(&format!("{}: {error}", part.name));
+                output::say(&clean(&format!("{}: {error}", part.name)));
                 failed.get_or_insert(error);
             }
         }

@@ -12,7 +12,7 @@ use crate::cli::{Output, PartName};
 use crate::exit::usage;
 use crate::operator::{part, parts, refused};
 use crate::output;
-use crate::render::{Columns, counted, or_nothing, shortened, time};
+use crate::render::{Columns, clean, counted, or_nothing, shortened, time};
 
 /// Of an error in a table.
 const ERROR_CHARS_MAX: usize = 60;
@@ -126,7 +126,8 @@ pub(super) async fn held(settings: &Settings, command: HeldCommand) -> anyhow::R
             let missing = || usage(anyhow!("{} holds no event at position {position}", part.name));
             let event = held.iter().find(|event| event.position == position).ok_or_else(missing)?;
             if !yes {
-                output::say(&format!("the event about {} would never be published; add --yes to do it", event.key));
+                let key = clean(&event.key);
+                output::say(&format!("the event about {key} would never be published; add --yes to do it"));
                 return Ok(());
             }
             part.skip_held(position).await.map_err(refused)?;

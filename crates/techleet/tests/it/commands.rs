@@ -217,6 +217,17 @@ async fn keys_of_the_broker_that_cannot_be_are_the_callers_mistake() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_is_named_takes_no_filters() {
+    for verb in ["redrive", "purge"] {
+        for filter in [["--topic", "t"], ["--group", "g"], ["--kind", "panic"], ["--error", "e"], ["--since", "2h"]] {
+            let ran = run(program(&[&["dlq", verb, "user-events.dlq/2/17"][..], &filter].concat()), "").await;
+            assert_eq!(ran.code, 2, "{verb} {filter:?}: {}", ran.stderr);
+            assert!(ran.stderr.contains("cannot be used with") && ran.stderr.contains(filter[0]), "{}", ran.stderr);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_broker_alone_shows_metrics_and_health_where_it_is_told_to() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().display().to_string();
