@@ -16,6 +16,8 @@ use crate::error::Error;
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// How many records are read at a time while the chain is verified.
 const VERIFY_PAGE: i64 = 1_000;
+/// How many records one request verifies at the most: so many that it ends long before a request must.
+pub(crate) const VERIFIED_MAX: i64 = 10_000;
 /// How many faults a report lists; a broken chain may have one at every record.
 const FAULTS_MAX: usize = 100;
 
@@ -176,16 +178,38 @@ impl Record {
     }
 }
 
-/// What verifying the chain found.
+/// What verifying a stretch of the chain found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// How many records were checked.
     pub records: i64,
+    /// The place of the chain's last record.
+    pub end: i64,
     /// The hash at the chain's end: keep it elsewhere, and a later chain can be held against it.
     pub head: String,
-    /// What is wrong, up to a hundred; empty when the chain is whole.
+    /// What is wrong, up to a hundred; empty when all that was checked is whole.
     pub faults: Vec<Fault>,
+    /// Where to go on; absent when the chain's end was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Stretch>,
+}
+
+/// Where a stretch of the chain begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stretch {
+    /// The place of the record before it; 0 at the chain's beginning.
+    pub after: i64,
+    /// That record's hash.
+    pub previous_hash: String,
+}
+
+impl Default for Stretch {
+    /// The chain's beginning.
+    fn default() -> Self {
+        Self { after: 0, previous_hash: GENESIS.to_owned() }
+    }
 }
 
 /// A place where the chain is broken.
@@ -250,8 +274,8 @@ pub(crate) async fn list(db: &Db, query: Query) -> Result<Vec<Record>, Error> {
     db.query(&sql, &values).await?.iter().map(Record::from_row).collect()
 }
 
-/// Walks the whole chain, up to where it ended when this began.
-pub(crate) async fn verify(db: &Db) -> Result<Report, Error> {
+/// Walks the chain from `from` on, over `records_max` records at the most and up to where it ended when this began.
+pub(crate) async fn verify(db: &Db, from: Stretch, records_max: i64) -> Result<Report, Error> {
     // One statement sees one moment: whatever lies beyond the end then was not appended by us.
     let head = db
         .query_one(
@@ -261,23 +285,14 @@ pub(crate) async fn verify(db: &Db) -> Result<Report, Error> {
         .await?;
     let (end, last): (i64, Option<i64>) = (head.get("sequence")?, head.get("last")?);
     let (last, head): (i64, String) = (last.unwrap_or(0), head.get("hash")?);
-    let mut walk = Walk { records: 0, sequence: 0, hash: GENESIS.to_owned(), faults: Vec::new() };
-    'pages: loop {
-        let records = page(db, walk.sequence, VERIFY_PAGE).await?;
-        if records.is_empty() {
-            break;
-        }
-        for (sequence, record) in records {
-            if sequence > end {
-                break 'pages;
-            }
-            walk.check(sequence, record.ok());
-        }
-    }
-    if walk.sequence != end || walk.hash != head || last > end {
+    let mut walk = Walk { records: 0, sequence: from.after, hash: from.previous_hash, faults: Vec::new() };
+    let is_end = walk.go(db, end, records_max).await?;
+    if is_end && (walk.sequence != end || walk.hash != head || last > end) {
         walk.fault(end.max(last), FaultKind::WrongEnd);
     }
-    Ok(Report { records: walk.records, head, faults: walk.faults })
+    let Walk { records, sequence, hash, faults } = walk;
+    let next = (!is_end).then_some(Stretch { after: sequence, previous_hash: hash });
+    Ok(Report { records, end, head, faults, next })
 }
 
 struct Walk {
@@ -288,6 +303,23 @@ struct Walk {
 }
 
 impl Walk {
+    /// Whether there is nothing left up to `end` after `records_max` more records.
+    async fn go(&mut self, db: &Db, end: i64, records_max: i64) -> Result<bool, Error> {
+        while self.records < records_max {
+            let records = page(db, self.sequence, VERIFY_PAGE.min(records_max - self.records)).await?;
+            if records.is_empty() {
+                return Ok(true);
+            }
+            for (sequence, record) in records {
+                if sequence > end {
+                    return Ok(true);
+                }
+                self.check(sequence, record.ok());
+            }
+        }
+        Ok(self.sequence == end)
+    }
+
     fn check(&mut self, sequence: i64, stored: Option<(Record, String)>) {
         if sequence != self.sequence + 1 {
             self.fault(sequence, FaultKind::Missing);
@@ -409,8 +441,25 @@ mod tests {
         }
 
         async fn faults(&self) -> Vec<(i64, FaultKind)> {
-            let report = verify(self.publisher.db()).await.unwrap();
-            report.faults.into_iter().map(|fault| (fault.sequence, fault.kind)).collect()
+            let whole = self.verified(VERIFIED_MAX).await;
+            // However it is cut into stretches, the same is found.
+            for records_max in 1..=3 {
+                assert_eq!(self.verified(records_max).await, whole, "in stretches of {records_max}");
+            }
+            whole.1.into_iter().map(|fault| (fault.sequence, fault.kind)).collect()
+        }
+
+        /// How many records there are and what is wrong with them, checked stretch by stretch.
+        async fn verified(&self, records_max: i64) -> (i64, Vec<Fault>) {
+            let (mut records, mut faults, mut next) = (0, Vec::new(), Some(Stretch::default()));
+            while let Some(from) = next {
+                let report = verify(self.publisher.db(), from, records_max).await.unwrap();
+                assert!(report.records <= records_max);
+                records += report.records;
+                faults.extend(report.faults);
+                next = report.next;
+            }
+            (records, faults)
         }
     }
 
@@ -490,8 +539,21 @@ mod tests {
         assert_eq!(empty.faults().await, []);
         let trail = Trail::of(5).await;
         assert_eq!(trail.faults().await, []);
-        assert_eq!(verify(trail.publisher.db()).await.unwrap().records, 5);
+        assert_eq!(trail.verified(2).await, (5, Vec::new()));
         assert_eq!(listed(&trail, Query { after: 3, ..Query::default() }).await, [4, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_stretch_that_does_not_follow_from_the_one_before_is_found() {
+        let trail = Trail::of(4).await;
+        let first = verify(trail.publisher.db(), Stretch::default(), 2).await.unwrap();
+        assert_eq!((first.records, first.end, first.faults), (2, 4, Vec::new()));
+        let next = first.next.unwrap();
+        assert_eq!(next.after, 2);
+        let wrong = Stretch { previous_hash: GENESIS.to_owned(), ..next };
+        let second = verify(trail.publisher.db(), wrong, 2).await.unwrap();
+        assert_eq!(second.faults, [Fault { sequence: 3, kind: FaultKind::Unchained }]);
+        assert_eq!(second.next, None);
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ use serde::Deserialize;
 
 pub use self::routes::component_specs;
 use self::routes::{Following, Routes};
-pub use audit::{Fault, FaultKind, Record, Report};
+pub use audit::{Fault, FaultKind, Record, Report, Stretch};
 pub use error::Error;
 use incidents::Threshold;
 use notify::{Desk, Gateway, GatewayConfig, Log, Mailer, Preferences, Processor, SmtpConfig};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{Desks, READ_AUDIT, milliseconds};
-use crate::audit::{self, Query, Record, Report};
+use crate::audit::{self, Query, Record, Report, Stretch, VERIFIED_MAX};
 
 /// Records on one page at the most.
 const PAGE_MAX: i64 = 1_000;
@@ -67,9 +67,43 @@ pub(super) async fn list_audit(
     Ok(Json(audit::list(&desks.db, query).await?))
 }
 
-/// Whether the chain is whole; walks all of it.
-#[utoipa::path(get, path = "/api/v1/audit/verify", tag = "audit", responses((status = 200, body = Report)))]
-pub(super) async fn verify_audit(State(desks): State<Desks>, principal: Principal) -> Result<Json<Report>, Problem> {
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VerifyParams {
+    /// Records after this place in the chain: `next.after` of the answer before.
+    #[serde(default)]
+    after: i64,
+    /// The hash of the record at that place: `next.previousHash` of the answer before.
+    previous_hash: Option<String>,
+    /// Records that are checked, 10,000 where it is not said.
+    #[param(minimum = 1, maximum = 10000)]
+    limit: Option<i64>,
+}
+
+/// Whether a stretch of the chain is whole. Where the answer has a `next`, another request goes on there; without one
+/// the chain's end was reached.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/verify",
+    tag = "audit",
+    params(VerifyParams),
+    responses((status = 200, body = Report))
+)]
+pub(super) async fn verify_audit(
+    State(desks): State<Desks>,
+    principal: Principal,
+    ValidQuery(params): ValidQuery<VerifyParams>,
+) -> Result<Json<Report>, Problem> {
     principal.require_at(READ_AUDIT, Place::default())?;
-    Ok(Json(audit::verify(&desks.db).await?))
+    let limit = params.limit.unwrap_or(VERIFIED_MAX);
+    if !(1..=VERIFIED_MAX).contains(&limit) {
+        return Err(EntityError::field("limit", format!("must be from 1 to {VERIFIED_MAX}")).into());
+    }
+    let from = match (params.after, params.previous_hash) {
+        (0, None) => Stretch::default(),
+        (after, Some(previous_hash)) => Stretch { after, previous_hash },
+        (_, None) => return Err(EntityError::field("previousHash", "is needed with after").into()),
+    };
+    Ok(Json(audit::verify(&desks.db, from, limit).await?))
 }

@@ -135,6 +135,19 @@ async fn the_audit_trail_is_listed_by_filters_to_who_may_read_it() {
     }
     let (status, body) = house.call("auditor", "GET", "/api/v1/audit/verify", None).await;
     assert_eq!((status, &body["records"], &body["faults"]), (StatusCode::OK, &json!(2), &json!([])));
+    assert_eq!((&body["end"], &body["next"]), (&json!(2), &json!(null)));
+    let (_, first) = house.call("auditor", "GET", "/api/v1/audit/verify?limit=1", None).await;
+    assert_eq!((&first["records"], &first["faults"], &first["next"]["after"]), (&json!(1), &json!([]), &json!(1)));
+    let hash = first["next"]["previousHash"].as_str().unwrap();
+    let rest = format!("/api/v1/audit/verify?after=1&previousHash={hash}");
+    let (_, rest) = house.call("auditor", "GET", &rest, None).await;
+    assert_eq!((&rest["records"], &rest["faults"], &rest["next"]), (&json!(1), &json!([]), &json!(null)));
+    let (_, wrong) = house.call("auditor", "GET", "/api/v1/audit/verify?after=1&previousHash=x", None).await;
+    assert_eq!(wrong["faults"], json!([{"sequence": 2, "kind": "unchained"}]));
+    for query in ["?after=1", "?limit=0", "?limit=10001", "?from=1"] {
+        let (status, _) = house.call("auditor", "GET", &format!("/api/v1/audit/verify{query}"), None).await;
+        assert!(status.is_client_error(), "{query}: {status}");
+    }
     for (token, path, status) in [
         ("42", "/api/v1/audit", StatusCode::FORBIDDEN),
         ("42", "/api/v1/audit/verify", StatusCode::FORBIDDEN),
