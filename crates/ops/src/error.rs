@@ -81,6 +81,28 @@ pub enum Error {
         /// What the client said.
         source: reqwest::Error,
     },
+    /// A part took the connection, and did not answer in time.
+    #[error("{part} on {address} did not answer within {seconds} s")]
+    PartSilent {
+        /// The part.
+        part: &'static str,
+        /// Where it was asked.
+        address: String,
+        /// How long it was waited for.
+        seconds: u64,
+        /// What the client said.
+        source: reqwest::Error,
+    },
+    /// A part was asked, and its answer did not come whole.
+    #[error("the connection to {part} on {address} broke")]
+    PartBrokeOff {
+        /// The part.
+        part: &'static str,
+        /// Where it was asked.
+        address: String,
+        /// What the client said.
+        source: reqwest::Error,
+    },
     /// A part answered that it does not do this.
     #[error("{part}: {reason}")]
     PartRefused {

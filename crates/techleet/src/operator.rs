@@ -33,6 +33,7 @@ pub(crate) fn refused(error: ops::Error) -> anyhow::Error {
             let hint = "start it with `techleet up`, or name where it listens with --set PART.listen=HOST:PORT";
             classified(Class::Unreachable, anyhow!(error).context(hint))
         }
+        ops::Error::PartSilent { .. } | ops::Error::PartBrokeOff { .. } => classified(Class::Unreachable, error),
         ops::Error::NoEvent { .. } => usage(error),
         other => crate::kafka::refused(other),
     }
