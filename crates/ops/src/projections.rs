@@ -29,8 +29,10 @@ pub struct Stand {
     pub event_types: Vec<String>,
     /// The position of the newest event that the projection has.
     pub position: Option<i64>,
-    /// How many newer ones the store has; nothing where its service does not answer.
+    /// How many newer ones the store has; nothing where its service does not tell.
     pub behind: Option<i64>,
+    /// Why its service does not tell.
+    pub note: Option<String>,
 }
 
 /// How a projection is rebuilt.
@@ -106,7 +108,7 @@ fn store_of<'a>(stores: &'a [Part], service: &str) -> Result<&'a Part> {
     part.ok_or_else(|| Error::NoStore { service: service.to_owned() })
 }
 
-/// Where a projection stands towards a store, as far as its service answers.
+/// Where a projection stands towards a store, as far as its service tells; why it does not is noted.
 ///
 /// # Errors
 /// There is no such service.
@@ -115,10 +117,13 @@ pub async fn stand(stores: &[Part], source: &SourceStatus) -> Result<Stand> {
     let compared = async {
         let position = source.position.max(store.highest(&source.recent).await?);
         let behind = store.count_after(position.unwrap_or(0), &source.event_types).await?;
-        Ok::<_, Error>((position, Some(behind)))
+        Ok::<_, Error>((position, behind))
     };
-    let (position, behind) = compared.await.unwrap_or((source.position, None));
-    Ok(Stand { service: source.service.clone(), event_types: source.event_types.clone(), position, behind })
+    let (position, behind, note) = match compared.await {
+        Ok((position, behind)) => (position, Some(behind), None),
+        Err(error) => (source.position, None, Some(eventkit::chain(&error))),
+    };
+    Ok(Stand { service: source.service.clone(), event_types: source.event_types.clone(), position, behind, note })
 }
 
 /// How many events a rebuild will read.
@@ -207,5 +212,26 @@ impl<'a> Rebuilding<'a> {
         let request = json!({"projection": self.status.projection, "rebuildId": self.rebuild_id});
         let _: serde_json::Value = self.owner.post("/operator/v1/projections/cancel", &request).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_tells_nothing_is_noted_with_its_reason() {
+        // Nothing listens there.
+        let store = Part::new("user-service", "127.0.0.1:1".to_owned(), "secret".to_owned());
+        let source = SourceStatus {
+            service: "user-service".to_owned(),
+            event_types: vec!["user.created".to_owned()],
+            position: Some(7),
+            recent: Vec::new(),
+        };
+        let stand = stand(&[store], &source).await.unwrap();
+        assert_eq!((stand.position, stand.behind), (Some(7), None));
+        let note = stand.note.unwrap();
+        assert!(note.starts_with("nothing answers on 127.0.0.1:1; is user-service running?"), "{note}");
     }
 }

@@ -1,6 +1,7 @@
 //! `techleet events projections` and `techleet events rebuild`: where the tables made from events stand, and making one
 //! anew from the stores.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 use anyhow::anyhow;
@@ -103,6 +104,13 @@ pub(super) async fn list(settings: &Settings, args: ProjectionsArgs) -> anyhow::
         }
     }
     output::rows(args.output.format, &all, || table(&all))?;
+    // A store that does not tell is asked once for each projection; why is said once.
+    let stands = all.iter().flat_map(|standing| &standing.sources);
+    let notes: BTreeSet<(&str, &str)> =
+        stands.filter_map(|stand| Some((stand.service.as_str(), stand.note.as_deref()?))).collect();
+    for (service, note) in notes {
+        output::say(&clean(&format!("how far behind {service} is not known: {note}")));
+    }
     failed.map_or(Ok(()), |error| Err(refused(error)))
 }
 
