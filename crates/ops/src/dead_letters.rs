@@ -117,6 +117,20 @@ pub(crate) struct Fate {
     purged_at: Option<Timestamp>,
 }
 
+impl Fate {
+    /// What a marker tells, and the offset of the letter that it tells of; nothing if the record is no marker.
+    pub(crate) fn told_by(record: &Record) -> Option<(i64, Self)> {
+        let offset = record.header(REDRIVEN_OFFSET).or_else(|| record.header(PURGED_OFFSET))?.parse().ok()?;
+        Some((offset, Self { redriven_at: millis(record, REDRIVEN_AT), purged_at: millis(record, PURGED_AT) }))
+    }
+
+    /// Takes over what another marker of the same letter tells.
+    fn learn(&mut self, later: Self) {
+        self.redriven_at = later.redriven_at.or(self.redriven_at);
+        self.purged_at = later.purged_at.or(self.purged_at);
+    }
+}
+
 /// Fates by partition and offset of the letter.
 type Markers = BTreeMap<(i32, i64), Fate>;
 
@@ -136,7 +150,7 @@ impl Kafka {
         };
         let mut found = Found::default();
         for topic in topics {
-            let markers = self.markers(&topic).await?;
+            let markers = self.markers(&topic, filter.place).await?;
             let wanted = filter.clone();
             let gather = move |found: &mut Found, record: ConsumedRecord| {
                 if is_marker(&record.record) {
@@ -211,16 +225,14 @@ impl Kafka {
         Ok(purged)
     }
 
-    async fn markers(&self, topic: &str) -> Result<Markers> {
-        scan(&self.config, topic, Start::Beginning, Markers::new(), |markers, consumed| {
-            let offset = |name| consumed.record.header(name).and_then(|offset| offset.parse().ok());
-            if let Some(offset) = offset(REDRIVEN_OFFSET) {
-                let fate = markers.entry((consumed.partition, offset)).or_default();
-                fate.redriven_at = millis(&consumed.record, REDRIVEN_AT);
-            }
-            if let Some(offset) = offset(PURGED_OFFSET) {
-                let fate = markers.entry((consumed.partition, offset)).or_default();
-                fate.purged_at = millis(&consumed.record, PURGED_AT);
+    /// What became of the letters of a topic, or of the one at a place.
+    async fn markers(&self, topic: &str, of: Option<(i32, i64)>) -> Result<Markers> {
+        scan(&self.config, topic, Start::Beginning, Markers::new(), move |markers, consumed| {
+            if let Some((offset, fate)) = Fate::told_by(&consumed.record) {
+                let place = (consumed.partition, offset);
+                if of.is_none_or(|of| of == place) {
+                    markers.entry(place).or_default().learn(fate);
+                }
             }
             ControlFlow::Continue(())
         })
@@ -233,6 +245,13 @@ impl Letter {
     #[must_use]
     pub fn place(&self) -> String {
         format!("{}/{}/{}", self.dead_letter_topic, self.partition, self.offset)
+    }
+
+    /// Takes note of what a marker tells.
+    pub(crate) fn learn(&mut self, later: Fate) {
+        let mut fate = Fate { redriven_at: self.redriven_at, purged_at: self.purged_at };
+        fate.learn(later);
+        (self.redriven_at, self.purged_at) = (fate.redriven_at, fate.purged_at);
     }
 }
 

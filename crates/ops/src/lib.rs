@@ -18,7 +18,8 @@
 //! Invariants:
 //! - Looking changes nothing: no offset is committed, no group joined.
 //! - What changes something takes a plan that was shown before, and does just that.
-//! - Nothing is kept in memory without a limit that the caller gives.
+//! - Nothing is kept in memory without a limit that the caller gives, but for the places of the dead letters of a topic
+//!   that were sent back or given up: some 100 bytes each, for as long as their markers lie there.
 
 pub mod dead_letters;
 mod error;

@@ -40,6 +40,8 @@ pub(super) struct Gathered {
     pub(super) traceparent: Option<String>,
     /// More was there than is gathered.
     pub(super) is_cut: bool,
+    /// The events of the dead letters, by topic, partition and offset of the letter.
+    letters: BTreeMap<(String, i32, i64), String>,
 }
 
 impl Kafka {
@@ -87,6 +89,7 @@ impl Sought {
 impl Gathered {
     fn consider(&mut self, sought: &Sought, consumed: ConsumedRecord) {
         if is_marker(&consumed.record) {
+            self.learn_fate(&consumed);
             return;
         }
         let Some(event) = events::event(&consumed) else { return };
@@ -105,12 +108,28 @@ impl Gathered {
         }
         let only_for = consumed.record.header(REDRIVE_GROUP).map(str::to_owned);
         let place = Place { topic: event.topic.clone(), partition: event.partition, offset: event.offset, only_for };
+        if consumed.record.topic.ends_with(SUFFIX) {
+            let place = (event.topic.clone(), event.partition, event.offset);
+            self.letters.insert(place, id.clone());
+        }
         let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::of_record(id, event, causation_id));
         if consumed.record.topic.ends_with(SUFFIX) {
             node.dead_letters.push(letter(consumed, Fate::default()));
         } else {
             node.records.push(place);
         }
+    }
+
+    /// What a marker tells of one of the dead letters; it lies behind its letter in the same partition.
+    fn learn_fate(&mut self, marker: &ConsumedRecord) {
+        let Some((offset, fate)) = Fate::told_by(&marker.record) else { return };
+        let place = (marker.record.topic.clone(), marker.partition, offset);
+        let Some(node) = self.letters.get(&place).and_then(|id| self.nodes.get_mut(id)) else { return };
+        let letters = node.dead_letters.iter_mut();
+        let of_place = letters.filter(|letter| {
+            (letter.dead_letter_topic.as_str(), letter.partition, letter.offset) == (place.0.as_str(), place.1, place.2)
+        });
+        of_place.for_each(|letter| letter.learn(fate));
     }
 }
 
@@ -132,5 +151,53 @@ impl Node {
             audit_sequence: None,
             caused: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use eventkit::transport::Record;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::dead_letters::{PURGED_AT, PURGED_OFFSET, REDRIVEN_AT, REDRIVEN_OFFSET};
+
+    fn consumed(offset: i64, value: &'static str, headers: &[(&'static str, &'static str)]) -> ConsumedRecord {
+        let record = Record {
+            topic: "user-events.dlq".to_owned(),
+            key: Some(Bytes::from_static(b"user-1")),
+            value: Some(Bytes::from_static(value.as_bytes())),
+            headers: headers.iter().map(|(name, value)| ((*name).into(), Bytes::from_static(value.as_bytes()))).collect(),
+            timestamp_ms: None,
+        };
+        ConsumedRecord { record, partition: 2, offset }
+    }
+
+    #[test]
+    fn dead_letters_of_a_trace_tell_that_they_were_sent_back_or_given_up() {
+        let event = r#"{"eventId":"id-1","eventType":"user.created","service":"user-service","data":{}}"#;
+        let sought = Sought {
+            ids: BTreeSet::from(["id-1".to_owned()]),
+            correlation_id: None,
+            since_ms: None,
+            first_stored: None,
+        };
+        let mut gathered = Gathered::default();
+        for record in [
+            consumed(4, event, &[("dlq-group", "audit")]),
+            consumed(5, event, &[("dlq-group", "mail")]),
+            consumed(6, event, &[("dlq-group", "third")]),
+            consumed(7, "{}", &[(REDRIVEN_OFFSET, "4"), (REDRIVEN_AT, "1700000000000")]),
+            consumed(8, "{}", &[(PURGED_OFFSET, "5"), (PURGED_AT, "1700000009000")]),
+            // Of a letter of another event.
+            consumed(9, "{}", &[(PURGED_OFFSET, "3"), (PURGED_AT, "1700000009000")]),
+        ] {
+            gathered.consider(&sought, record);
+        }
+        let letters = &gathered.nodes["id-1"].dead_letters;
+        let fates: Vec<_> = letters.iter().map(|letter| (letter.offset, letter.redriven_at, letter.purged_at)).collect();
+        let at = |second| Timestamp::from_second(second).ok();
+        assert_eq!(fates, [(4, at(1_700_000_000), None), (5, None, at(1_700_000_009)), (6, None, None)]);
     }
 }

@@ -97,6 +97,9 @@ fn facts(node: &Node) -> Vec<(&'static str, String)> {
         let why = or_nothing(letter.error.clone());
         let told = format!("{}  {} of {group}: {kind}: {why}", time(letter.failed_at), letter.place());
         facts.push(("dead letter", told));
+        let place = letter.place();
+        facts.extend(letter.redriven_at.map(|at| ("sent back", format!("{}  {place}", time(Some(at))))));
+        facts.extend(letter.purged_at.map(|at| ("purged", format!("{}  {place}", time(Some(at))))));
     }
     if let Some(sent) = &node.notification {
         let why = sent.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
