@@ -110,7 +110,7 @@ fn message(entry: &Entry, data: &Value) -> Value {
         "x-schema-version": entry.version,
         "bindings": {
             "kafka": {
-                "key": { "type": "string", "description": format!("{}, filled in", entry.key) },
+                "key": { "type": "string", "description": format!("{}, filled in", entry.keys.join(" or ")) },
                 "bindingVersion": BINDING_VERSION,
             },
         },

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::topics::AUDIT_EVENTS;
 
-/// Data was read or changed.
+/// Data was changed, or a route was steered or looked into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
 #[serde(rename_all = "camelCase")]
 #[event(type = "audit.data", topic = AUDIT_EVENTS, key = "{entity}")]
@@ -65,7 +65,7 @@ pub enum Incident {
     Forbidden,
     /// A refresh token was used a second time.
     TokenReused,
-    /// An invitation or a bootstrap token was refused.
+    /// An invitation, a bootstrap token or a refresh token was refused.
     TokenRefused,
 }
 

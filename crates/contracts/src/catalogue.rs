@@ -20,8 +20,9 @@ pub struct Entry {
     pub version: u32,
     /// The topic that carries it.
     pub topic: &'static str,
-    /// The key of its records, with fields of the data, or of the envelope, in braces.
-    pub key: &'static str,
+    /// The keys that its records can have, with fields of the data, or of the envelope, in braces; that of the samples
+    /// first.
+    pub keys: &'static [&'static str],
     /// Whole envelopes of each version, from 1; what is released is never changed again. An event that gets an optional
     /// field gets one more of its version, which has it; the last one has all that the event can have.
     pub samples: &'static [&'static str],
@@ -63,43 +64,46 @@ macro_rules! sample {
     };
 }
 
+/// The keys of what is addressed to an employee, and to a candidate.
+const RECIPIENT_KEYS: &[&str] = &["notification-{recipientId}", "notification-candidate-{recipientId}"];
+
 /// Every event, in the order of the topics table.
 pub const CATALOGUE: &[Entry] = &[
-    keyed::<UserCreated>("user-{employeeId}", &[sample!("user.created", "v1")]),
-    keyed::<UserUpdated>("user-{employeeId}", &[sample!("user.updated", "v1")]),
-    keyed::<UserDeleted>("user-{employeeId}", &[sample!("user.deleted", "v1")]),
-    keyed::<UserLogin>("user-{employeeId}", &[sample!("user.login", "v1")]),
-    keyed::<UserLogout>("user-{employeeId}", &[sample!("user.logout", "v1")]),
-    keyed::<CompanyCreated>("company-{companyId}", &[sample!("company.created", "v1")]),
-    keyed::<DepartmentCreated>("department-{departmentId}", &[sample!("department.created", "v1")]),
-    keyed::<DepartmentUpdated>("department-{departmentId}", &[sample!("department.updated", "v1")]),
-    keyed::<JobPosted>("job-{jobPostingId}", &[sample!("job.posted", "v1")]),
-    keyed::<JobUpdated>("job-{jobPostingId}", &[sample!("job.updated", "v1")]),
-    keyed::<ApplicationSubmitted>("application-{applicationId}", &[sample!("application.submitted", "v1")]),
-    keyed::<ApplicationReviewed>("application-{applicationId}", &[sample!("application.reviewed", "v1")]),
-    addressed::<NotificationEmail>("notification-{recipientId}", &[sample!("notification.email", "v1")]),
-    addressed::<NotificationPush>("notification-{recipientId}", &[sample!("notification.push", "v1")]),
-    addressed::<NotificationSms>("notification-{recipientId}", &[sample!("notification.sms", "v1")]),
-    keyed::<AuditSecurity>("{entity}", &[sample!("audit.security", "v1")]),
-    keyed::<AuditData>("{entity}", &[sample!("audit.data", "v1")]),
-    keyed::<AuditSystem>("{entity}", &[sample!("audit.system", "v1")]),
+    keyed::<UserCreated>(&["user-{employeeId}"], &[sample!("user.created", "v1")]),
+    keyed::<UserUpdated>(&["user-{employeeId}"], &[sample!("user.updated", "v1")]),
+    keyed::<UserDeleted>(&["user-{employeeId}"], &[sample!("user.deleted", "v1")]),
+    keyed::<UserLogin>(&["user-{employeeId}"], &[sample!("user.login", "v1")]),
+    keyed::<UserLogout>(&["user-{employeeId}"], &[sample!("user.logout", "v1")]),
+    keyed::<CompanyCreated>(&["company-{companyId}"], &[sample!("company.created", "v1")]),
+    keyed::<DepartmentCreated>(&["department-{departmentId}"], &[sample!("department.created", "v1")]),
+    keyed::<DepartmentUpdated>(&["department-{departmentId}"], &[sample!("department.updated", "v1")]),
+    keyed::<JobPosted>(&["job-{jobPostingId}"], &[sample!("job.posted", "v1")]),
+    keyed::<JobUpdated>(&["job-{jobPostingId}"], &[sample!("job.updated", "v1")]),
+    keyed::<ApplicationSubmitted>(&["application-{applicationId}"], &[sample!("application.submitted", "v1")]),
+    keyed::<ApplicationReviewed>(&["application-{applicationId}"], &[sample!("application.reviewed", "v1")]),
+    addressed::<NotificationEmail>(RECIPIENT_KEYS, &[sample!("notification.email", "v1")]),
+    addressed::<NotificationPush>(RECIPIENT_KEYS, &[sample!("notification.push", "v1")]),
+    addressed::<NotificationSms>(RECIPIENT_KEYS, &[sample!("notification.sms", "v1")]),
+    keyed::<AuditSecurity>(&["{entity}"], &[sample!("audit.security", "v1")]),
+    keyed::<AuditData>(&["{entity}"], &[sample!("audit.data", "v1")]),
+    keyed::<AuditSystem>(&["{entity}"], &[sample!("audit.system", "v1")]),
 ];
 
 /// An event whose key follows from its data.
-const fn keyed<E: Keyed + JsonSchema>(key: &'static str, samples: &'static [&'static str]) -> Entry {
-    entry::<E>(key, samples, |envelope| Ok(Some(decode::<E>(envelope)?.key())))
+const fn keyed<E: Keyed + JsonSchema>(keys: &'static [&'static str], samples: &'static [&'static str]) -> Entry {
+    entry::<E>(keys, samples, |envelope| Ok(Some(decode::<E>(envelope)?.key())))
 }
 
 /// An event whose key follows from whom its envelope addresses.
-const fn addressed<E: Event + JsonSchema>(key: &'static str, samples: &'static [&'static str]) -> Entry {
-    entry::<E>(key, samples, |envelope| {
+const fn addressed<E: Event + JsonSchema>(keys: &'static [&'static str], samples: &'static [&'static str]) -> Entry {
+    entry::<E>(keys, samples, |envelope| {
         decode::<E>(envelope)?;
         Ok(envelope.recipient().map(|(kind, id)| recipient_key(kind, id)))
     })
 }
 
 const fn entry<E: Event + JsonSchema>(
-    key: &'static str,
+    keys: &'static [&'static str],
     samples: &'static [&'static str],
     read: fn(&Envelope) -> eventkit::Result<Option<String>>,
 ) -> Entry {
@@ -107,7 +111,7 @@ const fn entry<E: Event + JsonSchema>(
         event_type: E::TYPE,
         version: E::VERSION,
         topic: E::TOPIC,
-        key,
+        keys,
         samples,
         schema: SchemaGenerator::subschema_for::<E>,
         read,
@@ -156,8 +160,18 @@ mod tests {
             for (sample, envelope) in entry.samples.iter().zip(samples(entry)) {
                 assert_eq!(envelope.event_type, entry.event_type);
                 let key = entry.read(&envelope).unwrap_or_else(|error| panic!("{}: {error}", entry.event_type));
-                assert_eq!(key, Some(filled(entry.key, sample)), "{}", entry.event_type);
+                assert_eq!(key, Some(filled(entry.keys[0], sample)), "{}", entry.event_type);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_addressed_to_a_candidate_has_the_other_key_that_is_named() {
+        for entry in CATALOGUE.iter().filter(|entry| entry.topic == crate::NOTIFICATION_EVENTS) {
+            let sample = entry.samples[0];
+            let mut envelope = Envelope::read(sample.as_bytes()).unwrap();
+            envelope.recipient_type = Some(eventkit::RecipientType::Candidate);
+            assert_eq!(entry.read(&envelope).unwrap(), Some(filled(entry.keys[1], sample)), "{}", entry.event_type);
         }
     }
 
