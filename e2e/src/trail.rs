@@ -50,12 +50,22 @@ pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
             }
         }
     }
-    for (action, events) in [("create", logins), ("delete", sessions(stories, "user.logout"))] {
+    // A login whose answer was lost is there, and its session is ended by nobody.
+    let more: BTreeMap<String, usize> =
+        stories.iter().flat_map(|told| told.ledger.repeats()).map(|((_, user), logins)| (user, logins)).collect();
+    for (action, events, more) in
+        [("create", logins, more), ("delete", sessions(stories, "user.logout"), BTreeMap::new())]
+    {
         let mut by: BTreeMap<String, usize> = BTreeMap::new();
         for (_, actor) in changes_of_sessions(&found).filter(|(done, _)| *done == action) {
             *by.entry(format!("user-{}", actor["employeeId"])).or_default() += 1;
         }
-        ensure!(by == events, "sessions in the trail, {action}: expected {events:?}, found {by:?}");
+        let is_right = |(user, found): (&String, &usize)| {
+            let (expected, more) = (events.get(user).copied().unwrap_or(0), more.get(user).copied().unwrap_or(0));
+            (expected..=expected + more).contains(found)
+        };
+        let is_whole = events.keys().all(|user| by.contains_key(user)) && by.iter().all(is_right);
+        ensure!(is_whole, "sessions in the trail, {action}: expected {events:?} and up to {more:?} more, found {by:?}");
     }
     let verified = system.run("container", &["audit", "verify"]).await?;
     ensure!(verified.status.success(), "the audit trail: {}{}", verified.stdout, verified.stderr);

@@ -10,7 +10,7 @@ use eventkit::transport::ConsumedRecord;
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, Next, Start};
 
 use crate::error::Error;
-use crate::ledger::{Ledger, Place};
+use crate::ledger::{Ledger, Place, is_as_expected};
 
 const TOPICS: [&str; 3] = [USER_EVENTS, COMPANY_EVENTS, RECRUITMENT_EVENTS];
 /// Bounds how late the deadline is noticed.
@@ -30,14 +30,19 @@ pub struct Found {
 impl Found {
     /// Every key whose events differ from what the ledger expects, in words; empty when all is well.
     pub fn differences(&self, ledger: &Ledger) -> Vec<String> {
-        let mut differences = self.malformed.clone();
-        for ((topic, key), expected) in ledger.expected() {
-            let found = self.events.get(&(topic, key.clone())).map(Vec::as_slice).unwrap_or_default();
-            if found != expected {
+        let (mut differences, repeats) = (self.malformed.clone(), ledger.repeats());
+        for (place, expected) in ledger.expected() {
+            let found = self.under(&place);
+            if !is_as_expected(&expected, repeats.get(&place).copied().unwrap_or(0), found) {
+                let (topic, key) = place;
                 differences.push(format!("{topic} {key}: expected {expected:?}, found {found:?}"));
             }
         }
         differences
+    }
+
+    fn under(&self, place: &Place) -> &[String] {
+        self.events.get(place).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -47,7 +52,7 @@ impl Found {
 /// # Errors
 /// A topic cannot be read.
 pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max: Duration) -> Result<Found, Error> {
-    let expected = ledger.expected();
+    let (expected, repeats) = (ledger.expected(), ledger.repeats());
     let kafka = kafka.clone();
     let looking = tokio::task::spawn_blocking(move || {
         let mut found = Found::default();
@@ -61,8 +66,8 @@ pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max:
             while Instant::now() < give_up_at {
                 match reader.next_or_end(POLL_MAX).map_err(unreadable)? {
                     Next::Record(record) if take(topic, &record, &expected, &mut seen, &mut found) => missing -= 1,
-                    // What is too much may come last.
-                    Next::End if missing == 0 => break,
+                    // What is too much may come last; and what may be too much says nothing of the rest.
+                    Next::End if missing == 0 && are_whole(topic, &repeats, &expected, &found) => break,
                     Next::Record(_) | Next::End | Next::Nothing => {}
                 }
             }
@@ -70,6 +75,19 @@ pub async fn look(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger, wait_max:
         Ok(found)
     });
     looking.await?
+}
+
+/// Whether the keys of a topic that may have more events than expected have all of those.
+fn are_whole(
+    topic: &'static str,
+    repeats: &BTreeMap<Place, usize>,
+    expected: &BTreeMap<Place, Vec<&'static str>>,
+    found: &Found,
+) -> bool {
+    let of_topic = repeats.iter().filter(|((place, _), _)| *place == topic);
+    let mut expected =
+        of_topic.filter_map(|(place, repeats)| Some((expected.get(place)?, *repeats, found.under(place))));
+    expected.all(|(expected, repeats, found)| is_as_expected(expected, repeats, found))
 }
 
 /// Takes one record; true if it is the first occurrence of an event, and not more than the ledger expects under its key.

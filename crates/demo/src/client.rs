@@ -1,5 +1,9 @@
 //! Requests that are safe to repeat: a stable `Idempotency-Key` each, tried again while a service is away or not ready.
+//!
+//! Answers with tokens are kept by no service, so a login whose answer was lost is a second one when it is tried again;
+//! how often that may have been is counted.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,10 +38,9 @@ pub struct Addresses {
 ///
 /// Every method tries again while a service is away, for a minute and a half; all of them end with [`Error::Refused`]
 /// when a service says no, and with [`Error::GaveUp`] when it stays away.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
     /// Distinguishes this run's keys from those of others.
@@ -47,10 +50,18 @@ struct Inner {
     requests: Arc<AtomicU64>,
     login: Option<Login>,
     token: Mutex<String>,
+    /// Logins after the first that were made, or may have been.
+    logins_more: AtomicU64,
+}
+
+/// Without tokens and passwords.
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("run", &self.0.run).field("who", &self.0.who).finish_non_exhaustive()
+    }
 }
 
 /// What renews a token that has run out.
-#[derive(Debug)]
 struct Login {
     users: String,
     email: String,
@@ -78,18 +89,36 @@ impl Answer {
 /// What one try came to.
 enum Tried {
     Done(Answer),
-    Again(String),
+    Again {
+        why: String,
+        /// Whether it may have been done all the same.
+        is_lost: bool,
+    },
     TokenExpired,
+}
+
+/// What all tries of one request came to.
+pub(crate) struct Sent {
+    pub(crate) answer: Result<Answer, Error>,
+    /// Tries before the last that may have been done, and whose answers did not come.
+    pub(crate) lost: u64,
 }
 
 impl Client {
     /// Whoever holds `token`. Keys of requests begin with `run` and `who`, which together are this client's alone;
     /// answers are counted in `requests`.
     pub fn with_token(run: &str, who: &str, token: String, requests: Arc<AtomicU64>) -> Self {
-        Self::new(run, who, token, None, requests)
+        Self::new(run, who, token, None, requests, 0)
     }
 
-    fn new(run: &str, who: &str, token: String, login: Option<Login>, requests: Arc<AtomicU64>) -> Self {
+    fn new(
+        run: &str,
+        who: &str,
+        token: String,
+        login: Option<Login>,
+        requests: Arc<AtomicU64>,
+        logins_more: u64,
+    ) -> Self {
         // The token is for no proxy that the environment may name.
         let http = reqwest::Client::builder().no_proxy().build().expect("without TLS nothing has to be set up");
         Self(Arc::new(Inner {
@@ -100,6 +129,7 @@ impl Client {
             requests,
             login,
             token: Mutex::new(token),
+            logins_more: AtomicU64::new(logins_more),
         }))
     }
 
@@ -110,9 +140,19 @@ impl Client {
     pub async fn log_in(&self, users: &str, email: &str, password: &str) -> Result<Self, Error> {
         let inner = &self.0;
         let login = Login { users: users.to_owned(), email: email.to_owned(), password: password.to_owned() };
-        let session = self.post(&format!("{users}/api/v1/sessions"), credentials(&login)).await?;
-        let token = token_of(&session)?;
-        Ok(Self::new(&inner.run, email, token, Some(login), inner.requests.clone()))
+        let sent = self.post_as_stranger(&format!("{users}/api/v1/sessions"), credentials(&login)).await;
+        let token = token_of(&sent.answer?)?;
+        Ok(Self::new(&inner.run, email, token, Some(login), inner.requests.clone(), sent.lost))
+    }
+
+    /// How many logins there may be after the first: those whose answers were lost, and those that renewed the token.
+    pub(crate) fn logins_more(&self) -> u64 {
+        self.0.logins_more.load(Ordering::Relaxed)
+    }
+
+    /// Asks for what needs nobody to be known, such as a login: a 401 is no word about the own token.
+    pub(crate) async fn post_as_stranger(&self, url: &str, body: Value) -> Sent {
+        self.try_until_done(Method::POST, url, Some(body), None, false).await
     }
 
     /// The token in use now.
@@ -178,7 +218,7 @@ impl Client {
     /// Those of every request.
     pub async fn log_out(&self, users: &str) -> Result<(), Error> {
         let url = format!("{users}/api/v1/sessions/current");
-        match self.try_until_done(Method::DELETE, &url, None, None, false).await {
+        match self.try_until_done(Method::DELETE, &url, None, None, false).await.answer {
             Ok(_) => Ok(()),
             Err(Error::Refused { status: 401, .. }) => Ok(()),
             Err(error) => Err(error),
@@ -192,7 +232,7 @@ impl Client {
         body: Option<Value>,
         key: Option<String>,
     ) -> Result<Answer, Error> {
-        self.try_until_done(method, url, body, key, true).await
+        self.try_until_done(method, url, body, key, true).await.answer
     }
 
     async fn try_until_done(
@@ -202,6 +242,20 @@ impl Client {
         body: Option<Value>,
         key: Option<String>,
         renew: bool,
+    ) -> Sent {
+        let mut lost = 0;
+        let answer = self.tries(method, url, body, key, renew, &mut lost).await;
+        Sent { answer, lost }
+    }
+
+    async fn tries(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<Value>,
+        key: Option<String>,
+        renew: bool,
+        lost: &mut u64,
     ) -> Result<Answer, Error> {
         let request = format!("{method} {url}");
         let give_up_at = Instant::now() + TRY_MAX;
@@ -217,7 +271,10 @@ impl Client {
                     is_renewed = true;
                     continue;
                 }
-                Tried::Again(last) => last,
+                Tried::Again { why, is_lost } => {
+                    *lost += u64::from(is_lost);
+                    why
+                }
             };
             if Instant::now() >= give_up_at {
                 return Err(Error::GaveUp { request, seconds: TRY_MAX.as_secs(), last });
@@ -254,7 +311,8 @@ impl Client {
         };
         let (status, bytes) = match answered {
             Ok(answered) => answered,
-            Err(error) => return Ok(Tried::Again(eventkit::chain(&error))),
+            // Without a connection nobody heard of it.
+            Err(error) => return Ok(Tried::Again { why: eventkit::chain(&error), is_lost: !error.is_connect() }),
         };
         self.0.requests.fetch_add(1, Ordering::Relaxed);
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -268,7 +326,10 @@ impl Client {
             || status == StatusCode::TOO_MANY_REQUESTS
             || body["code"] == "dependency_not_ready";
         if is_worth_another_try {
-            return Ok(Tried::Again(format!("{status}: {body}")));
+            // What took too long may be done by now; whoever stands between does not know.
+            let is_lost =
+                body["code"] == "timeout" || matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+            return Ok(Tried::Again { why: format!("{status}: {body}"), is_lost });
         }
         Err(Error::Refused { request: request.to_owned(), status: status.as_u16(), answer: body.to_string() })
     }
@@ -280,10 +341,11 @@ impl Client {
         if *token != expired {
             return Ok(());
         }
-        let stranger = Self::new(&self.0.run, "nobody", String::new(), None, self.0.requests.clone());
+        let stranger = Self::with_token(&self.0.run, "nobody", String::new(), self.0.requests.clone());
         let url = format!("{}/api/v1/sessions", login.users);
-        let session = Box::pin(stranger.fulfil(Method::POST, &url, Some(credentials(login)), None)).await?;
-        *token = token_of(&session)?;
+        let sent = Box::pin(stranger.post_as_stranger(&url, credentials(login))).await;
+        self.0.logins_more.fetch_add(1 + sent.lost, Ordering::Relaxed);
+        *token = token_of(&sent.answer?)?;
         Ok(())
     }
 }

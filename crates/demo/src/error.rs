@@ -48,6 +48,22 @@ pub enum Error {
         /// What the transport said.
         source: eventkit::Error,
     },
+    /// The story broke off, and its administrator could not be removed.
+    #[error(
+        "its administrator, employee {employee_id}, is still there, with a password that nobody knows, and has to be \
+         removed by hand ({why}); the story broke off"
+    )]
+    AdministratorLeft {
+        /// The administrator.
+        employee_id: i64,
+        /// Why it could not be removed.
+        why: String,
+        /// Why the story broke off.
+        source: Box<Error>,
+    },
+    /// Whoever had the story told had enough.
+    #[error("stopped")]
+    Stopped,
     /// A task of the story died.
     #[error("a task of the story ended early")]
     Task(#[from] tokio::task::JoinError),

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
+use crate::door::employee;
 use crate::error::Error;
 use crate::ledger::Person;
 use crate::people;
-use crate::story::{Company, Stage, employee};
+use crate::story::{Company, Stage};
 
 /// How long candidates may apply for.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);

@@ -53,6 +53,14 @@ impl Invitations {
         Self { shared, reader }
     }
 
+    /// Those that have come already.
+    #[cfg(test)]
+    pub(crate) fn of<const N: usize>(tokens: [(i64, &str); N]) -> Self {
+        let tokens = tokens.into_iter().map(|(id, token)| (id, token.to_owned())).collect();
+        let shared = Shared { tokens: Mutex::new(tokens), ..Shared::default() };
+        Self { shared: Arc::new(shared), reader: tokio::spawn(std::future::ready(())) }
+    }
+
     /// The token with which an employee accepts the newest invitation.
     ///
     /// # Errors

@@ -19,7 +19,11 @@ pub struct Ledger {
     expected: Mutex<BTreeMap<Place, Vec<&'static str>>>,
     changes: Mutex<BTreeMap<String, Vec<Change>>>,
     employees: Mutex<BTreeMap<i64, Person>>,
+    repeats: Mutex<BTreeMap<Place, usize>>,
 }
+
+/// What a login that is made once more repeats: its own event, and that of its session's end.
+const REPEATED: [&str; 2] = ["user.login", "user.logout"];
 
 /// An employee of the story.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,20 @@ impl Ledger {
     /// Everybody who was taken on or hired, by number.
     pub fn employees(&self) -> BTreeMap<i64, Person> {
         self.employees.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How often the events of sessions may come once more under a key; no other key has any too many.
+    pub fn repeats(&self) -> BTreeMap<Place, usize> {
+        self.repeats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note that an employee may have logged in so many times more: the answers were lost, or a token ran out.
+    pub(crate) fn logged_in_more(&self, id: i64, logins: u64) {
+        if logins > 0 {
+            let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+            *repeats.entry((USER_EVENTS, format!("user-{id}"))).or_default() +=
+                usize::try_from(logins).unwrap_or(usize::MAX);
+        }
     }
 
     /// How many events there must be in all.
@@ -94,5 +112,55 @@ impl Ledger {
     /// Takes note of somebody who can be told something.
     pub fn employed(&self, id: i64, person: Person) {
         self.employees.lock().unwrap_or_else(PoisonError::into_inner).insert(id, person);
+    }
+}
+
+/// Whether the events of a key are those that are expected, in their order; those of sessions may be there up to
+/// `repeats` times more, each beside the first.
+pub fn is_as_expected(expected: &[&str], repeats: usize, found: &[impl AsRef<str>]) -> bool {
+    let mut left = REPEATED.map(|event_type| (event_type, repeats));
+    let (mut next, mut last) = (expected.iter(), None);
+    for event in found.iter().map(AsRef::as_ref) {
+        if next.as_slice().first().is_some_and(|expected| *expected == event) {
+            next.next();
+            last = Some(event);
+            continue;
+        }
+        let more = left.iter_mut().find(|(repeated, left)| Some(event) == last && *repeated == event && *left > 0);
+        let Some((_, left)) = more else { return false };
+        *left -= 1;
+    }
+    next.as_slice().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_events_of_sessions_may_come_once_more_and_no_oftener_than_answers_were_lost() {
+        let expected = ["user.created", "user.login", "user.logout"];
+        let cases: [(usize, &[&str], bool); 9] = [
+            (0, &["user.created", "user.login", "user.logout"], true),
+            (1, &["user.created", "user.login", "user.logout"], true),
+            (1, &["user.created", "user.login", "user.login", "user.logout"], true),
+            (1, &["user.created", "user.login", "user.login", "user.logout", "user.logout"], true),
+            (0, &["user.created", "user.login", "user.login", "user.logout"], false),
+            (1, &["user.created", "user.login", "user.login", "user.login", "user.logout"], false),
+            (1, &["user.created", "user.created", "user.login", "user.logout"], false),
+            (1, &["user.created", "user.login", "user.logout", "user.login"], false),
+            (1, &["user.created", "user.login", "user.login"], false),
+        ];
+        for (repeats, found, is_right) in cases {
+            assert_eq!(is_as_expected(&expected, repeats, found), is_right, "{repeats} {found:?}");
+        }
+    }
+
+    #[test]
+    fn repeats_are_noted_of_whose_answers_were_lost_alone() {
+        let ledger = Ledger::default();
+        ledger.logged_in_more(1, 0);
+        ledger.logged_in_more(2, 2);
+        assert_eq!(ledger.repeats(), BTreeMap::from([((USER_EVENTS, "user-2".to_owned()), 2)]));
     }
 }

@@ -1,24 +1,24 @@
 //! The story: companies, employees, then jobs and applications, then the end of it.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use contracts::audit::{Action, Actor};
+use contracts::audit::Action;
 use eventkit::transport::kafka::KafkaConfig;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::administrator::{Administrator, Left};
 use crate::client::{Addresses, Client};
+use crate::door::{Door, employee, random_password};
 use crate::error::Error;
 use crate::hiring::{self, Application};
 use crate::invitations::Invitations;
 use crate::ledger::{Ledger, Person};
 use crate::people;
 use crate::plan::Plan;
-
-/// The password of everybody in the story.
-const PASSWORD: &str = "correct horse battery staple";
 
 /// Told how far the story is: entities done, entities in all.
 pub type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
@@ -60,6 +60,23 @@ pub struct Told {
     pub applications: Vec<Application>,
     /// The administrator's access token, for looking at the end state.
     pub admin_token: String,
+    administrator: Administrator,
+    admin: Client,
+}
+
+impl Told {
+    /// Removes the story's administrator, who is there until then.
+    ///
+    /// # Errors
+    /// The user-service refuses, or is away for too long.
+    pub async fn dismiss_administrator(&self) -> Result<Left, Error> {
+        self.administrator.leave(Some(&self.admin), &self.ledger).await
+    }
+
+    /// The number of the story's administrator.
+    pub fn administrator_id(&self) -> i64 {
+        self.administrator.employee_id
+    }
 }
 
 /// A company of the story.
@@ -87,6 +104,7 @@ pub(crate) struct Stage {
     pub(crate) admin_id: i64,
     pub(crate) invitations: Invitations,
     pub(crate) ledger: Ledger,
+    password: String,
     done: AtomicU64,
 }
 
@@ -101,6 +119,15 @@ impl Stage {
 
     pub(crate) fn recruitment(&self, rest: &str) -> String {
         format!("{}/api/v1/{rest}", self.story.addresses.recruitment)
+    }
+
+    fn door(&self) -> Door<'_> {
+        Door {
+            users: &self.story.addresses.users,
+            invitations: &self.invitations,
+            ledger: &self.ledger,
+            password: &self.password,
+        }
     }
 
     /// Takes note of what the administrator did to an entity.
@@ -124,32 +151,80 @@ impl Stage {
     }
 }
 
-/// Tells the whole story.
+/// Tells the whole story. Its administrator is removed if it breaks off, and else by [`Told::dismiss_administrator`].
 ///
 /// # Errors
 /// A service refuses what it should not, or is away for too long.
 pub async fn tell(story: Story) -> Result<Told, Error> {
+    tell_until(story, std::future::pending()).await
+}
+
+/// Tells the whole story, or breaks it off at `stop`.
+///
+/// # Errors
+/// As [`tell`]; and [`Error::Stopped`].
+pub async fn tell_until(story: Story, stop: impl Future<Output = ()>) -> Result<Told, Error> {
+    let mut stop = pin!(stop);
     let story = Story { plan: story.plan.sensible(), ..story };
     let run = Uuid::now_v7().simple().to_string();
     let requests = Arc::new(AtomicU64::new(0));
+    let operator = Client::with_token(&run, "operator", story.operator_token.clone(), requests.clone());
     let invitations = Invitations::open(&story.kafka, story.now_ms);
-    let ledger = Ledger::default();
-    let (admin_id, admin) = administrator(&story, &run, &invitations, &ledger, requests.clone()).await?;
-    let stage = Stage { story, run, admin, admin_id, invitations, ledger, done: AtomicU64::new(0) };
+    let (ledger, password, users) = (Ledger::default(), random_password(), story.addresses.users.clone());
+    let door = Door { users: &users, invitations: &invitations, ledger: &ledger, password: &password };
+    let (admin_id, email) = unless(stop.as_mut(), door.take_on(&operator, &run, "admin")).await?;
+    let administrator = Administrator { operator: operator.clone(), users: users.clone(), employee_id: admin_id };
+    let admin = match unless(stop.as_mut(), door.let_in(&operator, (admin_id, &email), Some("admin"))).await {
+        Ok(admin) => admin,
+        Err(error) => return Err(administrator.left_after(error, None, &ledger).await),
+    };
+    let stage = Stage { story, run, admin, admin_id, invitations, ledger, password, done: AtomicU64::new(0) };
+    let acts = match unless(stop, acts(&stage)).await {
+        Ok(acts) => acts,
+        Err(error) => return Err(administrator.left_after(error, Some(&stage.admin), &stage.ledger).await),
+    };
+    stage.ledger.logged_in_more(admin_id, stage.admin.logins_more());
+    let admin_token = stage.admin.token().await;
+    let Stage { invitations, ledger, admin, .. } = stage;
+    invitations.close().await?;
+    let Acts { companies, hired, applications } = acts;
+    let requests = requests.load(Ordering::Relaxed);
+    Ok(Told { ledger, requests, companies, hired, applications, admin_token, administrator, admin })
+}
 
-    let mut companies = stage.each(stage.story.plan.companies, |number| found_company(&stage, number)).await?;
-    take_people_on(&stage, &mut companies).await?;
-    let managers = stage.each(companies.len(), |number| appoint_manager(&stage, &companies[number])).await?;
+/// What `work` answers, unless `stop` comes first.
+async fn unless<T>(
+    stop: Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        done = work => done,
+        () = stop => Err(Error::Stopped),
+    }
+}
+
+/// What everything between the beginning and the end comes to.
+struct Acts {
+    companies: Vec<Company>,
+    hired: Vec<(i64, i64)>,
+    applications: Vec<Application>,
+}
+
+async fn acts(stage: &Stage) -> Result<Acts, Error> {
+    let mut companies = stage.each(stage.story.plan.companies, |number| found_company(stage, number)).await?;
+    take_people_on(stage, &mut companies).await?;
+    let managers = stage.each(companies.len(), |number| appoint_manager(stage, &companies[number])).await?;
     let jobs =
-        stage.each(stage.story.plan.jobs, |number| hiring::post_job(&stage, number, &companies, &managers)).await?;
+        stage.each(stage.story.plan.jobs, |number| hiring::post_job(stage, number, &companies, &managers)).await?;
     let count = stage.story.plan.applications;
-    let applications = stage.each(count, |number| hiring::apply(&stage, number, &jobs)).await?;
+    let applications = stage.each(count, |number| hiring::apply(stage, number, &jobs)).await?;
     let applications =
-        stage.each(count, |number| hiring::review(&stage, applications[number].clone(), &jobs, &managers)).await?;
-    let hired = hiring::wait_for_the_hired(&stage, &applications).await?;
+        stage.each(count, |number| hiring::review(stage, applications[number].clone(), &jobs, &managers)).await?;
+    let hired = hiring::wait_for_the_hired(stage, &applications).await?;
     for (company, manager) in companies.iter().zip(&managers) {
         manager.log_out(&stage.story.addresses.users).await?;
         stage.ledger.user(company.manager_id, "user.logout");
+        stage.ledger.logged_in_more(company.manager_id, manager.logins_more());
     }
     for company in &mut companies {
         let (leaver, _) = company.members.pop().expect("a company has three employees at least");
@@ -157,10 +232,7 @@ pub async fn tell(story: Story) -> Result<Told, Error> {
         stage.ledger.user(leaver, "user.deleted");
         stage.by_admin(format!("user-{leaver}"), Action::Delete);
     }
-    let admin_token = stage.admin.token().await;
-    let Stage { invitations, ledger, .. } = stage;
-    invitations.close().await?;
-    Ok(Told { ledger, requests: requests.load(Ordering::Relaxed), companies, hired, applications, admin_token })
+    Ok(Acts { companies, hired, applications })
 }
 
 /// Takes somebody on who gets no role, and logs them in; answers their access token.
@@ -172,68 +244,12 @@ pub async fn log_in_without_roles(addresses: &Addresses, broker: &str, operator_
     let run = Uuid::now_v7().simple().to_string();
     let invitations = Invitations::open(&kafka, 0);
     let operator = Client::with_token(&run, "operator", operator_token.to_owned(), Arc::default());
-    let (_, client) = join(&operator, &addresses.users, &run, &invitations, &Ledger::default(), None).await?;
+    let (users, password) = (addresses.users.as_str(), random_password());
+    let door = Door { users, invitations: &invitations, ledger: &Ledger::default(), password: &password };
+    let (id, email) = door.take_on(&operator, &run, "nobody").await?;
+    let client = door.let_in(&operator, (id, &email), None).await?;
     invitations.close().await?;
     Ok(client.token().await)
-}
-
-/// Makes an administrator for this run: taken on by the operator, invited, active, logged in.
-async fn administrator(
-    story: &Story,
-    run: &str,
-    invitations: &Invitations,
-    ledger: &Ledger,
-    requests: Arc<AtomicU64>,
-) -> Result<(i64, Client), Error> {
-    let operator = Client::with_token(run, "operator", story.operator_token.clone(), requests);
-    join(&operator, &story.addresses.users, run, invitations, ledger, Some("admin")).await
-}
-
-/// Takes one person on, with a role or without, and logs them in.
-async fn join(
-    operator: &Client,
-    users: &str,
-    run: &str,
-    invitations: &Invitations,
-    ledger: &Ledger,
-    role: Option<&str>,
-) -> Result<(i64, Client), Error> {
-    let email = format!("{}-{run}@demo.example.com", role.unwrap_or("nobody"));
-    let person = json!({"firstName": "Demo", "lastName": "Person", "email": email});
-    let id = operator.post(&format!("{users}/api/v1/users"), person).await?.id("employeeId")?;
-    let person = Person { first_name: "Demo".to_owned(), last_name: "Person".to_owned(), email: email.clone() };
-    ledger.employed(id, person);
-    ledger.user(id, "user.created");
-    ledger.changed(format!("user-{id}"), Action::Create, &Actor::Operator);
-    let roles: Vec<Value> = role.iter().map(|role| json!({"role": role, "scope": {"type": "all"}})).collect();
-    operator.put(&format!("{users}/api/v1/users/{id}/roles"), Value::Array(roles)).await?;
-    ledger.changed(format!("user-{id}"), Action::Update, &Actor::Operator);
-    become_active(operator, users, invitations, ledger, id).await?;
-    let client = operator.log_in(users, &email, PASSWORD).await?;
-    ledger.user(id, "user.login");
-    Ok((id, client))
-}
-
-/// As audit records name an employee.
-pub(crate) fn employee(employee_id: i64) -> Actor {
-    Actor::Employee { employee_id }
-}
-
-/// Accepts the invitation of an employee.
-async fn become_active(
-    client: &Client,
-    users: &str,
-    invitations: &Invitations,
-    ledger: &Ledger,
-    employee_id: i64,
-) -> Result<(), Error> {
-    let token = invitations.token(employee_id).await?;
-    let key = format!("accept-{employee_id}");
-    let body = json!({"token": token, "password": PASSWORD});
-    client.post_as(&key, &format!("{users}/api/v1/invitations/accept"), body).await?;
-    ledger.user(employee_id, "user.updated");
-    ledger.changed(format!("user-{employee_id}"), Action::Update, &employee(employee_id));
-    Ok(())
 }
 
 async fn found_company(stage: &Stage, number: usize) -> Result<Company, Error> {
@@ -327,11 +343,8 @@ async fn appoint_manager(stage: &Stage, company: &Company) -> Result<Client, Err
     let roles = json!([{"role": "manager", "scope": scope}, {"role": "employee", "scope": {"type": "all"}}]);
     stage.admin.put(&stage.users(&format!("users/{id}/roles")), roles).await?;
     stage.by_admin(format!("user-{id}"), Action::Update);
-    let users = &stage.story.addresses.users;
-    become_active(&stage.admin, users, &stage.invitations, &stage.ledger, id).await?;
+    stage.door().accept(&stage.admin, id).await?;
     let manager = stage.admin.get(&stage.users(&format!("users/{id}"))).await?;
     let email = manager.body["email"].as_str().unwrap_or_default().to_owned();
-    let client = stage.admin.log_in(users, &email, PASSWORD).await?;
-    stage.ledger.user(id, "user.login");
-    Ok(client)
+    stage.door().log_in(&stage.admin, id, &email).await
 }

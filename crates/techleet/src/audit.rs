@@ -68,8 +68,7 @@ async fn verified(container: &Part, bar: &ProgressBar) -> ops::Result<Report> {
     let (mut records, mut faults, mut from) = (0, Vec::new(), Stretch::default());
     loop {
         let Stretch { after, previous_hash } = from;
-        let query =
-            [("after", after.to_string()), ("previousHash", previous_hash), ("limit", VERIFIED.to_string())];
+        let query = [("after", after.to_string()), ("previousHash", previous_hash), ("limit", VERIFIED.to_string())];
         let stretch: Report = container.get("/api/v1/audit/verify", &query).await?;
         records += stretch.records;
         faults.extend(stretch.faults);

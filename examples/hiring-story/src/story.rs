@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::{COMPANY_EVENTS, RECRUITMENT_EVENTS, USER_EVENTS};
 use demo::ledger::Ledger;
-use demo::{Addresses, Client, Invitations};
+use demo::{Addresses, Client, Invitations, random_password};
 use eventkit::transport::kafka::KafkaConfig;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -13,7 +13,6 @@ use uuid::Uuid;
 use crate::say;
 use crate::watch::Watch;
 
-const PASSWORD: &str = "correct horse battery staple";
 /// How long candidates may apply, and when they are met.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);
 const MET_IN: SignedDuration = SignedDuration::from_hours(24 * 3);
@@ -26,6 +25,8 @@ struct Stage {
     ledger: Ledger,
     /// Makes addresses that no other telling of the story has used.
     run: String,
+    /// Everybody's; nobody can log in with it afterwards.
+    password: String,
     began: Timestamp,
 }
 
@@ -44,6 +45,7 @@ pub(crate) async fn tell(at: Addresses, kafka: &KafkaConfig, token: &str, began_
         invitations: Invitations::open(kafka, began_ms),
         ledger: Ledger::default(),
         run: Uuid::now_v7().simple().to_string(),
+        password: random_password(),
         began: Timestamp::from_millisecond(began_ms)?,
     };
     let operator = Client::with_token(&stage.run, "operator", token.to_owned(), Arc::default());
@@ -233,10 +235,10 @@ impl Stage {
 
     /// The link of an invitation is in a notification alone; whoever has it chooses the password.
     async fn accept_and_log_in(&self, client: &Client, id: i64, email: &str) -> anyhow::Result<Client> {
-        let body = json!({"token": self.invitations.token(id).await?, "password": PASSWORD});
+        let body = json!({"token": self.invitations.token(id).await?, "password": self.password});
         client.post(&self.users("invitations/accept"), body).await?;
         self.see(USER_EVENTS, format!("user-{id}"), "user.updated").await?;
-        let logged_in = client.log_in(&self.at.users, email, PASSWORD).await?;
+        let logged_in = client.log_in(&self.at.users, email, &self.password).await?;
         self.see(USER_EVENTS, format!("user-{id}"), "user.login").await?;
         Ok(logged_in)
     }

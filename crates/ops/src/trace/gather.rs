@@ -168,7 +168,10 @@ mod tests {
             topic: "user-events.dlq".to_owned(),
             key: Some(Bytes::from_static(b"user-1")),
             value: Some(Bytes::from_static(value.as_bytes())),
-            headers: headers.iter().map(|(name, value)| ((*name).into(), Bytes::from_static(value.as_bytes()))).collect(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), Bytes::from_static(value.as_bytes())))
+                .collect(),
             timestamp_ms: None,
         };
         ConsumedRecord { record, partition: 2, offset }
@@ -196,7 +199,8 @@ mod tests {
             gathered.consider(&sought, record);
         }
         let letters = &gathered.nodes["id-1"].dead_letters;
-        let fates: Vec<_> = letters.iter().map(|letter| (letter.offset, letter.redriven_at, letter.purged_at)).collect();
+        let fates: Vec<_> =
+            letters.iter().map(|letter| (letter.offset, letter.redriven_at, letter.purged_at)).collect();
         let at = |second| Timestamp::from_second(second).ok();
         assert_eq!(fates, [(4, at(1_700_000_000), None), (5, None, at(1_700_000_009)), (6, None, None)]);
     }
