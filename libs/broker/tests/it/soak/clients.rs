@@ -296,7 +296,7 @@ impl Reader {
         let mut member = self.join(door).await;
         let mut at = committed(&mut member.wire, &member.group, &self.topic).await.0.max(0);
         self.begun += 1;
-        told.of(&self.topic, |told| drop(told.began(self.begun, at)));
+        told.of(&self.topic, |told| _ = told.began(self.begun, at));
         loop {
             let ask = Ask { isolation: 1, wait_ms: 20, ..Ask::at(at) };
             let partition = member.wire.fetch(&self.topic, 0, ask).await;
