@@ -81,12 +81,7 @@ pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<
     };
     let arrived_in = began.elapsed();
     bar.finish_and_clear();
-    if let Left::Alone { employee_id } = left {
-        output::say(&format!(
-            "the story's administrator, employee {employee_id}, stays: it is the only one, and nobody knows its password; \
-             remove it when there is another"
-        ));
-    }
+    tell_of_administrator(left);
     let differences = found.differences(&told.ledger);
     let (events, requests) = (told.ledger.events(), told.requests);
     let events_per_s = per_second(events, arrived_in);
@@ -115,6 +110,16 @@ pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<
         wrong => {
             Err(classified(Class::CheckFailed, anyhow!("{wrong} keys do not have the events that they should have")))
         }
+    }
+}
+
+/// Says that the story's administrator is still there, if it is.
+fn tell_of_administrator(left: Left) {
+    if let Left::Alone { employee_id } = left {
+        output::say(&format!(
+            "the story's administrator, employee {employee_id}, stays: it is the only one, and nobody knows its password; \
+             remove it when there is another"
+        ));
     }
 }
 
