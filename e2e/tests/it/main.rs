@@ -18,6 +18,7 @@ mod outages;
 mod packages;
 mod postgres_faults;
 mod production;
+mod promises;
 mod rebuild;
 mod refused;
 mod routes;
