@@ -95,6 +95,9 @@ async fn every_failpoint_is_survived() {
     assert_eq!(reached, all, "every failpoint is met");
     system.start_process(UP).await.unwrap();
     promises::check_all(&system, &answers.acknowledged).await.unwrap();
+    // Each round brings a foreigner, whom no store of ours tells of.
+    let foreigners = i64::try_from(soak::rounds()).unwrap();
+    promises::check_projections_within(promises::ARRIVE_MAX, &system, foreigners).await.unwrap();
     soak::report("Together, at failpoints", deaths, answers.acknowledged.len());
     system.stop().await.unwrap();
 }
