@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_field_that_an_event_has_no_more_is_found() {
         let whole = CATALOGUE.iter().find(|entry| entry.event_type == "user.login").unwrap();
-        let shrunk = keyed::<Shrunk>(whole.key, whole.samples);
+        let shrunk = keyed::<Shrunk>(whole.keys, whole.samples);
         let envelope = samples(&shrunk).next().unwrap();
         assert!(shrunk.read(&envelope).is_ok(), "it reads, and that alone tells nothing");
         let RoundTrip { sent, read } = shrunk.round_trip(&envelope).unwrap();

@@ -121,7 +121,7 @@ fn story(system: &System, progress: demo::Progress) -> Story {
 }
 
 /// Waits until the group has so many members, and each of them partitions.
-async fn assert_divided(system: &System, group: &str, members: usize) {
+pub(crate) async fn assert_divided(system: &System, group: &str, members: usize) {
     eventually("the group's partitions are divided", async || {
         let ran = system.run("container", &["groups", "describe", group, "--format", "json"]).await.ok()?;
         let described: Value = serde_json::from_str(&ran.stdout).ok()?;
