@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use crate::program::variable;
 
-/// Kills of an ordinary test run.
+/// Kills of an ordinary test run while stories are told.
 const KILLS: usize = 10;
+/// Kills of each process in an ordinary test run under load.
+const LOAD_KILLS: usize = 20;
 /// How many kills a test is to do. The program lets variables of tests (`TECHLEET_TEST_…`) pass; others of ours that
 /// are no configuration it refuses.
 pub const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
@@ -28,9 +30,9 @@ pub fn kills() -> usize {
     number(KILLS_VARIABLE).unwrap_or(KILLS)
 }
 
-/// How many times a test kills under load.
-pub fn load_kills() -> usize {
-    number(LOAD_KILLS_VARIABLE).unwrap_or(KILLS)
+/// How many times a test kills under load, of so many processes.
+pub fn load_kills(processes: usize) -> usize {
+    number(LOAD_KILLS_VARIABLE).unwrap_or(LOAD_KILLS * processes)
 }
 
 /// How often a test goes through every failpoint.
@@ -93,9 +95,9 @@ pub fn progress(so_far: &str) {
 ///
 /// # Panics
 /// When the report cannot be written: then the soak would be for nothing.
-pub fn report(what: &str, kills: usize, events: usize) {
+pub fn report(what: &str, times: usize, events: usize) {
     if let Some(path) = variable(REPORT_VARIABLE) {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).expect("the report opens");
-        writeln!(file, "| {what} | {kills} | {events} | 0 | 0 |").expect("the report is written");
+        writeln!(file, "| {what} | {times} | {events} | 0 | 0 |").expect("the report is written");
     }
 }

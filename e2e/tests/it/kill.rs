@@ -9,7 +9,7 @@ use e2e::load::{Answers, Load};
 use e2e::promises;
 use e2e::soak::{self, Turns};
 use e2e::stage::{self, Stage};
-use e2e::system::{Layout, System, UP};
+use e2e::system::{Layout, PARTS, System, UP};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -38,7 +38,11 @@ async fn answers_hold_while_each_part_is_killed_under_load() {
 }
 
 async fn killed_under_load(layout: Layout) {
-    let kills = soak::load_kills();
+    let kills = soak::load_kills(match layout {
+        Layout::Together => 1,
+        // The parts and the broker, one after the other.
+        Layout::Apart | Layout::Copies => PARTS.len() + 1,
+    });
     let longer = KILL_MAX * u32::try_from(kills).unwrap();
     stage::within_time(longer, async |stage| {
         let mut random = StdRng::seed_from_u64(SEED);
