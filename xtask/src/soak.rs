@@ -18,6 +18,7 @@ const RECORD: &str = "docs/soak.md";
 const KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_KILLS";
 const LOAD_KILLS_VARIABLE: &str = "TECHLEET_TEST_SOAK_LOAD_KILLS";
 const ROUNDS_VARIABLE: &str = "TECHLEET_TEST_SOAK_ROUNDS";
+const AWAY_VARIABLE: &str = "TECHLEET_TEST_SOAK_AWAY_SECONDS";
 const PLACES_VARIABLE: &str = "TECHLEET_TEST_SOAK_PLACES";
 const REPORT_VARIABLE: &str = "TECHLEET_TEST_SOAK_REPORT";
 
@@ -28,6 +29,8 @@ What `cargo xtask soak` found, the latest run first; the command adds to this pa
 With `--kills` the hiring story is told again and again while processes get `kill -9` at random moments and are started
 again; with `--load-kills` they get it while employees are created and changed as fast as four clients can; with
 `--failpoints` the process dies at every marked point in turn, as often as asked, under that load.
+With `--outages` nobody dies under the load: the broker is away, as long as `--away` says, and refuses records, databases are
+locked and full, a process stands still until another has taken over, the clock is set forth and back.
 In the end every event that the answers promised is looked for: none may be lost, none may be there twice.
 With `--broker-kills` the broker alone gets `kill -9` while clients produce, commit transactions and positions, make and
 delete topics, and while it compacts and drops segments; with `--broker-places` its power fails after every change of the
@@ -46,6 +49,8 @@ pub(crate) enum Mode {
     LoadKills { kills: u32 },
     /// At every failpoint in turn, this often.
     Failpoints { rounds: u32 },
+    /// Nobody dies: broker, database, disk and time are taken away in turn, the broker for so many seconds.
+    Outages { away: u32 },
     /// The broker alone, at random moments.
     BrokerKills { kills: u32 },
     /// The broker alone, at every place there is.
@@ -65,6 +70,7 @@ struct Tests {
 }
 
 const SYSTEM: &str = "| processes | kills | events | lost | doubled |\n|---|---|---|---|---|";
+const OUTAGES: &str = "| processes | seconds without a broker | events | lost | doubled |\n|---|---|---|---|---|";
 const BROKER: &str = "| what befell the broker | times | records acknowledged | anomalies |\n|---|---|---|---|";
 
 impl Mode {
@@ -74,6 +80,7 @@ impl Mode {
             Self::Kills { kills } => format!("--kills {kills}"),
             Self::LoadKills { kills } => format!("--load-kills {kills}"),
             Self::Failpoints { rounds } => format!("--failpoints {rounds}"),
+            Self::Outages { away } => format!("--outages --away {away}"),
             Self::BrokerKills { kills } => format!("--broker-kills {kills}"),
             Self::BrokerPlaces => "--broker-places".to_owned(),
         }
@@ -85,6 +92,7 @@ impl Mode {
             Self::Kills { kills } => ("e2e", &["the_story_holds_while"], KILLS_VARIABLE, kills, SYSTEM),
             Self::LoadKills { kills } => ("e2e", &["answers_hold_while"], LOAD_KILLS_VARIABLE, kills, SYSTEM),
             Self::Failpoints { rounds } => ("e2e", &["every_failpoint"], ROUNDS_VARIABLE, rounds, SYSTEM),
+            Self::Outages { away } => ("e2e", &["outages_lose_no_event"], AWAY_VARIABLE, away, OUTAGES),
             Self::BrokerKills { kills } => ("broker", &["soak::"], KILLS_VARIABLE, kills, BROKER),
             Self::BrokerPlaces => ("broker", &["changes::", "crash::", "damage::"], PLACES_VARIABLE, 1, BROKER),
         };
@@ -101,7 +109,7 @@ struct Run {
     seconds: u64,
 }
 
-/// Kills as `mode` says and adds what was found to the record.
+/// Runs what `mode` says and adds what was found to the record.
 pub(crate) fn run(mode: Mode) -> anyhow::Result<ExitCode> {
     let metadata =
         MetadataCommand::new().no_deps().exec().context("cannot read the workspace with `cargo metadata`")?;
@@ -159,12 +167,12 @@ fn entry(run: &Run, rows: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn entry_of(second: i64, rows: &[&str]) -> String {
+    fn entry_of(mode: Mode, rows: &[&str]) -> String {
         let run = Run {
-            at: Timestamp::from_second(second).unwrap(),
+            at: Timestamp::from_second(0).unwrap(),
             commit: "0123456789ab".to_owned(),
             machine: "Some Processor, cores: 2".to_owned(),
-            mode: Mode::Kills { kills: 200 },
+            mode,
             seconds: 90,
         };
         entry(&run, &rows.iter().map(|row| (*row).to_owned()).collect::<Vec<_>>())
@@ -172,12 +180,23 @@ mod tests {
 
     #[test]
     fn an_entry_says_what_ran_where_and_what_was_found() {
-        let entry = entry_of(0, &["| Apart | 200 | 900 | 0 | 0 |", "| Together | 200 | 950 | 0 | 0 |"]);
+        let rows = ["| Apart | 200 | 900 | 0 | 0 |", "| Together | 200 | 950 | 0 | 0 |"];
+        let entry = entry_of(Mode::Kills { kills: 200 }, &rows);
         for part in ["## 1970-01-01 00:00 UTC\n", "--kills 200`, commit 0123456789ab; it took 90 s", "Some Processor"] {
             assert!(entry.contains(part), "{part}: {entry}");
         }
         assert!(
             entry.ends_with("|---|---|---|---|---|\n| Apart | 200 | 900 | 0 | 0 |\n| Together | 200 | 950 | 0 | 0 |\n")
         );
+    }
+
+    #[test]
+    fn an_entry_of_outages_says_how_long_the_broker_was_away() {
+        let entry = entry_of(Mode::Outages { away: 60 }, &["| Apart | 60 | 4000 | 0 | 0 |"]);
+        assert!(entry.contains("`cargo xtask soak --outages --away 60`, commit 0123456789ab"), "{entry}");
+        let table = "| processes | seconds without a broker | events | lost | doubled |\n|---|---|---|---|---|\n";
+        assert!(entry.ends_with(&format!("{table}| Apart | 60 | 4000 | 0 | 0 |\n")), "{entry}");
+        let Tests { package, filters, variable, times, .. } = Mode::Outages { away: 60 }.tests();
+        assert_eq!((package, filters, variable, times), ("e2e", &["outages_lose_no_event"][..], AWAY_VARIABLE, 60));
     }
 }
