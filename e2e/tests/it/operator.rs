@@ -50,8 +50,18 @@ fn complete(trace: &Value) -> Option<Vec<&str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_followed_from_its_request_to_every_mail_and_audit_record() {
+    followed_everywhere(Layout::Together, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_followed_across_processes_with_one_operator_token() {
+    let settings = ["auth.operator_token=an operator token for all that is followed".to_owned()];
+    followed_everywhere(Layout::Apart, &settings).await;
+}
+
+async fn followed_everywhere(layout: Layout, settings: &[String]) {
     let folder = tempfile::tempdir().unwrap();
-    let system = System::start(Layout::Together, folder.path()).await.unwrap();
+    let system = System::start_with(layout, folder.path(), settings).await.unwrap();
     create_user(&system, 1).await;
     create_user(&system, 2).await;
     let records = read_until(&system.broker(), "user-events", |records| records.len() == 2).await;
