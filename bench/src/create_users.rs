@@ -52,6 +52,7 @@ impl Rows for Alone {
             ),
             ("RSS idle, MiB", format!("{:.1}", self.created.rss_idle_mib)),
             ("RSS loaded, MiB", format!("{:.1}", self.created.rss_loaded_mib)),
+            ("RSS at the most, MiB", format!("{:.1}", self.created.rss_peak_mib)),
         ];
         rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
     }

@@ -74,6 +74,8 @@ pub(crate) struct Created {
     pub(crate) cpu_seconds_per_10000_requests_at_rest: Option<f64>,
     pub(crate) rss_idle_mib: f64,
     pub(crate) rss_loaded_mib: f64,
+    /// The most that it ever had, until everything was done.
+    pub(crate) rss_peak_mib: f64,
 }
 
 /// The system under load.
@@ -129,6 +131,7 @@ pub(crate) async fn put(load: Load, service: &Service) -> anyhow::Result<Created
         },
         rss_idle_mib,
         rss_loaded_mib,
+        rss_peak_mib: process::rss_peak_mib(process_id)?,
     })
 }
 

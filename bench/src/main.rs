@@ -15,7 +15,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use e2e::program;
 
@@ -37,8 +37,23 @@ struct Cli {
     measurement: Measurement,
 }
 
+/// The measurements of `bench eventkit`, as `docs/benchmarks.md` says how to run each.
+const EVENTKIT: [&str; 8] = [
+    "create-users --connections 32 --seconds 10 --rounds 3",
+    "latency --rate 1000 --seconds 10",
+    "relay --events 1000000",
+    "consume --events 200000",
+    "consume-peer --events 200000 --rounds 3",
+    "transport --events 500000 --rounds 3",
+    "backlog --events 1000000",
+    "workers --messages 10000 --keys 100 --workers 100",
+];
+
 #[derive(Debug, Subcommand)]
 enum Measurement {
+    /// All that is told of eventkit, one after the other: create-users, latency, relay, consume, consume-peer, transport,
+    /// backlog and workers
+    Eventkit,
     /// How long `techleet up` takes to be ready, and how much memory it then holds
     Start {
         /// Starts on an empty data directory, and as many on a used one
@@ -145,28 +160,58 @@ async fn main() -> anyhow::Result<()> {
         };
         program::choose(program)?;
     }
-    match cli.measurement {
-        Measurement::Start { rounds, users } => report::print(cli.format, &start::measure(rounds, users).await?),
+    measure(cli.measurement, cli.format).await
+}
+
+async fn measure(measurement: Measurement, format: Format) -> anyhow::Result<()> {
+    match measurement {
+        Measurement::Eventkit => Box::pin(measure_eventkit(format)).await,
+        Measurement::Start { rounds, users } => report::print(format, &start::measure(rounds, users).await?),
         Measurement::CreateUsers { connections, seconds, alone: true, .. } => {
-            report::print(cli.format, &create_users::measure(Load { connections, seconds }).await?)
+            report::print(format, &create_users::measure(Load { connections, seconds }).await?)
         }
         Measurement::CreateUsers { connections, seconds, rounds, .. } => {
-            report::print(cli.format, &peer::compare(Load { connections, seconds }, rounds).await?)
+            report::print(format, &peer::compare(Load { connections, seconds }, rounds).await?)
         }
-        Measurement::Relay { events } => report::print(cli.format, &relay::measure(events).await?),
-        Measurement::Consume { events } => report::print(cli.format, &consume::measure(events).await?),
-        Measurement::Transport { events, rounds } => {
-            report::print(cli.format, &transport::measure(events, rounds).await?)
-        }
-        Measurement::Backlog { events } => report::print(cli.format, &backlog::measure(events).await?),
-        Measurement::ConsumePeer { events, rounds } => {
-            report::print(cli.format, &compare::measure(events, rounds).await?)
-        }
-        Measurement::Latency { rate, seconds } => report::print(cli.format, &latency::measure(rate, seconds).await?),
-        Measurement::Broker(options) => broker::run(options, cli.format).await,
-        Measurement::Routes(options) => routes::run(options, cli.format).await,
+        Measurement::Relay { events } => report::print(format, &relay::measure(events).await?),
+        Measurement::Consume { events } => report::print(format, &consume::measure(events).await?),
+        Measurement::Transport { events, rounds } => report::print(format, &transport::measure(events, rounds).await?),
+        Measurement::Backlog { events } => report::print(format, &backlog::measure(events).await?),
+        Measurement::ConsumePeer { events, rounds } => report::print(format, &compare::measure(events, rounds).await?),
+        Measurement::Latency { rate, seconds } => report::print(format, &latency::measure(rate, seconds).await?),
+        Measurement::Broker(options) => broker::run(options, format).await,
+        Measurement::Routes(options) => routes::run(options, format).await,
         Measurement::Workers { messages, keys, workers } => {
-            report::print(cli.format, &workers::measure(messages, keys.into(), workers.into()).await?)
+            report::print(format, &workers::measure(messages, keys.into(), workers.into()).await?)
+        }
+    }
+}
+
+/// Measures one after the other; what fails is told of, and the others go on.
+async fn measure_eventkit(format: Format) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for line in EVENTKIT {
+        report::title(format, line)?;
+        let cli = Cli::try_parse_from(["bench"].into_iter().chain(line.split(' ')))?;
+        if let Err(error) = measure(cli.measurement, format).await {
+            peer::say(&format!("failed: {line}: {error:#}"))?;
+            failed.push(line);
+        }
+    }
+    ensure!(failed.is_empty(), "failed: {}", failed.join("; "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_measures_eventkit_is_what_the_page_says_of_each() {
+        let page = include_str!("../../docs/benchmarks.md");
+        for line in EVENTKIT {
+            assert!(page.contains(&format!("cargo run --release -p bench -- {line}\n")), "{line}");
+            Cli::try_parse_from(["bench"].into_iter().chain(line.split(' '))).unwrap();
         }
     }
 }

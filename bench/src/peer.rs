@@ -187,7 +187,7 @@ pub(crate) fn say(line: &str) -> anyhow::Result<()> {
 type Number = fn(&Run) -> Option<f64>;
 
 /// What is compared, and how many digits of it are shown.
-const NUMBERS: [(&str, usize, Number); 8] = [
+const NUMBERS: [(&str, usize, Number); 9] = [
     ("requests/s", 0, |run| Some(run.created.requests_per_second)),
     ("p50, ms", 2, |run| Some(run.created.p50_ms)),
     ("p99, ms", 2, |run| Some(run.created.p99_ms)),
@@ -195,6 +195,7 @@ const NUMBERS: [(&str, usize, Number); 8] = [
     ("CPU s per 10,000 requests, until at rest", 2, |run| run.created.cpu_seconds_per_10000_requests_at_rest),
     ("RSS idle, MiB", 1, |run| Some(run.created.rss_idle_mib)),
     ("RSS loaded, MiB", 1, |run| Some(run.created.rss_loaded_mib)),
+    ("RSS at the most, MiB", 1, |run| Some(run.created.rss_peak_mib)),
     ("start, ms", 0, |run| Some(run.start_ms)),
 ];
 

@@ -31,6 +31,14 @@ pub(crate) fn print(format: Format, result: &impl Rows) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
+/// Says for people which of several results comes next.
+pub(crate) fn title(format: Format, title: &str) -> anyhow::Result<()> {
+    match format {
+        Format::Text => Ok(writeln!(std::io::stdout(), "\n# {title}\n")?),
+        Format::Json => Ok(()),
+    }
+}
+
 /// Names at the left, numbers at the right.
 fn table(result: &impl Rows) -> String {
     let mut table = Table::new();
