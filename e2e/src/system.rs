@@ -19,7 +19,6 @@ use crate::balancer::Balancer;
 use crate::gateway::Gateway;
 use crate::ground::Ground;
 use crate::program::{self, Ran};
-use crate::small_disk::SmallDisk;
 use crate::wall_clock::WallClock;
 
 /// How long a start may take on a machine that is busy with other tests.
@@ -89,8 +88,6 @@ pub struct System {
     armed: Option<String>,
     /// What stands in every process's environment beside that of this one.
     variables: Vec<(&'static str, PathBuf)>,
-    /// What the command of a process begins with.
-    entrances: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl System {
@@ -154,15 +151,6 @@ impl System {
         self.variables.extend(clock.variables());
     }
 
-    /// Has one process see this disk, from its next start on.
-    ///
-    /// # Errors
-    /// The disk is gone.
-    pub fn put_on(&mut self, process: &'static str, disk: &SmallDisk) -> anyhow::Result<()> {
-        self.entrances.insert(process, disk.entrance()?);
-        Ok(())
-    }
-
     /// Keeps what the processes say on stderr in this folder, from their next start on.
     pub fn keep_logs(&mut self, folder: PathBuf) {
         self.logs = Some(folder);
@@ -198,7 +186,6 @@ impl System {
             logs: None,
             armed: None,
             variables: Vec::new(),
-            entrances: BTreeMap::new(),
         };
         system.balance().await?;
         Ok(system)
@@ -494,15 +481,7 @@ impl System {
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
-        let program = program::path()?;
-        let mut command = match self.entrances.get(process).and_then(|words| words.split_first()) {
-            None => Command::new(program),
-            Some((first, others)) => {
-                let mut command = Command::new(first);
-                command.args(others).arg(program);
-                command
-            }
-        };
+        let mut command = Command::new(program::path()?);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.arg("--data-dir").arg(self.data_dir(process));
         for setting in self.settings.iter().chain(&self.listen_settings()) {

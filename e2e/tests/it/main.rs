@@ -9,7 +9,6 @@ mod demo_command;
 mod docker;
 mod example;
 mod failpoints;
-mod full_disk;
 mod handlers;
 mod kafka_faults;
 mod kill;
