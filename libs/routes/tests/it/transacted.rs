@@ -335,8 +335,8 @@ async fn error_handling_that_is_refused_does_not_hold_its_record_up() {
         (memory.values("first"), memory.values("out")),
         (vec!["1".to_owned(), "3".to_owned()], memory.values("first"))
     );
-    // The dead letter channel passes over what fails in it.
-    assert!(memory.values("dead").is_empty() && memory.values("in.dlq").is_empty());
+    // The dead letter channel passes over what fails in it, but what the record sent is lost.
+    assert_eq!((memory.values("dead"), memory.values("in.dlq")), (Vec::new(), vec!["2".to_owned()]));
     engine.stop().await;
 }
 
@@ -450,6 +450,30 @@ async fn what_a_transaction_keeps_has_a_limit() {
         String::from_utf8_lossy(value).contains("one record sends more in a transaction than may be kept")
     });
     assert!(said);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_transaction_is_buried_also_where_error_handling_is_satisfied() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    let route = r#"
+- errorHandler:
+    deadLetterChannel: { deadLetterUri: "kafka:dead" }
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest&transacted=true"
+    steps: [ { loop: { constant: "10", steps: [ { to: "kafka:out" } ] } } ]
+"#;
+    let much = "x".repeat(1_000);
+    memory.put("in", "1", &much);
+    let limits = Limits { transaction_bytes_max: 5_000, ..Limits::default() };
+    let engine = started_with(&transactions, route, limits).await;
+    eventually("all is committed", || memory.committed("in") == 1).await;
+    let none: Vec<String> = Vec::new();
+    assert_eq!(
+        (memory.values("out"), memory.values("dead"), memory.values("in.dlq")),
+        (none.clone(), none, vec![much])
+    );
     engine.stop().await;
 }
 

@@ -175,10 +175,12 @@ impl Lanes {
                 }
             }
             inlet.end(&mut exchange).await;
-            if exchange.is_failed() {
+            let lost = outbox.as_ref().and_then(|outbox| outbox.lost());
+            let failed = exchange.exception().filter(|_| exchange.is_failed());
+            if let Some(exception) = failed.or(lost) {
                 let _waiting = inlet.route().stats.wait();
                 let scope = outbox.as_ref().map(|outbox| outbox.scope());
-                bury(&inlet, &*transport, &group, &record, &exchange, scope).await;
+                bury(&inlet, &*transport, &group, &record, (&exchange, exception), scope).await;
             }
             if let Some(outbox) = outbox {
                 outbox.close();
@@ -221,10 +223,9 @@ async fn bury(
     transport: &dyn Transport,
     group: &str,
     record: &InRecord,
-    exchange: &Exchange,
+    (exchange, exception): (&Exchange, &Exception),
     scope: Option<&Scope>,
 ) {
-    let Some(exception) = exchange.exception() else { return };
     let tried = exchange.message.header(COUNTER).and_then(Value::to_integer).and_then(|n| u32::try_from(n).ok());
     let failure = Failure {
         exception,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::exchange::{Exception, Result, class};
 
@@ -97,6 +97,8 @@ impl Scope {
 pub(super) struct Outbox {
     scope: Scope,
     state: Mutex<State>,
+    /// Why what the exchange sent is lost, whatever its error handling makes of that.
+    lost: OnceLock<Exception>,
 }
 
 enum State {
@@ -126,7 +128,7 @@ impl fmt::Debug for Outbox {
 
 impl Outbox {
     pub(super) fn new(scope: Scope) -> Self {
-        Self { scope, state: Mutex::new(State::Keeping(Vec::new())) }
+        Self { scope, state: Mutex::new(State::Keeping(Vec::new())), lost: OnceLock::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,7 +142,7 @@ impl Outbox {
             match &mut *state {
                 State::Keeping(kept) => {
                     // Of a transaction that is lost nothing counts.
-                    if !self.scope.is_doomed() && self.scope.make_room(&record)? {
+                    if !self.scope.is_doomed() && self.scope.make_room(&record).map_err(|why| self.lose(why))? {
                         kept.push(record);
                     }
                     return Ok(Taken::Kept);
@@ -151,16 +153,28 @@ impl Outbox {
         }
         match self.scope.transaction.send(record).await {
             Ok(acknowledged) => Ok(Taken::Sent(acknowledged)),
-            Err(exception) => self.scope.refused(exception).await.map(|()| Taken::Kept),
+            Err(exception) => self.scope.refused(exception).await.map(|()| Taken::Kept).map_err(|why| self.lose(why)),
         }
     }
 
-    /// The exchange has been through the steps: what it sent is handed over, unless it failed.
+    /// Notes that what the exchange sent, or was to send, is not in the transaction any more.
+    fn lose(&self, why: Exception) -> Exception {
+        self.lost.get_or_init(|| why.clone());
+        why
+    }
+
+    /// Why what the exchange sent is lost, if it is: then its record is to become a dead letter, also where error handling
+    /// is satisfied.
+    pub(super) fn lost(&self) -> Option<&Exception> {
+        self.lost.get()
+    }
+
+    /// The exchange has been through the steps: what it sent is handed over, unless it failed or is lost.
     pub(super) async fn hand_over(&self, is_failed: bool) {
         let sending = State::Sending(Ok(Vec::new()));
         let State::Keeping(kept) = std::mem::replace(&mut *self.state(), sending) else { return };
         let bytes = kept.iter().map(weight).sum();
-        if !is_failed && !self.scope.is_doomed() {
+        if !is_failed && self.lost().is_none() && !self.scope.is_doomed() {
             let under_way = self.send_all(kept).await;
             *self.state() = State::Sending(under_way);
         }
