@@ -19,7 +19,6 @@ use crate::balancer::Balancer;
 use crate::gateway::Gateway;
 use crate::ground::Ground;
 use crate::program::{self, Ran};
-use crate::wall_clock::WallClock;
 
 /// How long a start may take on a machine that is busy with other tests.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -86,8 +85,6 @@ pub struct System {
     logs: Option<PathBuf>,
     /// Where the next process that starts is to die.
     armed: Option<String>,
-    /// What stands in every process's environment beside that of this one.
-    variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl System {
@@ -146,11 +143,6 @@ impl System {
         self.own_settings.entry(process).or_default().push(setting);
     }
 
-    /// Gives every process this wall clock, from its next start on.
-    pub fn go_by(&mut self, clock: &WallClock) {
-        self.variables.extend(clock.variables());
-    }
-
     /// Keeps what the processes say on stderr in this folder, from their next start on.
     pub fn keep_logs(&mut self, folder: PathBuf) {
         self.logs = Some(folder);
@@ -185,7 +177,6 @@ impl System {
             own_settings: BTreeMap::new(),
             logs: None,
             armed: None,
-            variables: Vec::new(),
         };
         system.balance().await?;
         Ok(system)
@@ -482,7 +473,6 @@ impl System {
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
         let mut command = Command::new(program::path()?);
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.arg("--data-dir").arg(self.data_dir(process));
         for setting in self.settings.iter().chain(&self.listen_settings()) {
             // An address of Kafka would mean that no broker is to be embedded.
