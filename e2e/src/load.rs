@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use eventkit::testing::checker::Fact;
 use reqwest::{RequestBuilder, StatusCode};
@@ -13,6 +14,9 @@ use crate::system::System;
 
 /// Clients that ask at a time.
 const CLIENTS: usize = 4;
+/// How often each of them begins with an employee, where it is not as often as it can. An act that takes long on a busy
+/// machine leaves less to do behind it then.
+const UNHURRIED: Duration = Duration::from_millis(100);
 /// What each employee is called after the creation, one change after the other.
 const LATER_NAMES: [&str; 2] = ["Le", "Pham"];
 
@@ -60,11 +64,23 @@ impl Load {
         Self::begin_at(system, name, &system.url("user-service"))
     }
 
+    /// As [`Load::begin`], not as fast as it can: for an act whose length is not known.
+    ///
+    /// # Errors
+    /// As [`Load::begin`].
+    pub fn begin_unhurried(system: &System, name: &str) -> anyhow::Result<Self> {
+        Self::begin_every(system, name, &system.url("user-service"), Some(UNHURRIED))
+    }
+
     /// As [`Load::begin`], asking the copy of it at `url`.
     ///
     /// # Errors
     /// As [`Load::begin`].
     pub fn begin_at(system: &System, name: &str, url: &str) -> anyhow::Result<Self> {
+        Self::begin_every(system, name, url, None)
+    }
+
+    fn begin_every(system: &System, name: &str, url: &str, every: Option<Duration>) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let counts = Arc::new(Counts::default());
         let token = system.operator_token("user-service")?;
@@ -77,6 +93,7 @@ impl Load {
                 name: format!("{name}c{number}"),
                 answers: Answers::default(),
                 counts: counts.clone(),
+                every,
             };
             clients.spawn(client.ask_until(stop.clone()));
         }
@@ -137,11 +154,16 @@ struct Client {
     name: String,
     answers: Answers,
     counts: Arc<Counts>,
+    every: Option<Duration>,
 }
 
 impl Client {
     async fn ask_until(mut self, stop: Arc<AtomicBool>) -> Answers {
+        let mut beginnings = self.every.map(tokio::time::interval);
         for number in 0.. {
+            if let Some(beginnings) = &mut beginnings {
+                beginnings.tick().await;
+            }
             if stop.load(Ordering::SeqCst) || self.one_employee(number).await.is_none() {
                 break;
             }

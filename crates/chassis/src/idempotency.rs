@@ -2,8 +2,9 @@
 //!
 //! The key is stored with its answer in the unit of work that has the effect: both are committed or neither is. Two
 //! requests under one key at the same time both run, and the one that commits second is undone and answered as the
-//! first. Error answers are not kept: a repeated request is then tried anew. Answers marked `Cache-Control: no-store`
-//! (they carry secrets) are not kept either.
+//! first, or 409 if that takes too long, or if it met something of the first that has to be unique. Error answers are
+//! not kept: a repeated request is then tried anew. Answers marked `Cache-Control: no-store` (they carry secrets) are
+//! not kept either.
 
 use std::fmt;
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-
 const KEY_BYTES_MAX: usize = 255;
 /// The largest answer that is kept.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// How long the commit of the request that came first is waited for, and how often it is looked for.
+const COMMIT_MAX: Duration = Duration::from_secs(2);
+const COMMIT_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often keys that are too old are removed.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// How many of them one step removes.
@@ -104,12 +108,27 @@ impl Idempotency {
             Ok(()) => Ok(Response::from_parts(head, Body::from(body))),
             Err(eventkit::Error::Database(db::Error::UniqueViolation { .. })) => {
                 work.undo().await;
-                let kept = find(&self.db, &key).await?;
+                let kept = self.find_committed(&key).await?;
                 let kept = kept.ok_or_else(|| Problem::new(ErrorCode::Conflict).detail("the key is in use now"))?;
                 replay(kept, &key)
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The answer of the request that came first under the key. Where units share a transaction its row is met before it is
+    /// committed: that is waited for.
+    async fn find_committed(&self, key: &Key) -> Result<Option<Kept>, Problem> {
+        let finding = async {
+            let mut looks = tokio::time::interval(COMMIT_LOOK_EVERY);
+            loop {
+                looks.tick().await;
+                if let Some(kept) = find(&self.db, key).await? {
+                    return Ok(Some(kept));
+                }
+            }
+        };
+        tokio::time::timeout(COMMIT_MAX, finding).await.unwrap_or(Ok(None))
     }
 }
 

@@ -295,6 +295,16 @@ async fn first_ended(started: &mut [(String, Running)]) -> (usize, Outcome) {
     (index, outcome)
 }
 
+/// Waits until somebody wants this process to stop: by Ctrl-C or, where there is one, by SIGTERM. From the first call on
+/// they do not end it by themselves.
+pub async fn asked_to_stop() {
+    match Signals::listen() {
+        Ok(mut signals) => drop(signals.next().await),
+        // Whoever cannot be asked goes on.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Ctrl-C and, where there is one, SIGTERM.
 struct Signals {
     #[cfg(unix)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use chassis::Settings;
+use chassis::lifecycle::asked_to_stop;
 use clap::Args;
 use demo::{Addresses, Left, Plan, Progress, Story};
 use eventkit::Clock;
@@ -68,20 +69,20 @@ pub(crate) async fn demo(settings: &Settings, args: DemoArgs) -> anyhow::Result<
         progress,
     };
     let began = Instant::now();
-    let told = demo::tell_until(story, interrupted()).await.context("the story could not be told")?;
+    let told = demo::tell_until(story, asked_to_stop()).await.context("the story could not be told")?;
     let told_in = began.elapsed();
     let left = told.dismiss_administrator().await.with_context(|| {
         let employee_id = told.administrator_id();
         format!("the story is told, and its administrator, employee {employee_id}, has to be removed by hand")
     })?;
+    bar.suspend(|| tell_of_administrator(left));
     bar.set_message("looking for its events");
     let found = tokio::select! {
         found = demo::check::look(&kafka, now_ms, &told.ledger, ARRIVE_MAX) => found?,
-        () = interrupted() => return Err(anyhow!("stopped before its events were found; the story is told")),
+        () = asked_to_stop() => return Err(anyhow!("stopped before its events were found; the story is told")),
     };
     let arrived_in = began.elapsed();
     bar.finish_and_clear();
-    tell_of_administrator(left);
     let differences = found.differences(&told.ledger);
     let (events, requests) = (told.ledger.events(), told.requests);
     let events_per_s = per_second(events, arrived_in);
@@ -120,14 +121,6 @@ fn tell_of_administrator(left: Left) {
             "the story's administrator, employee {employee_id}, stays: it is the only one, and nobody knows its password; \
              remove it when there is another"
         ));
-    }
-}
-
-/// Until somebody has had enough.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Whoever cannot be interrupted goes on.
-        std::future::pending::<()>().await;
     }
 }
 

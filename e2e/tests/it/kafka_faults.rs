@@ -95,7 +95,7 @@ impl Scene {
     }
 
     fn load(&self, name: &str) -> Load {
-        Load::begin(&self.system, name).unwrap()
+        Load::begin_unhurried(&self.system, name).unwrap()
     }
 
     /// Ends a load that was not to notice anything.

@@ -15,6 +15,7 @@ both!(
     pages_show_every_row_once_although_names_are_the_same,
     lists_filter_and_search,
     a_repeated_post_is_done_once,
+    posts_under_one_key_at_the_same_time_are_done_once,
     no_field_takes_characters_that_steer_a_terminal_or_a_mail,
 );
 
@@ -188,6 +189,18 @@ async fn a_repeated_post_is_done_once(fixture: &Fixture) {
     fixture.post("/api/v1/department-types", type_body).await.ok();
     let taken = fixture.post("/api/v1/department-types", json!({"name": "LINE"})).await;
     assert_eq!(taken.fault(), (409, "name"));
+}
+
+async fn posts_under_one_key_at_the_same_time_are_done_once(fixture: &Fixture) {
+    for round in 1..=10 {
+        let (key, body) = (format!("k-{round}"), json!({"name": "TechLeet"}));
+        let headers = [("idempotency-key", key.as_str())];
+        let post = || fixture.send(OPERATOR, "POST", "/api/v1/companies", &headers, &body);
+        let (first, second, third) = tokio::join!(post(), post(), post());
+        let (first, second, third) = (first.ok(), second.ok(), third.ok());
+        assert_eq!((&first, &first), (&second, &third));
+        assert_eq!(fixture.told("company.created").await.len(), round);
+    }
 }
 
 async fn no_field_takes_characters_that_steer_a_terminal_or_a_mail(fixture: &Fixture) {

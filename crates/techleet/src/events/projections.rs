@@ -201,7 +201,7 @@ async fn rebuild_one(
     let running = rebuilding.run(stores, plan, |events| bar.set_position(u64::try_from(events).unwrap_or(0)));
     let done = tokio::select! {
         done = running => done.map_err(refused),
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("stopped; the running projection is as it was")),
+        () = chassis::lifecycle::asked_to_stop() => Err(anyhow!("stopped; the running projection is as it was")),
     };
     bar.finish_and_clear();
     done

@@ -98,7 +98,7 @@ pub(super) async fn run(settings: &Settings, args: ReplayArgs) -> anyhow::Result
     });
     let replayed = tokio::select! {
         told = told => told.map_err(refused),
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("stopped; --from {} goes on", reached.get() + 1)),
+        () = chassis::lifecycle::asked_to_stop() => Err(anyhow!("stopped; --from {} goes on", reached.get() + 1)),
     };
     bar.finish_and_clear();
     let replayed = replayed?;

@@ -145,7 +145,7 @@ impl Engine {
                 tracing::warn!(
                     group = &*self.group,
                     partition = %change.place,
-                    "partition paused: a record in it cannot be finished and too many follow it"
+                    "partition paused: too many records follow one that is not finished, or whose offset is not committed"
                 );
             }
             subscription.set_paused(&change.place, change.paused);

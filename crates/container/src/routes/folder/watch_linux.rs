@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     is_news: bool,
     /// Whether some file was not taken because it had just been emptied.
     has_doubts: bool,
+    /// Whether the kernel has said that it tells no more: the folder was removed.
+    is_over: bool,
 }
 
 impl Watch {
@@ -66,6 +68,7 @@ impl Watch {
             touched: Some(HashSet::new()),
             is_news: false,
             has_doubts: false,
+            is_over: false,
         })
     }
 
@@ -79,10 +82,10 @@ impl Watch {
             if !events.has_more {
                 ready.clear_ready();
             }
-            if events.told.iter().any(|(event, _)| event.contains(ReadFlags::IGNORED)) {
-                return Err(io::Error::other("the folder is not watched any more"));
-            }
             self.note(events);
+        }
+        if self.is_over {
+            return Err(io::Error::other("the folder is not watched any more"));
         }
         // What comes meanwhile belongs to it.
         tokio::time::sleep(GATHERED).await;
@@ -92,7 +95,10 @@ impl Watch {
     /// Notes who is writing.
     fn note(&mut self, events: Events) {
         for (event, name) in events.told {
-            if event.contains(ReadFlags::QUEUE_OVERFLOW) {
+            if event.contains(ReadFlags::IGNORED) {
+                self.is_over = true;
+                self.is_news = true;
+            } else if event.contains(ReadFlags::QUEUE_OVERFLOW) {
                 self.open.clear();
                 self.touched = None;
                 self.is_news = true;
@@ -129,7 +135,7 @@ impl Writers for Watch {
     fn begin(&mut self) {
         self.catch_up();
         // What is new until here is looked at now.
-        self.is_news = false;
+        self.is_news = self.is_over;
         self.has_doubts = false;
         self.touched = Some(HashSet::new());
     }
