@@ -6,7 +6,8 @@
 //! - [`end_state`]: whether everything that follows from the hiring story is there; [`wire`]: on the topics, record by
 //!   record; [`mails`]: in the [`mailbox`]; [`trail`]: in the audit trail; [`gateway`]: what was sent as text messages
 //!   and push notices.
-//! - [`slow_proxy`]: a slow way to a server.
+//! - [`slow_proxy`]: a slow way to a server; [`small_disk`]: a disk that can be filled; [`wall_clock`]: a clock that can be
+//!   set forth and back.
 //! - [`load`]: requests while things are broken; [`promises`]: whether what was answered came true.
 //! - [`shell`]: commands as a reader pastes them; [`openapi`]: the parts' descriptions of their own APIs.
 //! - [`infrastructure`]: real Kafka, Redis and PostgreSQL; [`ground`]: which of them a run stands on.
@@ -28,10 +29,12 @@ pub mod program;
 pub mod promises;
 pub mod shell;
 pub mod slow_proxy;
+pub mod small_disk;
 pub mod soak;
 pub mod stage;
 pub mod system;
 pub mod trail;
+pub mod wall_clock;
 pub mod wire;
 
 pub use backbone::Backbone;

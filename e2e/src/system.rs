@@ -19,6 +19,8 @@ use crate::balancer::Balancer;
 use crate::gateway::Gateway;
 use crate::ground::Ground;
 use crate::program::{self, Ran};
+use crate::small_disk::SmallDisk;
+use crate::wall_clock::WallClock;
 
 /// How long a start may take on a machine that is busy with other tests.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -85,6 +87,10 @@ pub struct System {
     logs: Option<PathBuf>,
     /// Where the next process that starts is to die.
     armed: Option<String>,
+    /// What stands in every process's environment beside that of this one.
+    variables: Vec<(&'static str, PathBuf)>,
+    /// What the command of a process begins with.
+    entrances: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl System {
@@ -143,6 +149,20 @@ impl System {
         self.own_settings.entry(process).or_default().push(setting);
     }
 
+    /// Gives every process this wall clock, from its next start on.
+    pub fn go_by(&mut self, clock: &WallClock) {
+        self.variables.extend(clock.variables());
+    }
+
+    /// Has one process see this disk, from its next start on.
+    ///
+    /// # Errors
+    /// The disk is gone.
+    pub fn put_on(&mut self, process: &'static str, disk: &SmallDisk) -> anyhow::Result<()> {
+        self.entrances.insert(process, disk.entrance()?);
+        Ok(())
+    }
+
     /// Keeps what the processes say on stderr in this folder, from their next start on.
     pub fn keep_logs(&mut self, folder: PathBuf) {
         self.logs = Some(folder);
@@ -177,6 +197,8 @@ impl System {
             own_settings: BTreeMap::new(),
             logs: None,
             armed: None,
+            variables: Vec::new(),
+            entrances: BTreeMap::new(),
         };
         system.balance().await?;
         Ok(system)
@@ -472,7 +494,16 @@ impl System {
     }
 
     fn command(&self, process: &'static str) -> anyhow::Result<Command> {
-        let mut command = Command::new(program::path()?);
+        let program = program::path()?;
+        let mut command = match self.entrances.get(process).and_then(|words| words.split_first()) {
+            None => Command::new(program),
+            Some((first, others)) => {
+                let mut command = Command::new(first);
+                command.args(others).arg(program);
+                command
+            }
+        };
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.arg("--data-dir").arg(self.data_dir(process));
         for setting in self.settings.iter().chain(&self.listen_settings()) {
             // An address of Kafka would mean that no broker is to be embedded.

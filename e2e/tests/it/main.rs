@@ -9,6 +9,7 @@ mod demo_command;
 mod docker;
 mod example;
 mod failpoints;
+mod full_disk;
 mod handlers;
 mod kafka_faults;
 mod kill;

@@ -1,22 +1,27 @@
-//! What is taken away from running processes for a while: the broker, the database, the disk, their own time. Requests
-//! go on or are refused with a clear answer, no event is lost, no effect is had twice, and poison harms nobody else.
+//! What is taken away from running processes for a while: the broker, the database, the disk, their own time and the right
+//! one. Requests go on or are refused with a clear answer, no event is lost, no effect is had twice, and poison harms
+//! nobody else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use e2e::infrastructure::is_required;
 use e2e::load::{Answers, Load};
 use e2e::promises::{self, arrived};
 use e2e::soak;
 use e2e::system::{BROKER, CONTAINER_COPY, Layout, System};
+use e2e::wall_clock::WallClock;
+use eventkit::Clock;
 use eventkit::dead_letter::REDRIVE_GROUP;
 use eventkit::transport::kafka::admin::KafkaAdmin;
 use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
 use eventkit::transport::{ConsumedRecord, Record};
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::copies::assert_divided;
 use crate::topics::read_until;
 
 const USERS: &str = "user-service";
@@ -30,14 +35,27 @@ const PAGES_LEFT: i64 = 8;
 const FREEZES_MAX: usize = 20;
 /// How much more memory the user-service and the container may use while the broker is away: some queues, and pages of
 /// their files.
+const AWAY_GROWTH_MAX: u64 = 64 * 1024 * 1024;
+/// How much more they may use than after their first requests, whatever was taken away: caches and queues fill up once, and
+/// what grows with what waits goes on beyond that.
 const GROWTH_MAX: u64 = 64 * 1024 * 1024;
 const HUGE_BYTES: usize = 10 * 1024 * 1024;
+/// How much more the poison may take on top: each of the container's three groups that read it has it as it came and as a
+/// dead letter.
+const POISON_GROWTH_MAX: u64 = 6 * HUGE_BYTES as u64;
+/// The groups of the container, each of whose members is a client of its own.
+const CONTAINER_GROUPS: [&str; 5] =
+    ["container-audit", "container-directory", "container-mail", "container-router", "container-router-directory"];
+const HOUR_SECONDS: i64 = 3_600;
 
 /// The system and what it answered so far.
 struct Scene {
     system: System,
     folder: PathBuf,
     answers: Answers,
+    clock: Option<WallClock>,
+    /// What was in use after the first requests.
+    memory_bytes: u64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,14 +63,23 @@ async fn outages_lose_no_event_and_repeat_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let mut scene = Scene::begin(folder.path()).await;
     scene.broker_stands_still().await;
+    scene.assert_memory_is_bounded("the broker stood still and was away");
     scene.broker_answers_with_errors().await;
+    scene.assert_memory_is_bounded("the broker answered with errors");
     scene.database_is_locked().await;
+    scene.assert_memory_is_bounded("the database was locked");
     scene.disk_is_full().await;
+    scene.assert_memory_is_bounded("the database was full");
     scene.database_of_a_consumer_is_locked_and_full().await;
+    scene.assert_memory_is_bounded("a consumer's database was locked and full");
+    scene.clock_steps_forth_and_back().await;
+    scene.assert_memory_is_bounded("the clock stepped forth and back");
     scene.zombie_comes_back().await;
+    scene.assert_memory_is_bounded("the container stood still");
     promises::check_all(&scene.system, &scene.answers.acknowledged).await.unwrap();
     promises::check_projections(&scene.system).await.unwrap();
     poison_becomes_letters(&scene.system).await;
+    scene.assert_grown_less_than(GROWTH_MAX + POISON_GROWTH_MAX, scene.memory_bytes, "the poison");
     scene.mail_to_a_full_disk_becomes_a_letter_and_is_redriven().await;
     let load = scene.load("last");
     load.more_acknowledged(REQUESTS).await.unwrap();
@@ -80,12 +107,22 @@ impl Scene {
             "auth.operator_token=an operator token for all the parts".to_owned(),
             format!("broker.message_bytes_max={}", 2 * HUGE_BYTES),
         ];
-        let system = System::start_with(Layout::Apart, &folder, &settings).await.unwrap();
-        Self { system, folder, answers: Answers::default() }
+        let mut system = System::prepare(Layout::Apart, &folder, &settings).await.unwrap();
+        let clock = clock_of_its_own(&folder);
+        if let Some(clock) = &clock {
+            system.go_by(clock);
+        }
+        system.start_all().await.unwrap();
+        let mut scene = Self { system, folder, answers: Answers::default(), clock, memory_bytes: 0 };
+        let load = scene.load("first");
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        scene.answers.extend(load.end().await);
+        scene.memory_bytes = scene.memory_bytes();
+        scene
     }
 
     fn load(&self, name: &str) -> Load {
-        Load::begin(&self.system, name).unwrap()
+        Load::begin_unhurried(&self.system, name).unwrap()
     }
 
     fn users_file(&self) -> PathBuf {
@@ -104,19 +141,26 @@ impl Scene {
         let away = Instant::now();
         while away.elapsed() < soak::away() {
             load.more_acknowledged(REQUESTS).await.unwrap();
+            self.assert_grown_less_than(AWAY_GROWTH_MAX, before, "the broker is away");
         }
-        let grown = self.memory_bytes().saturating_sub(before);
-        assert!(grown < GROWTH_MAX, "{grown} bytes more are in use while the broker is away");
         self.system.start_process(BROKER).await.unwrap();
         load.more_acknowledged(1).await.unwrap();
-        let answers = load.end().await;
-        assert_eq!(answers.refused, 0, "requests do not need the broker");
-        self.answers.extend(answers);
+        self.answers.extend(unrefused(load).await);
     }
 
     /// What the user-service and the container have in use together.
     fn memory_bytes(&self) -> u64 {
         [USERS, CONTAINER].iter().map(|process| self.system.memory_bytes(process).unwrap()).sum()
+    }
+
+    fn assert_memory_is_bounded(&self, act: &str) {
+        self.assert_grown_less_than(GROWTH_MAX, self.memory_bytes, act);
+    }
+
+    fn assert_grown_less_than(&self, growth_max: u64, before: u64, act: &str) {
+        let grown = self.memory_bytes().saturating_sub(before);
+        soak::progress(&format!("{act}: {grown} bytes more in use"));
+        assert!(grown < growth_max, "{act}: {grown} bytes more are in use");
     }
 
     /// The broker refuses every event of the users; they are held, and follow in order when it takes them again.
@@ -135,9 +179,7 @@ impl Scene {
         .unwrap();
         self.limit_user_events(2 * HUGE_BYTES).await;
         load.more_acknowledged(REQUESTS).await.unwrap();
-        let answers = load.end().await;
-        assert_eq!(answers.refused, 0, "requests do not need the broker");
-        self.answers.extend(answers);
+        self.answers.extend(unrefused(load).await);
     }
 
     async fn limit_user_events(&self, bytes: usize) {
@@ -195,9 +237,7 @@ impl Scene {
         .unwrap();
         load.more_acknowledged(REQUESTS).await.unwrap();
         self.restart(CONTAINER, "database.file_pages_max=0").await;
-        let answers = load.end().await;
-        assert_eq!(answers.refused, 0, "requests do not need the container");
-        self.answers.extend(answers);
+        self.answers.extend(unrefused(load).await);
     }
 
     /// Only its own key waits, and what it says is why.
@@ -246,25 +286,66 @@ impl Scene {
         self.freeze_container_outside_of_units().await;
         load.more_acknowledged(1).await.unwrap();
         let answers = load.end().await;
-        // All partitions are the copy's when the last employee's mails are there.
-        let addresses: Vec<String> = answers
-            .acknowledged
-            .iter()
-            .filter_map(|fact| fact.event_id.strip_suffix("-create").map(|name| format!("{name}@example.com")))
-            .collect();
+        // Its session is over, and it does not know.
+        for group in CONTAINER_GROUPS {
+            assert_divided(&self.system, group, 1).await;
+        }
+        self.effects_are_there(&answers).await;
+        self.answers.extend(answers);
+        self.system.thaw(CONTAINER).unwrap();
+        let load = self.load("woken");
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        self.answers.extend(load.end().await);
+        for group in CONTAINER_GROUPS {
+            assert_divided(&self.system, group, 2).await;
+        }
+    }
+
+    /// Every process is told at once that it is an hour later, two hours earlier, and an hour later again.
+    async fn clock_steps_forth_and_back(&mut self) {
+        let Some(mut clock) = self.clock.take() else { return };
+        let load = self.load("clock");
+        load.more_acknowledged(REQUESTS).await.unwrap();
+        for hours in [1, -2, 1] {
+            clock.step(hours * HOUR_SECONDS).unwrap();
+            load.more_acknowledged(REQUESTS).await.unwrap();
+            let off = self.seconds_off().await;
+            assert!((off - clock.seconds()).abs() < HOUR_SECONDS / 2, "{off} and not {}", clock.seconds());
+            // Nobody waits for a time that is far away now: not the relay, and no consumer.
+            let in_between = self.load(&format!("clock{}", clock.seconds()));
+            in_between.more_acknowledged(REQUESTS).await.unwrap();
+            let answers = unrefused(in_between).await;
+            self.effects_are_there(&answers).await;
+            self.answers.extend(answers);
+        }
+        self.answers.extend(unrefused(load).await);
+        self.clock = Some(clock);
+    }
+
+    /// How far the user-service's clock is from that of this process.
+    async fn seconds_off(&self) -> i64 {
+        let email = format!("{}@example.org", uuid::Uuid::now_v7());
+        let body = json!({"firstName": "An", "lastName": "Tran", "email": email});
+        let users = format!("{}/api/v1/users", self.system.url(USERS));
+        let token = self.system.operator_token(USERS).unwrap();
+        let answer = chassis::net::client().post(users).bearer_auth(token).json(&body).send().await.unwrap();
+        let created: Value = answer.json().await.unwrap();
+        let created_at: jiff::Timestamp = created["createdAt"].as_str().unwrap().parse().unwrap();
+        created_at.as_second() - Clock::system().now().as_second()
+    }
+
+    /// Waits until everybody whose creation was answered has their mails, the last effects of all.
+    async fn effects_are_there(&self, answers: &Answers) {
+        let created = answers.acknowledged.iter().filter_map(|fact| fact.event_id.strip_suffix("-create"));
+        let addresses: Vec<String> = created.map(|name| format!("{name}@example.com")).collect();
         let mailbox = self.folder.join("container/mailbox");
-        arrived("the copy has taken over", async || {
+        arrived("the mails of everybody", async || {
             let mails = e2e::mailbox::read(&mailbox)?;
             let is_there = |address: &String| mails.iter().filter(|mail| mail.to == *address).count() >= 2;
             Ok(addresses.iter().all(is_there).then_some(()))
         })
         .await
         .unwrap();
-        self.answers.extend(answers);
-        self.system.thaw(CONTAINER).unwrap();
-        let load = self.load("woken");
-        load.more_acknowledged(REQUESTS).await.unwrap();
-        self.answers.extend(load.end().await);
     }
 }
 
@@ -285,6 +366,26 @@ impl Scene {
             assert!(is_free(Duration::from_secs(30)), "the container's unit ends when it goes on");
         }
         panic!("the container is inside a unit whenever it is frozen");
+    }
+}
+
+/// What was answered to a load that nothing has to be refused to: it needs neither the broker nor the container.
+async fn unrefused(load: Load) -> Answers {
+    let answers = load.end().await;
+    assert_eq!(answers.refused, 0, "requests are refused");
+    answers
+}
+
+/// A clock for all processes, where there can be one.
+#[allow(clippy::print_stderr, reason = "an act that is left out says so")]
+fn clock_of_its_own(folder: &Path) -> Option<WallClock> {
+    match WallClock::new(folder) {
+        Ok(clock) => Some(clock),
+        Err(why) => {
+            assert!(!is_required(), "no clock that can be set: {why:#}");
+            eprintln!("no clock that can be set: {why:#}; its stepping is left out");
+            None
+        }
     }
 }
 
