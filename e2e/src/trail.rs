@@ -21,14 +21,17 @@ type Changes = BTreeMap<String, Vec<Change>>;
 /// Something is missing, too much, or somebody else's; or the chain is broken.
 pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
     let expected = expected(stories)?;
-    let logins = sessions(stories, "user.login");
+    let (logins, logouts) = (sessions(stories, "user.login"), sessions(stories, "user.logout"));
     let found = eventually("every change of the stories is in the audit trail", async || {
         let found = recorded(system).await.ok()?;
         let is_long =
             |entity: &String, changes: &Vec<Change>| found.get(entity).is_some_and(|all| all.len() >= changes.len());
-        let begun = found.keys().filter(|entity| entity.starts_with("session-")).count();
+        let is_enough = |action, events: &BTreeMap<String, usize>| {
+            let by = changes_by_user(&found, action);
+            events.iter().all(|(user, count)| by.get(user).is_some_and(|found| found >= count))
+        };
         let is_there = expected.iter().all(|(entity, changes)| is_long(entity, changes));
-        (is_there && begun >= logins.values().sum::<usize>()).then_some(found)
+        (is_there && is_enough("create", &logins) && is_enough("delete", &logouts)).then_some(found)
     })
     .await;
     for (entity, changes) in &found {
@@ -53,13 +56,8 @@ pub async fn check(system: &System, stories: &[Told]) -> anyhow::Result<()> {
     // A login whose answer was lost is there, and its session is ended by nobody.
     let more: BTreeMap<String, usize> =
         stories.iter().flat_map(|told| told.ledger.repeats()).map(|((_, user), logins)| (user, logins)).collect();
-    for (action, events, more) in
-        [("create", logins, more), ("delete", sessions(stories, "user.logout"), BTreeMap::new())]
-    {
-        let mut by: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, actor) in changes_of_sessions(&found).filter(|(done, _)| *done == action) {
-            *by.entry(format!("user-{}", actor["employeeId"])).or_default() += 1;
-        }
+    for (action, events, more) in [("create", logins, more), ("delete", logouts, BTreeMap::new())] {
+        let by = changes_by_user(&found, action);
         let is_right = |(user, found): (&String, &usize)| {
             let (expected, more) = (events.get(user).copied().unwrap_or(0), more.get(user).copied().unwrap_or(0));
             (expected..=expected + more).contains(found)
@@ -81,8 +79,14 @@ fn check_session(entity: &str, changes: &[Change]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn changes_of_sessions(found: &Changes) -> impl Iterator<Item = &Change> {
-    found.iter().filter(|(entity, _)| entity.starts_with("session-")).flat_map(|(_, changes)| changes)
+/// How often each employee has done this to a session.
+fn changes_by_user(found: &Changes, action: &str) -> BTreeMap<String, usize> {
+    let mut by = BTreeMap::new();
+    let of_sessions = found.iter().filter(|(entity, _)| entity.starts_with("session-"));
+    for (_, actor) in of_sessions.flat_map(|(_, changes)| changes).filter(|(done, _)| *done == action) {
+        *by.entry(format!("user-{}", actor["employeeId"])).or_default() += 1;
+    }
+    by
 }
 
 /// How many events of a type each employee has.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use eventkit::dead_letter::{SUFFIX, redriven};
+use eventkit::dead_letter::{IDENTITY, LEFT_OUT, SUFFIX, redriven};
 use eventkit::failpoint;
 use eventkit::transport::kafka::{KafkaWriter, Start};
 use eventkit::transport::{ConsumedRecord, Record};
@@ -92,6 +92,8 @@ pub struct Letter {
     pub event_type: Option<String>,
     /// The event's id.
     pub event_id: Option<String>,
+    /// How many bytes its value has, where that was too large for a letter and was left out.
+    pub left_out_bytes: Option<u64>,
     /// When it was sent back, if it was.
     pub redriven_at: Option<Timestamp>,
     /// When it was given up by an operator, if it was.
@@ -181,13 +183,16 @@ impl Kafka {
     /// The record's time becomes now: with its old one, the topic's retention could delete it before it is read.
     ///
     /// # Errors
-    /// A letter lacks its topic or group; then none was sent. The cluster refuses one or does not answer; then those
+    /// A letter lacks its topic, its group or its value; then none was sent. The cluster refuses one or does not answer; then those
     /// before it were sent and are remembered.
     pub async fn redrive(&self, letters: &[Letter], clock: &Clock) -> Result<usize> {
         let cluster = self.cluster().await?;
         let mut back = Vec::with_capacity(letters.len());
         for letter in letters {
             let lacking = |header| Error::IncompleteLetter { place: letter.place(), header };
+            if letter.left_out_bytes.is_some() {
+                return Err(Error::ValueLeftOut { place: letter.place() });
+            }
             let topic = letter.topic.as_deref().ok_or_else(|| lacking("dlq-topic"))?;
             let mut record = redriven(&letter.record).ok_or_else(|| lacking("dlq-group"))?;
             record.timestamp_ms = None;
@@ -353,8 +358,9 @@ pub(crate) fn letter(consumed: ConsumedRecord, fate: Fate) -> Letter {
         first_failed_at: millis(&record, "dlq-first-failed-at"),
         failed_at: millis(&record, "dlq-failed-at"),
         key: record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned()),
-        event_type: envelope.as_ref().map(|envelope| envelope.event_type.clone()),
-        event_id: envelope.and_then(|envelope| envelope.event_id),
+        event_type: envelope.as_ref().map(|envelope| envelope.event_type.clone()).or_else(|| text("ce_type")),
+        event_id: envelope.and_then(|envelope| envelope.event_id).or_else(|| text("ce_id")).or_else(|| text(IDENTITY)),
+        left_out_bytes: record.header(LEFT_OUT).and_then(|text| text.parse().ok()),
         redriven_at: fate.redriven_at,
         purged_at: fate.purged_at,
         record,

@@ -55,6 +55,12 @@ pub enum Error {
         /// The header.
         header: &'static str,
     },
+    /// The value of a dead letter's event was too large for a letter.
+    #[error("dead letter {place} cannot be sent back: its value was too large for a letter; replay its event instead")]
+    ValueLeftOut {
+        /// `topic/partition/offset` of the letter.
+        place: String,
+    },
     /// Sending dead letters back broke off.
     #[error("after {redriven} dead letters it broke off; the same command goes on with the rest")]
     RedriveBrokeOff {

@@ -163,7 +163,11 @@ pub(crate) async fn run(settings: &Settings, command: DlqCommand) -> anyhow::Res
             }
         }
         DlqCommand::Redrive { letter, filter, execute, output } => {
-            let found = wanted(&kafka, letter.as_ref(), &filter).await?;
+            let mut found = wanted(&kafka, letter.as_ref(), &filter).await?;
+            // One that is named is refused with its reason.
+            if letter.is_none() {
+                leave_out(&mut found);
+            }
             let letters = &found.letters;
             let redriven = match execute {
                 true => kafka.redrive(letters, &Clock::system()).await.map_err(refused)?,
@@ -192,6 +196,19 @@ pub(crate) async fn run(settings: &Settings, command: DlqCommand) -> anyhow::Res
             }
             Ok(())
         }
+    }
+}
+
+/// Takes out what cannot be sent back, and says so.
+fn leave_out(found: &mut Found) {
+    let valueless: Vec<String> =
+        found.letters.extract_if(.., |letter| letter.left_out_bytes.is_some()).map(|letter| letter.place()).collect();
+    found.matching -= u64::try_from(valueless.len()).unwrap_or(0);
+    if !valueless.is_empty() {
+        output::say(&format!(
+            "cannot be sent back, as their values were too large for a letter: {}; replay their events, then purge them",
+            valueless.join(", ")
+        ));
     }
 }
 
@@ -296,7 +313,10 @@ fn shown(letter: &Letter) -> Vec<String> {
     let headers = letter.record.headers.iter().filter(|(name, _)| !name.starts_with("dlq-"));
     lines.extend(headers.map(|(name, value)| format!("  {}: {}", clean(name), clean(&String::from_utf8_lossy(value)))));
     lines.push("value".to_owned());
-    let value = letter.record.value.as_deref().map_or("null".into(), String::from_utf8_lossy);
+    let value = match letter.left_out_bytes {
+        Some(bytes) => format!("{bytes} bytes, too large for a letter: left with the event").into(),
+        None => letter.record.value.as_deref().map_or("null".into(), String::from_utf8_lossy),
+    };
     lines.push(format!("  {}", clean(&value)));
     lines
 }

@@ -1,8 +1,8 @@
 //! The operator's commands on the real program: following an event, telling stored events again, letting go on what waits.
 
 use e2e::program::Ran;
+use e2e::stage::eventually;
 use e2e::system::{Layout, System};
-use eventkit::testing::eventually;
 use eventkit::transport::Record;
 use eventkit::transport::kafka::{KafkaConfig, KafkaWriter};
 use serde_json::{Value, json};

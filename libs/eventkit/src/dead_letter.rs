@@ -20,8 +20,10 @@ pub const IDENTITY: &str = "event-identity";
 /// at `dlq-topic`, `dlq-partition` and `dlq-offset` for as long as its topic keeps it.
 pub const LEFT_OUT: &str = "dlq-left-out";
 
-/// How much of an error is told where room is short.
-const ERROR_BYTES_MAX: usize = 1_024;
+/// How much of an error a letter tells: it may quote what was handled, and make the letter too large for it.
+const ERROR_BYTES_MAX: usize = 16 * 1_024;
+/// How much of anything is told where room is short.
+const SHORT_BYTES_MAX: usize = 1_024;
 
 /// What the names of the headers begin with that a dead letter has and its event had not.
 const PREFIX: &str = "dlq-";
@@ -55,7 +57,7 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
         ("dlq-partition", failed.partition.to_string()),
         ("dlq-offset", failed.offset.to_string()),
         ("dlq-group", cause.group.to_owned()),
-        ("dlq-error", cause.error.to_owned()),
+        ("dlq-error", shortened(cause.error, ERROR_BYTES_MAX)),
         ("dlq-error-kind", cause.kind.to_owned()),
         ("dlq-attempts", cause.attempts.to_string()),
         ("dlq-first-failed-at", cause.first_failed_at_ms.to_string()),
@@ -66,25 +68,32 @@ pub fn letter(failed: &ConsumedRecord, cause: &Cause<'_>) -> Record {
     record
 }
 
-/// The letter that takes the place of one that is too large: its key, its record's place and identity and the cause,
-/// without the value and without headers of its event's author.
+/// The letter that takes the place of one that is too large: its record's place and the cause, and its key and identity
+/// unless they are long, without the value and without headers of its event's author.
 pub fn without_value(letter: &Record) -> Record {
     let mut record = letter.clone();
     let value = record.value.take().unwrap_or_default();
-    record.headers.retain(|(name, _)| {
-        name.starts_with(PREFIX) || name == IDENTITY || CLOUD_EVENTS_NAMES.contains(&name.as_ref())
+    record.key = record.key.filter(|key| key.len() <= SHORT_BYTES_MAX);
+    record.headers.retain(|(name, value)| {
+        let is_short = value.len() <= SHORT_BYTES_MAX;
+        let is_own = name == IDENTITY || CLOUD_EVENTS_NAMES.contains(&name.as_ref());
+        name.starts_with(PREFIX) || (is_own && is_short)
     });
     if let Some((_, error)) = record.headers.iter_mut().find(|(name, _)| name == "dlq-error") {
-        let text = String::from_utf8_lossy(error).into_owned();
-        *error = Bytes::from(text[..text.floor_char_boundary(ERROR_BYTES_MAX)].to_owned());
+        *error = Bytes::from(shortened(&String::from_utf8_lossy(error), SHORT_BYTES_MAX));
     }
     // What the value told of its identity went with it.
     if record.header("ce_id").is_none() && record.header(IDENTITY).is_none() {
         let event_id = Envelope::read(&value).ok().and_then(|envelope| envelope.event_id);
+        let event_id = event_id.filter(|id| id.len() <= SHORT_BYTES_MAX);
         record.headers.extend(event_id.map(|id| (IDENTITY.into(), Bytes::from(id))));
     }
     record.headers.push((LEFT_OUT.into(), Bytes::from(value.len().to_string())));
     record
+}
+
+fn shortened(text: &str, bytes_max: usize) -> String {
+    text[..text.floor_char_boundary(bytes_max)].to_owned()
 }
 
 /// The record that sends a dead letter back to its topic: as it was, for the group that failed.
@@ -166,6 +175,7 @@ mod tests {
         let failed = failed(br#"{"eventType":"a.b","eventId":"id-1"}"#);
         let error = "\u{e4}".repeat(ERROR_BYTES_MAX);
         let whole = letter(&failed, &Cause { error: &error, ..CAUSE });
+        assert_eq!(whole.header("dlq-error"), Some(&error[..ERROR_BYTES_MAX]));
         let short = without_value(&whole);
         assert_eq!((&short.topic, &short.key, &short.value), (&whole.topic, &whole.key, &None));
         let expected = [
@@ -173,7 +183,7 @@ mod tests {
             ("dlq-partition", "2"),
             ("dlq-offset", "40"),
             ("dlq-group", "group"),
-            ("dlq-error", &error[..ERROR_BYTES_MAX]),
+            ("dlq-error", &error[..SHORT_BYTES_MAX]),
             ("dlq-error-kind", "permanent"),
             ("dlq-attempts", "1"),
             ("dlq-first-failed-at", "1"),
@@ -184,6 +194,21 @@ mod tests {
         let told: Vec<_> = short.headers.iter().map(|(name, _)| (name.as_ref(), short.header(name).unwrap())).collect();
         assert_eq!(told, expected);
         assert_eq!(redriven(&short), None);
+    }
+
+    #[test]
+    fn nothing_long_of_a_record_is_in_a_letter_without_its_value() {
+        let long = "x".repeat(SHORT_BYTES_MAX + 1);
+        let mut failed = failed(b"");
+        failed.record.value = Some(format!(r#"{{"eventType":"a.b","eventId":"{long}"}}"#).into());
+        failed.record.key = Some(Bytes::from(long.clone()));
+        for name in ["ce_id", "ce_subject", IDENTITY, "other"] {
+            failed.record.headers.push((name.into(), Bytes::from(long.clone())));
+        }
+        let short = without_value(&letter(&failed, &Cause { error: &long, ..CAUSE }));
+        let bytes: usize = short.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert!(short.key.is_none() && bytes < 2 * SHORT_BYTES_MAX, "{short:?}");
+        assert_eq!(short.header("dlq-offset"), Some("40"));
     }
 
     #[test]

@@ -177,7 +177,9 @@ impl Relay {
                     self.failures = 0;
                     self.tell(None);
                     let look = if self.horizon.is_held_back() { HELD_BACK_POLL } else { self.config.poll_interval };
-                    let waits = [Some(look), self.held_wait(), self.stopped.wait()];
+                    // What was held or stopped when the lease was lost is its owner's to try again.
+                    let retries = if is_elsewhere { [None; 2] } else { [self.held_wait(), self.stopped.wait()] };
+                    let waits = [Some(look)].into_iter().chain(retries);
                     waits.into_iter().flatten().min().unwrap_or_default()
                 }
                 Err(error) => {

@@ -179,7 +179,7 @@ impl Suite {
                     "the_story_holds_while",
                     "answers_hold_while",
                     "every_failpoint",
-                    "when_the_container_is_killed",
+                    "routes_killed::",
                     "--test-threads",
                     "1",
                 ]

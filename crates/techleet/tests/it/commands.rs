@@ -146,6 +146,18 @@ async fn dead_letters_are_shown_and_sent_back_once() {
         ("dlq redrive --topic trials --execute", ""),
     ];
     insta::assert_snapshot!("dead_letters_are_given_up", transcript(&fixture, &commands).await);
+    // One of these two has lost its value.
+    let valueless = eventkit::dead_letter::without_value(&dead);
+    for letter in [&valueless, &dead] {
+        writer.send(letter, Some(1)).await.unwrap().acknowledged().await.unwrap();
+    }
+    let commands = [
+        ("dlq list --format json", ""),
+        ("dlq redrive --topic trials", ""),
+        ("dlq redrive --topic trials --execute", ""),
+        ("dlq list", ""),
+    ];
+    insta::assert_snapshot!("dead_letters_without_values_stay", transcript(&fixture, &commands).await);
 }
 
 #[tokio::test]

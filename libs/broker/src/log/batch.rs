@@ -97,11 +97,16 @@ impl Header {
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
-        self.attributes & COMPRESSION_MASK != 0
+        self.codec() != 0
+    }
+
+    /// How the records are compressed.
+    pub(crate) fn codec(&self) -> i16 {
+        self.attributes & COMPRESSION_MASK
     }
 
     pub(crate) fn is_zstd(&self) -> bool {
-        self.attributes & COMPRESSION_MASK == ZSTD
+        self.codec() == ZSTD
     }
 
     pub(crate) fn is_transactional(&self) -> bool {

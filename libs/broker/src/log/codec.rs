@@ -2,9 +2,8 @@
 //! how they are to be stored.
 
 use std::io::{self, Read, Write};
-use std::sync::{Mutex, PoisonError};
 
-use crate::log::batch::{COMPRESSION_MASK, HEADER_BYTES, Header, repack};
+use crate::log::batch::{HEADER_BYTES, Header, repack};
 
 /// The compression types of a topic that are not the producer's choice, and their numbers in a batch.
 pub(crate) const TYPES: [(&str, i16); 5] =
@@ -24,7 +23,7 @@ pub(crate) const OPENED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The records of a batch as they were before compression; `None` if they cannot be opened, or are too many bytes.
 pub(crate) fn open(header: &Header, records: &[u8]) -> Option<Vec<u8>> {
-    match header.attributes & COMPRESSION_MASK {
+    match header.codec() {
         0 => Some(records.to_vec()),
         GZIP => take(flate2::read::MultiGzDecoder::new(records)),
         SNAPPY if records.starts_with(XERIAL_MAGIC) => open_xerial(records.get(XERIAL_HEADER_BYTES..)?),
@@ -35,16 +34,12 @@ pub(crate) fn open(header: &Header, records: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Held while a batch is packed anew: what small batches open to is in no account of memory, so there is one at a time.
-static PACKING: Mutex<()> = Mutex::new(());
-
 /// A batch with its records packed in this way; `None` if they cannot be opened, or are packed so already.
 pub(crate) fn pack_batch(header: &Header, batch: &[u8], codec: i16) -> Option<io::Result<Vec<u8>>> {
-    if header.attributes & COMPRESSION_MASK == codec {
+    if header.codec() == codec {
         return None;
     }
     let records = batch.get(HEADER_BYTES..)?;
-    let _one_at_a_time = PACKING.lock().unwrap_or_else(PoisonError::into_inner);
     let plain = open(header, records);
     let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
     Some(plain.and_then(|plain| pack(codec, &plain)).map(|packed| repack(batch, codec, &packed)))
@@ -162,12 +157,12 @@ mod tests {
         for (_, from) in TYPES {
             let packed = pack_batch(&header, &plain, from).map_or_else(|| plain.clone(), Result::unwrap);
             let header = check_produced(&packed).unwrap();
-            assert_eq!((header.attributes & COMPRESSION_MASK, header.count, header.max_timestamp), (from, 2, 7));
+            assert_eq!((header.codec(), header.count, header.max_timestamp), (from, 2, 7));
             assert_eq!(packed.len() < plain.len() / 2, from != 0, "codec {from}");
             for (_, to) in TYPES {
                 let again = pack_batch(&header, &packed, to).map_or_else(|| packed.clone(), Result::unwrap);
                 let header = check_produced(&again).unwrap();
-                assert_eq!(header.attributes & COMPRESSION_MASK, to);
+                assert_eq!(header.codec(), to);
                 let opened = open(&header, &again[HEADER_BYTES..]).unwrap();
                 assert!(opened == plain[HEADER_BYTES..], "from {from} to {to}");
             }

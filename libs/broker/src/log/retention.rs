@@ -1,5 +1,6 @@
 //! Letting go of old segments, by age, by size, and on request; offsets never go back.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -125,7 +126,10 @@ impl Partition {
     /// Removes the files of dropped segments whose time has come; one that cannot be removed is tried again later, and
     /// holds nothing else up.
     fn remove_leftovers(&self, state: &mut State, now: i64) {
-        while let Some(leftover) = state.leftovers.pop_front_if(|leftover| leftover.due_ms <= now) {
+        let leftovers = std::mem::take(&mut state.leftovers).into_iter();
+        let (due, later): (VecDeque<_>, _) = leftovers.partition(|leftover| leftover.due_ms <= now);
+        state.leftovers = later;
+        for leftover in due {
             if let Err(error) = remove_if_there(&*self.env.disk, &leftover.path) {
                 tracing::warn!(topic = %self.topic, partition = self.index, %error, "a file of a dropped segment is left for later");
                 state.leftovers.push_back(Leftover { due_ms: now.saturating_add(LEFTOVER_PAUSE_MS), ..leftover });

@@ -24,17 +24,20 @@ const AHEAD_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
 ///
 /// A group that was away for some time forgets so much later.
 #[derive(Debug)]
-struct OwnTime {
+pub(crate) struct OwnTime {
     first_ms: i64,
     noted_at: Instant,
     noted_at_ms: i64,
+    /// How far the clock was ahead when that was told last.
+    told_ahead_ms: i64,
 }
 
 impl OwnTime {
     /// `newest_ms` is the newest row's time; a group without rows goes by the clock.
     fn begin(clock: &Clock, newest_ms: Option<i64>) -> Self {
         let now_ms = clock.now_ms();
-        Self { first_ms: newest_ms.unwrap_or(now_ms), noted_at: Instant::now(), noted_at_ms: now_ms }
+        let first_ms = newest_ms.unwrap_or(now_ms);
+        Self { first_ms, noted_at: Instant::now(), noted_at_ms: now_ms, told_ahead_ms: 0 }
     }
 
     fn now_ms(&self, clock: &Clock) -> i64 {
@@ -42,12 +45,25 @@ impl OwnTime {
         let own_ms = self.first_ms.saturating_add(i64::try_from(since).unwrap_or(i64::MAX));
         own_ms.min(clock.now_ms())
     }
+
+    /// How far the clock is ahead, if that is worth telling again.
+    fn worth_telling(&mut self, clock: &Clock) -> Option<i64> {
+        let ahead_ms = clock.now_ms().saturating_sub(self.now_ms(clock));
+        let is_news = ahead_ms > self.told_ahead_ms.saturating_add(AHEAD_MAX_MS);
+        self.told_ahead_ms = if is_news { ahead_ms } else { self.told_ahead_ms };
+        is_news.then_some(ahead_ms)
+    }
 }
 
 impl Engine {
+    /// What time it is for the group's rows. To be asked for before anything is handled, by a clock that may be wrong.
+    pub(crate) async fn own_time(&self) -> crate::Result<OwnTime> {
+        let newest_ms = inbox::newest(self.publisher.db(), &self.group).await?;
+        Ok(OwnTime::begin(self.publisher.clock(), newest_ms))
+    }
+
     /// Runs until it is aborted.
-    pub(crate) async fn keep_house(self: Arc<Self>) {
-        let mut time = None;
+    pub(crate) async fn keep_house(self: Arc<Self>, mut time: OwnTime) {
         loop {
             if let Err(error) = self.expire_inbox(&mut time).await {
                 tracing::warn!(group = &*self.group, error = chain(&error), "old inbox rows could not be deleted");
@@ -56,19 +72,14 @@ impl Engine {
         }
     }
 
-    async fn expire_inbox(&self, time: &mut Option<OwnTime>) -> crate::Result<()> {
+    async fn expire_inbox(&self, time: &mut OwnTime) -> crate::Result<()> {
         let (db, clock) = (self.publisher.db(), self.publisher.clock());
-        let time = match time {
-            Some(time) => time,
-            None => time.insert(OwnTime::begin(clock, inbox::newest(db, &self.group).await?)),
-        };
         let now_ms = time.now_ms(clock);
-        let ahead_ms = clock.now_ms().saturating_sub(now_ms);
-        if ahead_ms > AHEAD_MAX_MS {
+        if let Some(ahead_ms) = time.worth_telling(clock) {
             tracing::info!(
                 group = &*self.group,
                 ahead_ms,
-                "inbox rows are kept so much longer: the group was away, or the clock was set"
+                "inbox rows are kept so much longer: the group had nothing to handle, or the clock was set"
             );
         }
         let retention_ms = i64::try_from(self.config.inbox_retention.as_millis()).unwrap_or(i64::MAX);
@@ -121,6 +132,15 @@ mod tests {
     fn a_clock_that_is_set_back_counts_and_so_does_one_that_is_behind_the_newest_row() {
         assert_eq!(after_a_step(None, -10 * DAY_MS), NOON - 10 * DAY_MS);
         assert_eq!(after_a_step(Some(NOON + 10 * DAY_MS), 0), NOON);
+    }
+
+    #[test]
+    fn that_the_clock_is_ahead_is_told_once_and_again_when_it_is_a_day_more() {
+        let clock = Clock::manual(Timestamp::from_millisecond(NOON).unwrap());
+        let mut time = OwnTime::begin(&clock, Some(NOON - 3 * DAY_MS));
+        assert!(time.worth_telling(&clock).is_some() && time.worth_telling(&clock).is_none());
+        clock.advance_ms(2 * DAY_MS);
+        assert!(time.worth_telling(&clock).is_some() && time.worth_telling(&clock).is_none());
     }
 
     #[test]

@@ -46,10 +46,17 @@ impl Engine {
             workers.spawn(Arc::clone(&self).work());
         }
         let mut housekeeping = JoinSet::new();
-        housekeeping.spawn(Arc::clone(&self).keep_house());
         let mut failures = 0;
         while !*stopping.borrow() {
-            match self.subscribe().await {
+            let begun = match housekeeping.is_empty() {
+                true => self.own_time().await.map(|time| drop(housekeeping.spawn(Arc::clone(&self).keep_house(time)))),
+                false => Ok(()),
+            };
+            let subscription = match begun {
+                Ok(()) => self.subscribe().await,
+                Err(error) => Err(error),
+            };
+            match subscription {
                 Ok(subscription) => {
                     let began = Instant::now();
                     self.consume(subscription, &mut stopping).await;

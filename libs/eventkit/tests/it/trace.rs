@@ -108,6 +108,8 @@ impl Effect<AccountOpened> for TellTrace {
 async fn a_handler_stands_in_a_span_of_the_trace_that_an_effect_passes_on() {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let spans = Spans::default();
+    // Where there is one subscriber alone, the first thread that comes to a span says for all whether it is wanted.
+    let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let _watched = tracing::subscriber::set_default(spans.clone());
     let fixture = Fixture::new().await;
     let origin = Origin { traceparent: Some(TRACE.to_owned()), ..Origin::default() };

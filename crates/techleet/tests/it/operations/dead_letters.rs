@@ -134,6 +134,23 @@ async fn a_letter_without_its_group_is_refused_before_any_is_sent() {
 }
 
 #[tokio::test]
+async fn a_letter_whose_value_was_left_out_is_refused_before_any_is_sent() {
+    let fixture = with_letters().await;
+    let place = Filter { place: Some((1, 0)), ..Filter::default() };
+    let whole = fixture.kafka.find_letters(&place, false, 1).await.unwrap().letters.remove(0);
+    fixture.write(&eventkit::dead_letter::without_value(&whole.record), 0).await;
+    let found = fixture.kafka.find_letters(&Filter::default(), false, 100).await.unwrap();
+    let left_out: Vec<_> = found.letters.iter().filter_map(|letter| letter.left_out_bytes).collect();
+    assert_eq!(left_out, [u64::try_from(EVENT.len()).unwrap()]);
+    let refused = fixture.kafka.redrive(&found.letters, &Clock::system()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "dead letter trials.dlq/0/1 cannot be sent back: its value was too large for a letter; replay its event instead"
+    );
+    assert!(on_topic(&fixture, "trials").await.is_empty());
+}
+
+#[tokio::test]
 async fn a_letter_that_was_given_up_is_not_listed_and_never_sent_back() {
     let fixture = with_letters().await;
     let filter = Filter { group: Some("audit".to_owned()), ..Filter::default() };

@@ -12,6 +12,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use tokio::sync::Semaphore;
 
 use crate::catalog::Topic;
 use crate::log::LogConfig;
@@ -75,6 +76,10 @@ struct TopicItems {
     items: Vec<Item>,
 }
 
+/// Held while a request's batches are packed anew: what small batches open to is in no account of memory, so there is one at
+/// a time.
+static PACKING: Semaphore = Semaphore::const_new(1);
+
 async fn begin(mut call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     let request: ProduceRequest = call.decode()?;
     let acks = request.acks;
@@ -85,7 +90,10 @@ async fn begin(mut call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
         topics.push(check_topic(&call, topic, acks, allowed).await);
     }
     enlist(&call, id, &mut topics).await;
+    // Waited for here, and not on a thread that others need for their reads and syncs.
+    let packing = if is_packed_anew(&topics) { PACKING.acquire().await.ok() } else { None };
     let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
+    drop(packing);
     call.release();
     Ok(finish(call, topics, acks).boxed())
 }
@@ -207,6 +215,14 @@ fn refuse(error: ResponseError, message: &str) -> Step {
 
 fn refuse_append(error: &AppendError) -> Step {
     Step::Refused { code: append_code(error), message: chain(error) }
+}
+
+/// Whether some batch is compressed in another way than its topic wants.
+fn is_packed_anew(topics: &[TopicItems]) -> bool {
+    topics.iter().flat_map(|topic| &topic.items).any(|item| match &item.step {
+        Step::Append { partition, header, .. } => partition.config().codec.is_some_and(|codec| header.codec() != codec),
+        _ => false,
+    })
 }
 
 /// Appends what passed the check; blocking.

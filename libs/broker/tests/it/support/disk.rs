@@ -272,6 +272,9 @@ impl Content {
         let mut left = bytes;
         for (position, bytes) in &self.unsynced {
             let taken = left.min(bytes.len());
+            if taken == 0 {
+                break;
+            }
             Self::put(to, *position, &bytes[..taken]);
             left -= taken;
         }

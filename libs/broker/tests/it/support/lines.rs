@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// One line of the log.
 #[derive(Debug, Clone)]
@@ -21,14 +21,17 @@ pub(crate) struct Line {
 pub(crate) struct Lines {
     lines: Arc<Mutex<Vec<Line>>>,
     _guard: DefaultGuard,
+    _other: Dispatch,
 }
 
 impl Lines {
     /// Listens to this thread; a test whose broker runs on others hears nothing.
     pub(crate) fn listen() -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
+        // Where there is one subscriber alone, the first thread that comes to a line says for all whether it is wanted.
+        let other = Dispatch::new(NoSubscriber::new());
         let guard = tracing::subscriber::set_default(Listener(Arc::clone(&lines)));
-        Self { lines, _guard: guard }
+        Self { lines, _guard: guard, _other: other }
     }
 
     /// What was written since it was last asked.
