@@ -34,7 +34,8 @@ use crate::wire::memory::RequestMemory;
 /// How long a stop waits for connections to finish what they have begun.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running broker; dropping it stops it without the care that [`Broker::shutdown`] takes.
+/// A running broker; dropping it stops it without the care that [`Broker::shutdown`] takes, and frees the data directory
+/// when what it was doing has ended.
 #[derive(Debug)]
 pub struct Broker {
     shared: Arc<Shared>,
@@ -44,7 +45,6 @@ pub struct Broker {
     tasks: TaskTracker,
     /// Told when no connection is left that could have anything stored.
     settled: CancellationToken,
-    lock: File,
     _stop_on_drop: DropGuard,
 }
 
@@ -109,7 +109,7 @@ impl Broker {
             let runtime = Handle::current();
             tokio::task::spawn_blocking(move || open(&config, runtime))
         };
-        let Opened { lock, catalog, producer_ids, quotas } =
+        let Opened { catalog, producer_ids, quotas } =
             opened.await.map_err(|_| Error::Worker { operation: "recovery" })??;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -149,7 +149,7 @@ impl Broker {
             connections.spawn(listener::run(port, Arc::clone(&shared), connections.clone()));
         }
         tracing::info!(data_dir = %config.data_dir.display(), "broker started");
-        Ok(Self { shared, addresses, connections, tasks, settled, lock, _stop_on_drop: stop.drop_guard() })
+        Ok(Self { shared, addresses, connections, tasks, settled, _stop_on_drop: stop.drop_guard() })
     }
 
     /// Where its first listener listens, with the port it really has.
@@ -177,13 +177,16 @@ impl Broker {
     pub async fn shutdown(self) -> Result<(), Error> {
         self.shared.stop.cancel();
         self.connections.close();
+        let mut has_ended = true;
         if tokio::time::timeout(STOP_PATIENCE, self.connections.wait()).await.is_err() {
             tracing::warn!("connections did not finish in time");
+            has_ended = false;
         }
         self.settled.cancel();
         self.tasks.close();
         if tokio::time::timeout(STOP_PATIENCE, self.tasks.wait()).await.is_err() {
-            tracing::warn!("background work did not finish in time");
+            tracing::warn!("background work did not finish in time; the data directory is free when it has");
+            has_ended = false;
         }
         let catalog = Arc::clone(&self.shared.catalog);
         let flushing = Arc::clone(&catalog);
@@ -195,7 +198,9 @@ impl Broker {
         flushed.await.map_err(|_| Error::Worker { operation: "the final sync" })?;
         let saved = keeper::save_checkpoint(&catalog, true).await;
         let path = &self.shared.config.data_dir;
-        self.lock.unlock().map_err(Error::storage("unlocking", path))?;
+        if has_ended {
+            catalog.env.lock.unlock().map_err(Error::storage("unlocking", path))?;
+        }
         if !saved {
             let source = std::io::Error::other("the checkpoint could not be written");
             return Err(Error::Storage { operation: "writing the final checkpoint in", path: path.clone(), source });
@@ -236,7 +241,6 @@ impl Broker {
 
 /// What a data directory holds.
 struct Opened {
-    lock: File,
     catalog: Arc<Catalog>,
     producer_ids: ProducerIds,
     quotas: Quotas,
@@ -253,9 +257,9 @@ fn open(config: &Arc<Config>, runtime: Handle) -> Result<Opened, Error> {
         Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: dir.clone() }),
         Err(TryLockError::Error(source)) => return Err(Error::storage("locking", &path)(source)),
     }
-    let env = Arc::new(LogEnv::new(config, runtime));
+    let env = Arc::new(LogEnv::new(config, runtime, lock));
     let catalog = Arc::new(Catalog::open(env, Arc::clone(config))?);
     let producer_ids = ProducerIds::open(Arc::clone(&config.disk), dir)?;
     let quotas = Quotas::open(Arc::clone(&config.disk), dir)?;
-    Ok(Opened { lock, catalog, producer_ids, quotas })
+    Ok(Opened { catalog, producer_ids, quotas })
 }

@@ -22,6 +22,7 @@ pub(crate) mod transactions;
 pub(crate) mod waiters;
 pub(crate) mod walk;
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,10 +48,12 @@ pub(crate) struct LogEnv {
     /// Told when a partition has something for the checkpoint.
     pub(crate) changed: Notify,
     serial: AtomicU64,
+    /// Held for as long as anybody is left who may change the data directory, in whatever thread.
+    pub(crate) lock: File,
 }
 
 impl LogEnv {
-    pub(crate) fn new(config: &Config, runtime: Handle) -> Self {
+    pub(crate) fn new(config: &Config, runtime: Handle, lock: File) -> Self {
         Self {
             data_dir: config.data_dir.clone(),
             disk: Arc::clone(&config.disk),
@@ -61,6 +64,7 @@ impl LogEnv {
             producers_max: config.producers_per_partition_max,
             changed: Notify::new(),
             serial: AtomicU64::new(0),
+            lock,
         }
     }
 
