@@ -32,7 +32,7 @@ use tempfile::TempDir;
 use wire::Wire;
 
 /// How long [`eventually`] waits before it gives up, and a client for one answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Asks again and again until the answer is `Some`.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
