@@ -9,6 +9,7 @@ use eventkit::Origin;
 use eventkit::relay::{self, RelayConfig};
 use eventkit::transport::kafka::{KafkaConfig, KafkaReader, KafkaTransport, Start, TopicSpec, ensure_topics};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -59,7 +60,13 @@ async fn measure_on(store: &Store, broker: &str, rate: u32, seconds: u32) -> any
     let transport = Arc::new(KafkaTransport::new(config.clone())?);
     let relay = relay::start(RelayConfig::new(SERVICE, SERVICE), store.publisher.clone(), transport);
     let events = usize::try_from(rate * seconds)?;
-    let reader = tokio::task::spawn_blocking(move || read(&config, events));
+    let (tell, is_warm) = oneshot::channel();
+    let reader = tokio::task::spawn_blocking(move || read(&config, events + 1, tell));
+    // Once one event has come through, the relay and the reader have their connections.
+    let mut work = store.publisher.begin(Origin::default());
+    work.publish(&account(rate * seconds)).await?;
+    work.commit().await?;
+    is_warm.await.context("the first event did not come")?;
 
     let committed = Arc::new(Mutex::new(Vec::with_capacity(events)));
     let began = Instant::now();
@@ -97,14 +104,16 @@ async fn measure_on(store: &Store, broker: &str, rate: u32, seconds: u32) -> any
     Ok(Latency { database: store.name, events, events_per_second, p50_ms: ms(50)?, p99_ms: ms(99)? })
 }
 
-/// When each event was there, by its id.
-fn read(config: &KafkaConfig, events: usize) -> anyhow::Result<Vec<(String, Instant)>> {
+/// When each event was there, by its id; tells of the first.
+fn read(config: &KafkaConfig, events: usize, tell: oneshot::Sender<()>) -> anyhow::Result<Vec<(String, Instant)>> {
     let reader = KafkaReader::open(config, TOPIC, None, Start::Beginning)?;
-    let mut seen = Vec::with_capacity(events);
+    let (mut seen, mut tell) = (Vec::with_capacity(events), Some(tell));
     while seen.len() < events {
         let record = reader.next(READ_MAX)?.with_context(|| format!("{} of {events} events came", seen.len()))?;
         let id = record.record.header("ce_id").context("an event has its id in a header")?;
         seen.push((id.to_owned(), Instant::now()));
+        // Whoever does not listen any more has failed, and says why.
+        let _ = tell.take().map(|tell| tell.send(()));
     }
     Ok(seen)
 }

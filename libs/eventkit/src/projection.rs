@@ -1,8 +1,8 @@
 //! Tables made from events: fed by a consumer as events come or followed from a service's own store, and rebuilt from the
 //! stores beside the running ones.
 //!
-//! Whoever applies an event shares the projection's row in `projections`, and whoever begins or ends a rebuild has that
-//! row alone. So each event is applied either before a rebuild began, while it ran or after it ended:
+//! Whoever applies an event shares the projection's lock (on PostgreSQL an advisory one; on SQLite there is one writer at a
+//! time), and whoever begins or ends a rebuild has it alone. So each event is applied either before a rebuild began, while it ran or after it ended:
 //! - before: it is in its store, and the rebuild reads it there;
 //! - while it ran: it is in the journal too, and what the rebuild has not read in the store is applied after that;
 //! - after: where the rebuild has read it already, it is known as ahead, and is not applied a second time.

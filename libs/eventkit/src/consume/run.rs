@@ -149,7 +149,8 @@ impl Engine {
     fn apply_pauses(&self, subscription: &dyn Subscription) {
         for change in self.lanes.pause_changes() {
             if change.paused {
-                tracing::warn!(
+                // Nothing to worry about where records only come faster than they are handled; failures are told themselves.
+                tracing::debug!(
                     group = &*self.group,
                     partition = %change.place,
                     "partition paused: too many records follow one that is not finished, or whose offset is not committed"

@@ -33,6 +33,9 @@ pub use admin::{TopicSpec, ensure_topics};
 pub use reader::{KafkaReader, Next, Start};
 pub use writer::{Acknowledged, InFlight, KafkaWriter};
 
+/// How long a partition is not asked for more while enough of it was fetched ahead; by itself the client takes a second,
+/// in which what was fetched is long used up.
+const FETCH_PAUSE_MS: &str = "10";
 /// How long a stopping producer waits for records in flight.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 /// How long the cluster may take to say what it now thinks of a topic that took nothing.
@@ -344,6 +347,15 @@ fn sasl_password(config: &KafkaConfig) -> Result<String> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// The client settings of whoever reads.
+fn consumer_settings(config: &KafkaConfig) -> Result<ClientConfig> {
+    let mut settings = client_settings(config)?;
+    settings
+        .set("queued.max.messages.kbytes", config.prefetch_kib.to_string())
+        .set("fetch.queue.backoff.ms", FETCH_PAUSE_MS);
+    Ok(settings)
+}
+
 fn client_settings(config: &KafkaConfig) -> Result<ClientConfig> {
     let password = sasl_password(config)?;
     let mut settings = ClientConfig::new();
@@ -413,6 +425,8 @@ fn failed(operation: &str, error: KafkaError) -> Error {
         error.rdkafka_error_code(),
         Some(
             RDKafkaErrorCode::MessageSizeTooLarge
+                // Of a batch that is larger than a segment; whoever is held is tried again alone.
+                | RDKafkaErrorCode::MessageBatchTooLarge
                 | RDKafkaErrorCode::InvalidMessageSize
                 | RDKafkaErrorCode::InvalidRecord
                 // Of a record whose time is too far from the broker's clock.

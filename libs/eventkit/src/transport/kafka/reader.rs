@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::subscription::consumed;
-use super::{KafkaConfig, LogContext, client_settings, failed, refused_setting};
+use super::{KafkaConfig, LogContext, consumer_settings, failed, refused_setting};
 use crate::error::{Error, Result};
 use crate::transport::ConsumedRecord;
 
@@ -212,11 +212,8 @@ impl KafkaReader {
 }
 
 fn settings(config: &KafkaConfig) -> Result<ClientConfig> {
-    let mut settings = client_settings(config)?;
-    settings
-        .set("isolation.level", "read_committed")
-        .set("allow.auto.create.topics", "false")
-        .set("queued.max.messages.kbytes", config.prefetch_kib.to_string());
+    let mut settings = consumer_settings(config)?;
+    settings.set("isolation.level", "read_committed").set("allow.auto.create.topics", "false");
     Ok(settings)
 }
 

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::contact::Contact;
 use super::lag;
-use super::{KafkaConfig, client_settings, failed, lock, refused_setting};
+use super::{KafkaConfig, consumer_settings, failed, lock, refused_setting};
 use crate::envelope::CLOUD_EVENTS_NAMES;
 use crate::error::{Error, Result};
 use crate::trace_context::TRACEPARENT;
@@ -71,7 +71,7 @@ impl KafkaSubscription {
             drain_max: interest.drain_max,
             contact,
         };
-        let mut settings = client_settings(config)?;
+        let mut settings = consumer_settings(config)?;
         // The log is where librdkafka tells that a topic is another one of the same name.
         settings.set("debug", "metadata").set_log_level(RDKafkaLogLevel::Debug);
         if let Some(instance) = &interest.instance {
@@ -90,7 +90,6 @@ impl KafkaSubscription {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", config.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (config.session_timeout_ms / 4).to_string())
-            .set("queued.max.messages.kbytes", config.prefetch_kib.to_string())
             .set("fetch.max.bytes", FETCH_BYTES_MAX)
             .create_with_context(context)
             .map_err(refused_setting)?;
