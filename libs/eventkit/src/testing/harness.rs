@@ -128,10 +128,11 @@ impl Harness {
     pub async fn run_until_idle(&self) {
         let unchanged = AtomicU32::new(0);
         eventually("the backbone is idle", async || {
+            let has_begun = self.consumers.iter().all(|consumer| self.transport.has_members(consumer.group()));
             let before = self.transport.total();
             let idle = self.is_published().await && self.transport.is_consumed() && self.is_published().await;
             // A handler that was still at work may have told of something meanwhile.
-            if idle && self.transport.total() == before && self.transport.is_consumed() {
+            if has_begun && idle && self.transport.total() == before && self.transport.is_consumed() {
                 return Some(());
             }
             if unchanged.fetch_add(1, Ordering::Relaxed) % LOOKS_PER_STEP == LOOKS_PER_STEP - 1 {

@@ -110,6 +110,11 @@ impl MemoryTransport {
         })
     }
 
+    /// Whether somebody has subscribed as this group.
+    pub fn has_members(&self, group: &str) -> bool {
+        self.shared.lock().groups.get(group).is_some_and(|group| !group.members.is_empty())
+    }
+
     /// The offset that a group has committed for a partition.
     pub fn committed(&self, group: &str, partition: &TopicPartition) -> Option<i64> {
         self.shared.lock().groups.get(group)?.committed.get(partition).copied()

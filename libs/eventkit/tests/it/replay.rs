@@ -26,7 +26,9 @@ impl Handle<AccountOpened> for Count {
 }
 
 async fn until_consumed(fixture: &Fixture) {
-    eventually("every group is through", async || fixture.transport.is_consumed().then_some(())).await;
+    let topics = &fixture.transport;
+    let have_begun = || ["one", "other"].iter().all(|group| topics.has_members(group));
+    eventually("every group is through", async || (have_begun() && topics.is_consumed()).then_some(())).await;
 }
 
 #[tokio::test]

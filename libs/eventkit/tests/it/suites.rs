@@ -185,8 +185,8 @@ async fn whichever_call_of_an_outbox_goes_wrong_the_suite_tells_what_is_broken()
     assert!(late.is_empty(), "an outbox may take its time: {late:#?}");
     for fault in [Fault::Lose, Fault::Fail] {
         let lost = said_of(fault).await;
+        // A read that sees too little once is no fault: another's transaction may hold back what can be read.
         tells(&lost, "all events may be read");
-        tells(&lost, "reading goes on after the position that is given");
         tells(&lost, "events of units that were open together may be read");
     }
     let twice = said_of(Fault::Duplicate).await;
