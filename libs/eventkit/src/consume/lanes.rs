@@ -4,12 +4,17 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::transport::{ConsumedRecord, TopicPartition};
+
+/// How long a partition may be full before it is paused. Until then nothing is taken from any: clients throw away what they
+/// have fetched of a partition that is paused, so one that is only busy is waited for.
+const FULL_MAX: Duration = Duration::from_millis(100);
 
 /// The scheduler that a consumer's main loop fills and its workers empty.
 #[derive(Debug)]
@@ -44,6 +49,8 @@ struct Partition {
     end: Option<i64>,
     /// What the group has committed; before that, where this member began.
     committed: Option<i64>,
+    /// Since when as much is not finished as may be.
+    full_since: Option<Instant>,
     paused: bool,
 }
 
@@ -128,6 +135,14 @@ pub(crate) enum Way {
     Shared,
 }
 
+/// What is to be done so that no more is taken than may be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pressure {
+    pub(crate) changes: Vec<PauseChange>,
+    /// Nothing is to be taken until then, or until something is finished.
+    pub(crate) hold_until: Option<Instant>,
+}
+
 /// A change of whether a partition is fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PauseChange {
@@ -136,6 +151,14 @@ pub(crate) struct PauseChange {
 }
 
 impl Partition {
+    /// From the first record that is not finished to the end of what was taken.
+    fn span(&self) -> i64 {
+        match (self.open.first(), self.end) {
+            (Some(first), Some(end)) => end - first,
+            _ => 0,
+        }
+    }
+
     /// Whether a record from before the end is to be handled. One that is in here still was fetched again after a pause
     /// or a reset. One that is through comes again when offsets were reset, and looks the same where a topic was deleted
     /// and made anew: then it is another, so it is handled, and the inbox tells whether it was before.
@@ -164,8 +187,15 @@ impl Lanes {
         for place in places {
             state.next_epoch += 1;
             let epoch = state.next_epoch;
-            let partition =
-                Partition { epoch, open: BTreeSet::new(), bytes: 0, end: None, committed: None, paused: false };
+            let partition = Partition {
+                epoch,
+                open: BTreeSet::new(),
+                bytes: 0,
+                end: None,
+                committed: None,
+                full_since: None,
+                paused: false,
+            };
             state.partitions.insert(place, partition);
         }
     }
@@ -341,26 +371,32 @@ impl Lanes {
         }
     }
 
-    /// Which partitions are to be paused or resumed now; the answer is taken as done.
-    pub(crate) fn pause_changes(&self) -> Vec<PauseChange> {
+    /// What is to be done about what was taken and is not finished; the answer is taken as done.
+    pub(crate) fn pressure(&self) -> Pressure {
+        let (now, mut pressure) = (Instant::now(), Pressure::default());
         let mut state = self.lock();
-        let mut changes = Vec::new();
         for (place, partition) in &mut state.partitions {
-            let span = match (partition.open.first(), partition.end) {
-                (Some(first), Some(end)) => end - first,
-                _ => 0,
-            };
             let (records_max, bytes_max) = match partition.paused {
                 true => (self.window_max / 2 + 1, self.window_bytes_max / 2 + 1),
                 false => (self.window_max, self.window_bytes_max),
             };
-            let paused = span >= records_max || partition.bytes >= bytes_max;
+            let is_full = partition.span() >= records_max || partition.bytes >= bytes_max;
+            let full_since = is_full.then(|| partition.full_since.unwrap_or(now));
+            partition.full_since = full_since;
+            let paused = match full_since.map(|since| since + FULL_MAX) {
+                Some(until) if until > now && !partition.paused => {
+                    pressure.hold_until = pressure.hold_until.into_iter().chain([until]).min();
+                    false
+                }
+                Some(_) => true,
+                None => false,
+            };
             if paused != partition.paused {
                 partition.paused = paused;
-                changes.push(PauseChange { place: place.clone(), paused });
+                pressure.changes.push(PauseChange { place: place.clone(), paused });
             }
         }
-        changes
+        pressure
     }
 
     /// Partitions that are paused, as `topic-partition`.
@@ -465,7 +501,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    fn pause(paused: bool) -> Pressure {
+        Pressure { changes: vec![PauseChange { place: place(), paused }], hold_until: None }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_partition_pauses_when_what_is_not_finished_is_too_large() {
         let lanes = Lanes::new(100, 100);
         lanes.assign(vec![place()]);
@@ -475,13 +515,29 @@ mod tests {
             ConsumedRecord { record, partition: 0, offset }
         };
         lanes.push((0..2).map(record).collect(), |_| Way::Alone);
-        assert_eq!(lanes.pause_changes(), []);
+        assert_eq!(lanes.pressure(), Pressure::default());
         lanes.push(vec![record(2)], |_| Way::Alone);
-        assert_eq!(lanes.pause_changes(), [PauseChange { place: place(), paused: true }]);
+        let until = Instant::now() + FULL_MAX;
+        assert_eq!(lanes.pressure(), Pressure { changes: Vec::new(), hold_until: Some(until) });
+        tokio::time::advance(FULL_MAX).await;
+        assert_eq!(lanes.pressure(), pause(true));
         handle(&lanes, 1).await;
-        assert_eq!(lanes.pause_changes(), [], "half of it has to be finished first");
+        assert_eq!(lanes.pressure(), Pressure::default(), "half of it has to be finished first");
         handle(&lanes, 1).await;
-        assert_eq!(lanes.pause_changes(), [PauseChange { place: place(), paused: false }]);
+        assert_eq!(lanes.pressure(), pause(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_partition_that_is_busy_is_waited_for_and_not_paused() {
+        let lanes = Lanes::new(10, usize::MAX);
+        lanes.assign(vec![place()]);
+        for from in 0..20 {
+            push(&lanes, from * 10..(from + 1) * 10);
+            assert!(lanes.pressure().hold_until.is_some());
+            tokio::time::advance(FULL_MAX / 2).await;
+            handle(&lanes, 10).await;
+            assert_eq!(lanes.pressure(), Pressure::default());
+        }
     }
 
     #[tokio::test]

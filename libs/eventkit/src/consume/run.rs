@@ -97,14 +97,14 @@ impl Engine {
         let mut looks = interval(self.config.lag_interval);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let hold_until = self.relieve(&*subscription);
             tokio::select! {
-                incoming = subscription.next() => match incoming {
+                incoming = subscription.next(), if hold_until.is_none() => match incoming {
                     Ok(Incoming::Records(records)) => {
                         let passed_over = self.lanes.push(records, |record| self.way_of(record));
                         if passed_over > 0 {
                             self.count("other", Outcome::Ignored.label(), passed_over);
                         }
-                        self.apply_pauses(&*subscription);
                     }
                     Ok(Incoming::Assigned(places)) => self.lanes.assign(places),
                     Ok(Incoming::Revoked { partitions, done }) => {
@@ -116,8 +116,8 @@ impl Engine {
                         break;
                     }
                 },
+                () = sleep_until(hold_until.unwrap_or_else(Instant::now)), if hold_until.is_some() => {}
                 () = self.lanes.progressed.notified() => {
-                    self.apply_pauses(&*subscription);
                     commit_at.get_or_insert_with(|| Instant::now() + self.config.commit_interval);
                 }
                 () = sleep_until(commit_at.unwrap_or_else(Instant::now)), if commit_at.is_some() => {
@@ -146,8 +146,10 @@ impl Engine {
         }
     }
 
-    fn apply_pauses(&self, subscription: &dyn Subscription) {
-        for change in self.lanes.pause_changes() {
+    /// Pauses partitions with too much that is not finished and resumes others; until when nothing more is to be taken.
+    fn relieve(&self, subscription: &dyn Subscription) -> Option<Instant> {
+        let pressure = self.lanes.pressure();
+        for change in pressure.changes {
             if change.paused {
                 // Nothing to worry about where records only come faster than they are handled; failures are told themselves.
                 tracing::debug!(
@@ -159,6 +161,7 @@ impl Engine {
             subscription.set_paused(&change.place, change.paused);
         }
         self.gauge_lanes();
+        pressure.hold_until
     }
 
     /// Lets what is in flight on partitions end (bounded), commits what is finished, and forgets them.
