@@ -140,9 +140,9 @@ impl Routes {
     pub(crate) async fn follow(&self) -> Result<Following, Error> {
         let unusable = |source| Error::RoutesFolder { path: self.0.folder.path().to_owned(), source };
         let mut watch = Watch::new(&self.0.folder).map_err(unusable)?;
-        if self.0.folder.is_fresh().await {
+        if let Some(settles_in) = self.0.folder.settles_in().await {
             // Somebody may have been writing before we watched.
-            tokio::time::sleep(folder::SETTLED).await;
+            tokio::time::sleep(settles_in).await;
         }
         self.look(&mut watch).await;
         if self.restore().await {
@@ -225,7 +225,14 @@ impl Routes {
                 files.insert(name.clone(), text);
             }
         }
-        self.0.deployment.apply(self.wanted(files), found.unreadable).await;
+        let mut wanted = self.wanted(files);
+        for name in &found.unfinished {
+            // Whoever writes it wants something else than what TechLeet brings under its name.
+            if self.0.deployment.running(name).is_none() && wanted.remove(name).is_some() {
+                tracing::warn!(file = name, "nothing is deployed of a file until whoever writes it has closed it");
+            }
+        }
+        self.0.deployment.apply(wanted, found.unreadable).await;
     }
 
     /// The files of the folder over those that TechLeet brings.

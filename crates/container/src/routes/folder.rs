@@ -23,7 +23,7 @@ const FILES_MAX: usize = 1_000;
 /// The largest file that is read; a larger one is refused by its size.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long a file must have been left alone that was there before anybody watched.
-pub(super) const SETTLED: Duration = Duration::from_millis(200);
+const SETTLED: Duration = Duration::from_millis(200);
 /// How a file is called while the container itself writes it.
 const OWN_SUFFIX: &str = ".part";
 /// How long a file must have been empty to be taken as such: the kernel tells that a file is emptied a moment after it
@@ -154,14 +154,18 @@ impl Folder {
         Ok(names)
     }
 
-    /// Whether some file was changed a moment ago, so that it may not be complete.
-    pub(crate) async fn is_fresh(&self) -> bool {
-        let is_fresh = self.blocking(|folder| {
-            let changed =
-                std::fs::read_dir(&folder.0)?.flatten().filter_map(|entry| entry.metadata().ok()?.modified().ok());
-            Ok(changed.into_iter().any(|changed| changed.elapsed().map_or(true, |age| age < SETTLED)))
+    /// How long to wait before the first look, where some file was changed a moment ago and may not be complete.
+    pub(crate) async fn settles_in(&self) -> Option<Duration> {
+        let settles_in = self.blocking(|folder| {
+            let changed = std::fs::read_dir(&folder.0)?.flatten().filter_map(|entry| {
+                let facts = entry.metadata().ok()?;
+                let settled = if facts.len() == 0 { EMPTY_FOR } else { SETTLED };
+                let is_fresh = facts.modified().ok()?.elapsed().map_or(true, |age| age < settled);
+                is_fresh.then_some(settled)
+            });
+            Ok(changed.max())
         });
-        is_fresh.await.unwrap_or(false)
+        settles_in.await.unwrap_or_default()
     }
 
     /// Puts a file there whole.
@@ -219,6 +223,26 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_fresh_file_is_waited_for_before_the_first_look_and_an_empty_one_longer() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = Folder::open(temporary.path().to_owned()).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        let put = |name: &str, text: &str, changed| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            std::fs::File::options().write(true).open(folder.path().join(name)).unwrap().set_modified(changed).unwrap();
+        };
+        put("old.yaml", "", long_ago);
+        assert_eq!(folder.settles_in().await, None);
+        // By no clock is that long ago.
+        let ahead = long_ago + Duration::from_hours(24 * 365 * 200);
+        put("fresh.yaml", "[]", ahead);
+        assert_eq!(folder.settles_in().await, Some(SETTLED));
+        put("emptied.yaml", "", ahead);
+        assert_eq!(folder.settles_in().await, Some(EMPTY_FOR));
+    }
+
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_file_that_has_just_been_emptied_is_looked_at_again() {
         let temporary = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use routes::exchange::{Message, Result, Text, Value};
+use routes::exchange::{Exception, Message, Result, Text, Value, class};
 use routes::run::BoxFuture;
 use routes::state::{
     Change, Changed, Changing, Complete, Decide, Found, Groups, Kept, Keys, Place, StateStore, Wanted,
@@ -23,6 +23,8 @@ struct State {
     groups: BTreeMap<Text, Kept>,
     /// How often it was looked for what is due.
     looks: usize,
+    /// Whether groups that were complete before cannot be taken.
+    is_left_over_unreadable: bool,
 }
 
 impl Store {
@@ -100,11 +102,16 @@ impl Groups for Store {
     fn next_due_ms(&self) -> BoxFuture<'_, Result<Option<i64>>> {
         let mut state = self.0.lock().unwrap();
         state.looks += 1;
-        now(state.groups.values().filter_map(|group| group.due_ms).min())
+        let left_over_ms = state.is_left_over_unreadable.then_some(0);
+        now(state.groups.values().filter_map(|group| group.due_ms).chain(left_over_ms).min())
     }
 
     fn left_over(&self, _: i64, _: usize) -> BoxFuture<'_, Result<Vec<Complete>>> {
-        now(Vec::new())
+        let is_unreadable = self.0.lock().unwrap().is_left_over_unreadable;
+        match is_unreadable {
+            true => Box::pin(ready(Err(Exception::new(&class::ILLEGAL_STATE, "the disk is full")))),
+            false => now(Vec::new()),
+        }
     }
 
     fn renew(&self, _: i64, _: i64) -> BoxFuture<'_, Result<()>> {
@@ -122,6 +129,17 @@ impl Groups for Store {
     fn started(&self) -> BoxFuture<'_, Result<()>> {
         now(())
     }
+}
+
+/// What cannot be completed is looked at again after some seconds, and not without a pause.
+async fn assert_looks_with_a_pause(store: &Store) {
+    tokio::time::pause();
+    let looks = store.0.lock().unwrap().looks;
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_millis(20)).await;
+    }
+    assert!(store.0.lock().unwrap().looks <= looks + 1);
+    tokio::time::resume();
 }
 
 const ROUTE: &str = r##"
@@ -157,15 +175,21 @@ async fn groups_that_cannot_be_read_hold_up_no_others() {
     send(&engine, "soon", 1).await;
     eventually("all that can be read are complete", || bodies(&engine, "complete").len() >= 150).await;
     assert!(!bodies(&engine, "complete").iter().any(|body| body.contains("bad")));
-    // The others are looked at again after some seconds, and not without a pause.
-    tokio::time::pause();
-    let looks = store.0.lock().unwrap().looks;
-    for _ in 0..100 {
-        tokio::time::advance(Duration::from_millis(20)).await;
-    }
-    assert!(store.0.lock().unwrap().looks <= looks + 1);
+    // The others are looked at again after some seconds.
+    assert_looks_with_a_pause(&store).await;
     send(&engine, "at the stop", 3_600_000).await;
     assert!(engine.stop().await.is_empty());
     assert!(bodies(&engine, "complete").iter().any(|body| body.contains("at the stop")));
     assert_eq!(store.0.lock().unwrap().groups.len(), 150);
+}
+
+#[tokio::test]
+async fn complete_groups_that_cannot_be_taken_are_looked_at_with_a_pause() {
+    let store = Store::default();
+    store.0.lock().unwrap().is_left_over_unreadable = true;
+    let engine = Engine::new(Setup { state: Some(Arc::new(store.clone())), ..Setup::default() });
+    engine.start(engine.load(&[("test.yaml".to_owned(), ROUTE.to_owned())]).unwrap()).await.unwrap();
+    eventually("they were looked at", || store.0.lock().unwrap().looks > 0).await;
+    assert_looks_with_a_pause(&store).await;
+    engine.stop().await;
 }

@@ -478,6 +478,34 @@ async fn what_is_too_much_for_a_transaction_is_buried_also_where_error_handling_
 }
 
 #[tokio::test]
+async fn what_was_too_much_for_a_transaction_gives_its_key_back() {
+    let transactions = Transactions::new();
+    let memory = &transactions.0.memory;
+    let route = r#"
+- errorHandler:
+    deadLetterChannel: { deadLetterUri: "kafka:dead" }
+- beans:
+    - { name: seen, type: org.apache.camel.support.processor.idempotent.MemoryIdempotentRepository }
+- from:
+    uri: "kafka:in?groupId=g&autoOffsetReset=earliest&transacted=true"
+    steps:
+      - idempotentConsumer:
+          constant: "the same"
+          idempotentRepository: seen
+          steps: [ { loop: { constant: "10", steps: [ { to: "kafka:out" } ] } } ]
+"#;
+    let limits = Limits { transaction_bytes_max: 5_000, ..Limits::default() };
+    let engine = started_with(&transactions, route, limits).await;
+    let much = "x".repeat(1_000);
+    memory.put("in", "1", &much);
+    eventually("it is buried", || memory.values("in.dlq") == [much.as_str()]).await;
+    memory.put("in", "1", "little");
+    eventually("all is committed", || memory.committed("in") == 2).await;
+    assert_eq!(memory.values("out"), ["little"; 10]);
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_transport_without_transactions_is_refused() {
     let kafka = Arc::new(Kafka::new(Arc::new(Memory::new())));
     let engine = Engine::new(Setup { components: vec![kafka], ..Setup::default() });

@@ -118,26 +118,23 @@ impl Watch {
         }
     }
 
-    /// Notes what the kernel has told until now. What cannot be read is told by whoever waits.
-    fn catch_up(&mut self) {
-        match events(self.kernel.get_ref()) {
-            Ok(events) if !events.has_more => self.note(events),
-            outcome => {
-                self.note(outcome.unwrap_or_default());
-                self.touched = None;
-                self.is_news = true;
-            }
-        }
+    /// Notes what the kernel has told until now; whether that is all. What cannot be read is told by whoever waits.
+    fn catch_up(&mut self) -> bool {
+        let Ok(events) = events(self.kernel.get_ref()) else { return false };
+        let has_more = events.has_more;
+        self.note(events);
+        self.is_news |= has_more;
+        !has_more
     }
 }
 
 impl Writers for Watch {
     fn begin(&mut self) {
-        self.catch_up();
+        let is_all = self.catch_up();
         // What is new until here is looked at now.
-        self.is_news = self.is_over;
+        self.is_news = self.is_over || !is_all;
         self.has_doubts = false;
-        self.touched = Some(HashSet::new());
+        self.touched = is_all.then(HashSet::new);
     }
 
     fn is_open(&self, name: &str) -> bool {
@@ -145,7 +142,9 @@ impl Writers for Watch {
     }
 
     fn end(&mut self) {
-        self.catch_up();
+        if !self.catch_up() {
+            self.touched = None;
+        }
     }
 
     fn is_touched(&self, name: &str) -> bool {

@@ -174,6 +174,12 @@ impl Lanes {
                     exchange.pending.add(std::future::ready(Err(exception)));
                 }
             }
+            let lost = outbox.as_ref().and_then(|outbox| outbox.lost());
+            if let Some(why) = lost.filter(|_| !exchange.is_failed()) {
+                // However satisfied error handling is: what the steps keep for one that is through is not kept.
+                exchange.resume();
+                exchange.fail(why.clone());
+            }
             inlet.end(&mut exchange).await;
             let lost = outbox.as_ref().and_then(|outbox| outbox.lost());
             let failed = exchange.exception().filter(|_| exchange.is_failed());

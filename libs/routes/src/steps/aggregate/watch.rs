@@ -27,7 +27,8 @@ pub(super) fn begin(shared: Arc<Shared>, core: Arc<Core>, route: Arc<Route>) {
         let mut interval_ms = in_interval_ms();
         tell(&cx, &patiently(|| groups.store.started()).await);
         loop {
-            tell(&cx, &shared.run_left_over(&cx).await);
+            let left_over = shared.run_left_over(&cx).await;
+            tell(&cx, &left_over);
             let is_over = interval_ms.is_some_and(|interval_ms| interval_ms <= now_ms());
             if is_over {
                 tell(&cx, &shared.complete_all("interval", &cx).await);
@@ -39,7 +40,7 @@ pub(super) fn begin(shared: Arc<Shared>, core: Arc<Core>, route: Arc<Route>) {
             groups.wakes_at_ms.store(i64::MAX, Ordering::Release);
             let mut due_ms = groups.store.next_due_ms().await.unwrap_or_default();
             let in_poll_ms = now_ms() + POLL_MS;
-            if completed.is_err() {
+            if completed.is_err() || left_over.is_err() {
                 // What is due still is tried again at the next look, and not without a pause.
                 due_ms = due_ms.map(|due_ms| due_ms.max(in_poll_ms));
             }
