@@ -149,12 +149,16 @@ async fn facts_on(system: &System, topic: &'static str) -> anyhow::Result<Vec<Fa
     let read = move || {
         let reader = KafkaReader::open(&kafka, topic, None, Start::Beginning)?;
         let (mut facts, mut ids) = (Vec::new(), HashMap::new());
+        let mut since = Instant::now();
         loop {
             let record = match reader.next_or_end(RECORD_MAX)? {
                 Next::Record(record) => record,
                 Next::End => return Ok(facts),
+                // Also where one of several partitions is at its end.
+                Next::Nothing if since.elapsed() < RECORD_MAX => continue,
                 Next::Nothing => bail!("{topic}: nothing comes, and its end is not reached"),
             };
+            since = Instant::now();
             let Ok(event) = serde_json::from_slice::<Value>(record.record.value.as_deref().unwrap_or_default()) else {
                 continue;
             };
