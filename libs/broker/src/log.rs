@@ -48,7 +48,7 @@ pub(crate) struct LogEnv {
     /// Told when a partition has something for the checkpoint.
     pub(crate) changed: Notify,
     serial: AtomicU64,
-    /// Held for as long as anybody is left who may change the data directory, in whatever thread.
+    /// Held for as long as anybody is left who may change a log, in whatever thread.
     pub(crate) lock: File,
 }
 

@@ -441,7 +441,7 @@ impl ConsumerHandle {
         &self.feeder
     }
 
-    /// Partitions that are paused because a record in them cannot be finished, as `topic-partition`.
+    /// Partitions that are paused because too many records follow one that is not finished, as `topic-partition`.
     pub fn stalled(&self) -> Vec<String> {
         self.lanes.stalled()
     }

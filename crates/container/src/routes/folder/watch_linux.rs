@@ -118,23 +118,23 @@ impl Watch {
         }
     }
 
-    /// Notes what the kernel has told until now; whether that is all. What cannot be read is told by whoever waits.
-    fn catch_up(&mut self) -> bool {
-        let Ok(events) = events(self.kernel.get_ref()) else { return false };
+    /// Notes what the kernel has told until now; whether there is more. What cannot be read is told by whoever waits.
+    fn catch_up(&mut self) -> Option<bool> {
+        let events = events(self.kernel.get_ref()).ok()?;
         let has_more = events.has_more;
         self.note(events);
         self.is_news |= has_more;
-        !has_more
+        Some(has_more)
     }
 }
 
 impl Writers for Watch {
     fn begin(&mut self) {
-        let is_all = self.catch_up();
+        let has_more = self.catch_up();
         // What is new until here is looked at now.
-        self.is_news = self.is_over || !is_all;
+        self.is_news = self.is_over || has_more == Some(true);
         self.has_doubts = false;
-        self.touched = is_all.then(HashSet::new);
+        self.touched = (has_more == Some(false)).then(HashSet::new);
     }
 
     fn is_open(&self, name: &str) -> bool {
@@ -142,7 +142,7 @@ impl Writers for Watch {
     }
 
     fn end(&mut self) {
-        if !self.catch_up() {
+        if self.catch_up() != Some(false) {
             self.touched = None;
         }
     }

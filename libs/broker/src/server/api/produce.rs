@@ -92,8 +92,12 @@ async fn begin(mut call: Call) -> Result<BoxFuture<'static, Outcome>, Refusal> {
     enlist(&call, id, &mut topics).await;
     // Waited for here, and not on a thread that others need for their reads and syncs.
     let packing = if is_packed_anew(&topics) { PACKING.acquire().await.ok() } else { None };
-    let topics = tokio::task::spawn_blocking(move || append_all(topics)).await.map_err(|_| Refusal::Panicked)?;
-    drop(packing);
+    // The thread goes on where its connection does not, and so it holds this itself.
+    let appending = move || {
+        let _packing = packing;
+        append_all(topics)
+    };
+    let topics = tokio::task::spawn_blocking(appending).await.map_err(|_| Refusal::Panicked)?;
     call.release();
     Ok(finish(call, topics, acks).boxed())
 }
