@@ -18,7 +18,7 @@ pub const HANDLER_SECONDS: &str = "eventkit_handler_seconds";
 pub const UNCOMMITTED_RECORDS: &str = "eventkit_uncommitted_records";
 /// Records that a group has not committed, in partitions of this member; 0 once another has them. Labels: `group`, `topic`, `partition`.
 pub const CONSUMER_LAG_RECORDS: &str = "eventkit_consumer_lag_records";
-/// Partitions that are paused because too many records follow one that is not finished, or not committed. Labels: `group`.
+/// Partitions that are paused because too many records follow one that is not finished. Labels: `group`.
 pub const STALLED_PARTITIONS: &str = "eventkit_stalled_partitions";
 /// Events that a relay holds because the broker refuses them or an earlier one of their key. Labels: `relay`.
 pub const HELD_EVENTS: &str = "eventkit_held_events";

@@ -155,7 +155,7 @@ impl Engine {
                 tracing::debug!(
                     group = &*self.group,
                     partition = %change.place,
-                    "partition paused: too many records follow one that is not finished, or whose offset is not committed"
+                    "partition paused: too many records follow one that is not finished"
                 );
             }
             subscription.set_paused(&change.place, change.paused);
